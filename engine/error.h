@@ -1,0 +1,19 @@
+// Errors as a user reads them: what happened, where, expected, got, and what to do next; one line each.
+// defines: ExitCode, Error, fail(code, format, ...)
+#pragma once
+#include <fmt/format.h>
+#include <stdexcept>
+#include <string>
+
+// What the programs return. 130 and 143 (stopped by SIGINT, SIGTERM, everything saved) are made in train.cpp.
+enum class ExitCode { ok = 0, failed = 1, usage = 2, data = 3, non_finite = 4 };
+
+struct Error : std::runtime_error {
+  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code(code) {}
+  ExitCode code;
+};
+
+template <class... Args>
+[[noreturn]] void fail(ExitCode code, fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(code, fmt::format(format, std::forward<Args>(args)...));
+}

@@ -1,0 +1,24 @@
+// The shape of a Vision Transformer, as BigVision's models/vit.py parameterises it.
+// defines: ViTConfig
+#pragma once
+#include <string>
+
+struct ViTConfig {
+  int image_size = 224, patch = 16;
+  int width = 384, depth = 12, heads = 6, mlp_width = 1536;
+  int classes = 1000;
+  std::string pool = "gap";            // gap | cls | map
+  std::string position = "learned";    // learned | sincos2d
+  bool head_hidden = false;            // Dense(width) and tanh before the head (BigVision's rep_size)
+  double head_bias = 0;                // initial bias of the head
+  std::string gelu = "tanh";           // tanh | erf: the form of GELU in the MLP
+  std::string attention = "softmax";   // a name of engine/attention/functions.h
+  double alpha = 1;                    // weights are L^-alpha h(scores); softmax does not use it
+  bool qk_norm = false;                // LayerNorm with scale over the head width of q and k
+  bool gate = false;                   // o * silu(x Wg + bg) before the output projection
+
+  int head_width() const { return width / heads; }
+  int grid() const { return image_size / patch; }
+  int tokens() const { return grid() * grid() + (pool == "cls" ? 1 : 0); }    // L: keys a query sees
+  bool operator==(const ViTConfig&) const = default;
+};
