@@ -1,0 +1,9 @@
+// Images to bytes.
+// defines: encode_jpeg
+#pragma once
+#include <string>
+
+#include "data/image.h"
+
+// Baseline JPEG; quality 1 to 100, chroma at half the resolution up to 90.
+std::string encode_jpeg(const Image& image, int quality);

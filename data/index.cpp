@@ -1,0 +1,122 @@
+#include "data/index.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <thread>
+
+#include "data/scan_cache.h"
+#include "data/source.h"
+#include "data/tar.h"
+#include "engine/error.h"
+
+Index Index::open(const std::string& source, const std::filesystem::path& cache_dir) {
+  Index index;
+  raise_open_file_limit();
+  for (const auto& path : expand_source(source)) index.shards_.push_back({File(path), 0, {}});
+  index.scan_all(cache_dir);
+  index.count(source, cache_dir);
+  return index;
+}
+
+// Scanning mostly waits for the disk: more threads than cores. Of several damaged shards the first one is reported.
+void Index::scan_all(const std::filesystem::path& cache_dir) {
+  std::vector<std::exception_ptr> errors(shards_.size());
+  std::atomic<size_t> next = 0;
+  std::atomic<bool> scanned = false, unwritable = false, stop = false;
+  const auto scan = [&](Shard& shard) {
+    if (!cache_dir.empty())
+      if (auto cached = read_cached_scan(cache_dir, shard.file)) {
+        shard.scan = std::move(*cached);
+        return;
+      }
+    scanned = true;
+    shard.scan = scan_shard(shard.file);
+    if (!cache_dir.empty() && !write_cached_scan(cache_dir, shard.file, shard.scan)) unwritable = true;
+  };
+  const auto work = [&] {
+    for (size_t s; !stop && (s = next++) < shards_.size();) {
+      try {
+        scan(shards_[s]);
+      } catch (...) {
+        errors[s] = std::current_exception();
+        stop = true;
+      }
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (size_t i = 1; i < std::min<size_t>(shards_.size(), 8); i++) threads.emplace_back(work);
+  work();
+  threads.clear();    // joins
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
+  from_cache_ = !scanned;
+  cache_written_ = !unwritable;
+}
+
+void Index::count(const std::string& source, const std::filesystem::path& cache_dir) {
+  uint64_t without_image = 0, skipped_members = 0;
+  for (Shard& shard : shards_) {
+    shard.first = size_;
+    size_ += shard.scan.samples.size();
+    without_image += shard.scan.without_image;
+    skipped_members += shard.scan.skipped_members;
+    for (const Sample& sample : shard.scan.samples) max_label_ = std::max(max_label_, int(sample.label));
+  }
+  if (size_ == 0)
+    fail(ExitCode::data, "no images in '{}': {} samples without a jpg, jpeg, png or webp, {} other members", source,
+         without_image, skipped_members);
+  summary_ = fmt::format("{} shard{}, {} samples", shards_.size(), shards_.size() == 1 ? "" : "s", size_);
+  if (without_image) summary_ += fmt::format(", {} without an image skipped", without_image);
+  if (skipped_members) summary_ += fmt::format(", {} other members skipped", skipped_members);
+  if (from_cache_) summary_ += ", index from the cache";
+  if (!cache_written_) summary_ += fmt::format(", index not kept: {} cannot be written", cache_dir.string());
+}
+
+Index::Location Index::at(size_t i) const {
+  const auto after = std::upper_bound(shards_.begin(), shards_.end(), i,
+                                      [](size_t number, const Shard& shard) { return number < shard.first; });
+  const Shard& shard = *std::prev(after);
+  return {shard.file, shard.scan.samples[i - shard.first]};
+}
+
+std::string Index::member_name(size_t i) const {
+  const auto [file, sample] = at(i);
+  TarReader reader(file, sample.offset - sample.header * tar_block, file.size());
+  TarMember member;
+  reader.next(member);
+  return member.name;
+}
+
+std::string Index::key(size_t i) const {
+  std::string_view key, extension;
+  const std::string name = member_name(i);
+  split_member_name(name, key, extension);
+  return std::string(key);
+}
+
+std::string Index::where(size_t i) const {
+  const auto [file, sample] = at(i);
+  try {
+    return fmt::format("{}:{}", file.name(), member_name(i));
+  } catch (const Error&) {    // the shard changed below us; the place still helps
+    return fmt::format("{}:(offset {})", file.name(), uint64_t(sample.offset));
+  }
+}
+
+void Index::read(size_t i, std::vector<uint8_t>& bytes) const {
+  const auto [file, sample] = at(i);
+  bytes.resize(sample.size);
+  const size_t got = file.read(sample.offset, bytes.data(), bytes.size());
+  if (got < bytes.size())
+    fail(ExitCode::data, "{}: got {} of {} bytes at offset {}: the shard changed since it was indexed; start again",
+         where(i), got, bytes.size(), uint64_t(sample.offset));
+}
+
+void Index::require_labels_below(int classes) const {
+  if (max_label_ < classes) return;
+  for (size_t i = 0; i < size_; i++)
+    if (label(i) >= classes)
+      fail(ExitCode::data, "{}: label {}, expected 0 to {}: the model has {} classes and labels count from 0", where(i),
+           label(i), classes - 1, classes);
+}

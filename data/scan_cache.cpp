@@ -1,0 +1,93 @@
+#include "data/scan_cache.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "engine/error.h"
+#include "engine/files.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+// A cache file is this header, the shard's path, the samples and a checksum of all of it.
+struct CacheHeader {
+  char magic[8] = {'R', 'L', 'X', 'S', 'C', 'A', 'N', '1'};    // the last character is the format's version
+  uint64_t shard_size = 0;
+  int64_t shard_modified = 0;
+  uint64_t path_size = 0, samples = 0, without_image = 0, skipped_members = 0;
+};
+
+// FNV-1a
+uint64_t checksum(std::string_view bytes) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (unsigned char byte : bytes) hash = (hash ^ byte) * 0x100000001B3u;
+  return hash;
+}
+
+std::string identity(const File& shard) { return fs::absolute(shard.path()).lexically_normal().string(); }
+
+fs::path cache_file(const fs::path& cache_dir, const File& shard) {
+  return cache_dir / fmt::format("{:016x}.scan", checksum(identity(shard)));
+}
+
+template <class T>
+std::string_view view(const T* first, size_t count) {
+  return {reinterpret_cast<const char*>(first), count * sizeof(T)};
+}
+}
+
+fs::path default_cache_dir() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && cache[0] == '/') return fs::path(cache) / "relucent";
+  if (const char* home = std::getenv("HOME"); home && home[0] == '/') return fs::path(home) / ".cache" / "relucent";
+  return {};
+}
+
+std::optional<Scan> read_cached_scan(const fs::path& cache_dir, const File& shard) try {
+  const fs::path path = cache_file(cache_dir, shard);
+  if (!fs::exists(path)) return {};
+  const MappedFile file(path);
+  const std::string_view bytes = view(file.bytes().data(), file.bytes().size());
+  CacheHeader header;
+  uint64_t sum = 0;
+  const std::string name = identity(shard);
+  const size_t fixed = sizeof header + name.size() + sizeof sum;
+  if (bytes.size() < fixed) return {};
+
+  std::memcpy(&header, bytes.data(), sizeof header);
+  std::memcpy(&sum, bytes.data() + bytes.size() - sizeof sum, sizeof sum);
+  const std::string_view content = bytes.substr(0, bytes.size() - sizeof sum);
+  if (std::memcmp(header.magic, CacheHeader().magic, sizeof header.magic) || sum != checksum(content) ||
+      header.shard_size != shard.size() || header.shard_modified != shard.modified() ||
+      content.substr(sizeof header, name.size()) != name || header.path_size != name.size() ||
+      header.samples != (bytes.size() - fixed) / sizeof(Sample))
+    return {};
+
+  Scan scan{std::vector<Sample>(header.samples), header.without_image, header.skipped_members};
+  std::memcpy(scan.samples.data(), content.data() + sizeof header + name.size(), header.samples * sizeof(Sample));
+  return scan;
+} catch (const std::exception&) {    // whatever is wrong with it, the shard itself is there to be scanned
+  return {};
+}
+
+bool write_cached_scan(const fs::path& cache_dir, const File& shard, const Scan& scan) try {
+  fs::create_directories(cache_dir);
+  CacheHeader header;
+  const std::string name = identity(shard);
+  header.shard_size = shard.size();
+  header.shard_modified = shard.modified();
+  header.path_size = name.size();
+  header.samples = scan.samples.size();
+  header.without_image = scan.without_image;
+  header.skipped_members = scan.skipped_members;
+
+  std::string bytes(view(&header, 1));
+  bytes += name;
+  bytes += view(scan.samples.data(), scan.samples.size());
+  const uint64_t sum = checksum(bytes);
+  bytes += view(&sum, 1);
+  write_atomically(cache_file(cache_dir, shard), [&](Writer& writer) { writer.write(bytes); });
+  return true;
+} catch (const std::exception&) {    // the caller says so once; a run does not need the cache
+  return false;
+}

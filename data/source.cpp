@@ -1,0 +1,220 @@
+#include "data/source.h"
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <glob.h>
+#include <optional>
+#include <set>
+
+#include "engine/error.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+constexpr size_t max_expansion = 10'000'000;
+
+std::vector<std::string> split(const std::string& text, const std::string& separator) {
+  std::vector<std::string> parts;
+  size_t begin = 0;
+  for (size_t at; (at = text.find(separator, begin)) != text.npos; begin = at + separator.size())
+    parts.push_back(text.substr(begin, at - begin));
+  parts.push_back(text.substr(begin));
+  return parts;
+}
+
+std::optional<int64_t> integer(const std::string& text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || text.size() > 18) return {};
+  return value;
+}
+
+bool zero_padded(const std::string& number) {
+  const size_t sign = number[0] == '-';
+  return number.size() > sign + 1 && number[sign] == '0';
+}
+
+// "0000..0003" or "6..0..2"; nothing if the text is no range
+std::optional<std::vector<std::string>> expand_range(const std::string& text, const std::string& pattern) {
+  const std::vector<std::string> parts = split(text, "..");
+  if (parts.size() < 2 || parts.size() > 3) return {};
+  const auto first = integer(parts[0]), last = integer(parts[1]), step = parts.size() == 3 ? integer(parts[2]) : 1;
+  if (!first || !last || !step) return {};
+  const uint64_t stride = std::max<int64_t>(1, std::abs(*step)), count = std::abs(*last - *first) / stride + 1;
+  if (count > max_expansion) fail(ExitCode::usage, "{{{}}} in '{}' makes {} names", text, pattern, count);
+  const size_t width = zero_padded(parts[0]) || zero_padded(parts[1]) ? std::max(parts[0].size(), parts[1].size()) : 0;
+  std::vector<std::string> items;
+  for (uint64_t i = 0; i < count; i++)
+    items.push_back(fmt::format("{:0{}}", *first + (*last < *first ? -1 : 1) * int64_t(i * stride), width));
+  return items;
+}
+
+// Where the brace opened at `open` closes, and the commas on its own level.
+size_t closing_brace(const std::string& text, size_t open, std::vector<size_t>& commas) {
+  int depth = 0;
+  for (size_t i = open; i < text.size(); i++) {
+    if (text[i] == '{') depth++;
+    if (text[i] == '}' && --depth == 0) return i;
+    if (text[i] == ',' && depth == 1) commas.push_back(i);
+  }
+  return text.npos;
+}
+
+std::vector<std::string> expand(const std::string& text, const std::string& pattern) {
+  const size_t open = text.find_first_of("{}");
+  if (open == text.npos) return {text};
+  std::vector<size_t> cuts = {open};
+  const size_t close = text[open] == '{' ? closing_brace(text, open, cuts) : text.npos;
+  if (close == text.npos) fail(ExitCode::usage, "unbalanced '{}' in '{}'", text[open], pattern);
+  cuts.push_back(close);
+
+  std::vector<std::string> middle;
+  const std::string inside = text.substr(open + 1, close - open - 1);
+  if (cuts.size() > 2) {
+    for (size_t i = 0; i + 1 < cuts.size(); i++)
+      for (std::string& item : expand(text.substr(cuts[i] + 1, cuts[i + 1] - cuts[i] - 1), pattern))
+        middle.push_back(std::move(item));
+  } else if (auto range = expand_range(inside, pattern)) {
+    middle = std::move(*range);
+  } else {
+    for (const std::string& item : expand(inside, pattern)) middle.push_back("{" + item + "}");
+  }
+
+  const std::vector<std::string> rest = expand(text.substr(close + 1), pattern);
+  if (middle.size() > max_expansion / rest.size())
+    fail(ExitCode::usage, "'{}' makes {} x {} names", pattern, middle.size(), rest.size());
+  std::vector<std::string> all;
+  for (const std::string& item : middle)
+    for (const std::string& end : rest) all.push_back(text.substr(0, open) + item + end);
+  return all;
+}
+
+std::vector<fs::path> tars_of_folder(const fs::path& folder) {
+  std::vector<fs::path> tars;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".tar") tars.push_back(entry.path());
+  if (tars.empty()) fail(ExitCode::data, "no *.tar in the folder {}", folder.string());
+  std::sort(tars.begin(), tars.end());
+  return tars;
+}
+
+std::vector<fs::path> matches_of_glob(const std::string& pattern) {
+  glob_t matches{};
+  const int result = ::glob(pattern.c_str(), 0, nullptr, &matches);
+  std::vector<fs::path> paths(matches.gl_pathv, matches.gl_pathv + (result == 0 ? matches.gl_pathc : 0));
+  ::globfree(&matches);
+  if (paths.empty()) fail(ExitCode::data, "no file matches '{}'", pattern);
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+// A tar starts with a member's header, a list with a line of text.
+bool is_tar(const fs::path& path) {
+  if (path.extension() == ".tar") return true;
+  char block[512] = {};
+  std::ifstream(path, std::ios::binary).read(block, sizeof block);
+  return std::string_view(block + 257, 5) == "ustar";
+}
+
+void add_shards(const std::string& source, const fs::path& folder, bool within_list, std::vector<fs::path>& shards);
+
+void add_list(const fs::path& list, std::vector<fs::path>& shards) {
+  std::ifstream file(list);
+  if (!file) fail(ExitCode::data, "cannot open {}", list.string());
+  int number = 0;
+  for (std::string line; std::getline(file, line);) {
+    number++;
+    if (line.find('\0') != line.npos)
+      fail(ExitCode::data, "{} is neither a tar nor a text file of paths", list.string());
+    line.erase(line.find_last_not_of(" \t\r") + 1);
+    line.erase(0, line.find_first_not_of(" \t"));
+    if (line.empty() || line[0] == '#') continue;
+    try {
+      add_shards(line, list.parent_path(), true, shards);
+    } catch (const Error& error) {
+      fail(error.code, "{}:{}: {}", list.string(), number, error.what());
+    }
+  }
+}
+
+void add_shards(const std::string& source, const fs::path& folder, bool within_list, std::vector<fs::path>& shards) {
+  const auto append = [&](std::vector<fs::path> paths) { shards.insert(shards.end(), paths.begin(), paths.end()); };
+  for (const std::string& part : split(source, "::")) {
+    if (part.empty()) fail(ExitCode::usage, "an empty name in '{}'", source);
+    std::error_code too_long_for_a_name;
+    const bool exists = fs::exists(folder / part, too_long_for_a_name);
+    for (const std::string& name : exists ? std::vector{part} : expand_braces(part)) {
+      const fs::path path = folder / name;
+      if (fs::is_directory(path)) append(tars_of_folder(path));
+      else if (fs::exists(path) && is_tar(path)) shards.push_back(path);
+      else if (fs::exists(path) && within_list) fail(ExitCode::data, "{} is no tar", path.string());
+      else if (fs::exists(path)) add_list(path, shards);
+      else if (name.find_first_of("*?[") != name.npos) append(matches_of_glob(path.string()));
+      else fail(ExitCode::data, "no such file: {}", path.string());
+    }
+  }
+}
+
+// "cifar10-train-0000.tar" belongs to the set "cifar10"
+std::string set_name(const fs::path& shard) {
+  const std::string name = shard.stem().string();
+  for (const char* split_name : {"-train", "-val", "-test"})
+    if (const size_t at = name.rfind(split_name); at != name.npos) return name.substr(0, at);
+  const size_t dash = name.rfind('-');
+  const bool numbered = dash != name.npos && dash + 1 < name.size() &&
+                        name.find_first_not_of("0123456789", dash + 1) == name.npos;
+  return numbered ? name.substr(0, dash) : name;
+}
+
+std::vector<std::string> read_class_names(const fs::path& path) {
+  std::ifstream file(path);
+  if (!file) fail(ExitCode::data, "cannot open {}", path.string());
+  std::vector<std::optional<std::string>> names;
+  int number = 0;
+  for (std::string line; std::getline(file, line);) {
+    number++;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    const size_t tab = line.find('\t');
+    const auto label = integer(line.substr(0, tab));
+    if (tab == line.npos || !label || *label < 0 || *label > 10'000'000)
+      fail(ExitCode::data, "{}:{}: expected 'label<TAB>name', got '{}'", path.string(), number, line);
+    std::string name = line.substr(tab + 1);
+    std::replace(name.begin(), name.end(), '\t', ' ');
+    if (size_t(*label) >= names.size()) names.resize(size_t(*label) + 1);
+    if (names[size_t(*label)]) fail(ExitCode::data, "{}:{}: label {} appears twice", path.string(), number, *label);
+    names[size_t(*label)] = name;
+  }
+  std::vector<std::string> result;
+  for (const auto& name : names) {
+    if (!name) fail(ExitCode::data, "{}: label {} has no line, but label {} has", path.string(), result.size(),
+                    names.size() - 1);
+    result.push_back(*name);
+  }
+  return result;
+}
+}
+
+std::vector<std::string> expand_braces(const std::string& pattern) { return expand(pattern, pattern); }
+
+std::vector<fs::path> expand_source(const std::string& source) {
+  std::vector<fs::path> shards;
+  try {
+    add_shards(source, "", false, shards);
+  } catch (const fs::filesystem_error& error) {
+    fail(ExitCode::data, "cannot read {}: {}", error.path1().string(), error.code().message());
+  }
+  if (shards.empty()) fail(ExitCode::data, "'{}' names no shard", source);
+  std::set<fs::path> seen;
+  for (const fs::path& shard : shards)
+    if (!seen.insert(fs::absolute(shard).lexically_normal()).second)
+      fail(ExitCode::data, "'{}' names {} twice: its images would count twice", source, shard.string());
+  return shards;
+}
+
+std::vector<std::string> class_names(const std::string& source) {
+  const fs::path shard = expand_source(source).front();
+  for (const std::string& name : {std::string("classes.txt"), set_name(shard) + "-classes.txt"})
+    if (const fs::path path = shard.parent_path() / name; fs::exists(path)) return read_class_names(path);
+  return {};
+}

@@ -1,0 +1,16 @@
+// Where images come from: a source named on the command line becomes a list of tar shards and their class names.
+// defines: expand_braces, expand_source, class_names
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+// Braces as bash and WebDataset expand them: {0000..0003}, {9..11}, {6..0..2}, {a,b}; unbalanced ones are an error.
+std::vector<std::string> expand_braces(const std::string& pattern);
+
+// The shards of a source, in a stable order. A source is one or more of these, joined by "::", braces allowed in each:
+// a tar, a folder (its *.tar), a glob, or a text file with one of them a line, relative to the text file's folder.
+std::vector<std::filesystem::path> expand_source(const std::string& source);
+
+// Names by label, from classes.txt or SET-classes.txt ("label<TAB>name" a line) beside the first shard; empty if none.
+std::vector<std::string> class_names(const std::string& source);

@@ -1,0 +1,184 @@
+#include "data/tar.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "engine/error.h"
+
+namespace {
+constexpr uint64_t max_name = 4096, max_pax = 1 << 20;
+
+template <size_t N>
+std::string_view text(const char (&field)[N]) {
+  return {field, size_t(std::find(field, field + N, '\0') - field)};
+}
+
+template <size_t N>
+std::string_view raw(const char (&field)[N]) { return {field, N}; }
+
+uint64_t padded(uint64_t size) { return (size + tar_block - 1) / tar_block * tar_block; }
+
+bool all_zero(std::string_view bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
+}
+
+// Octal digits between spaces and a NUL, or base-256 where the first bit is set.
+std::optional<uint64_t> number(std::string_view field) {
+  uint64_t value = 0;
+  if (field[0] & 0x80) {
+    for (size_t i = 0; i < field.size(); i++) {
+      if (value >> 56) return {};
+      value = value << 8 | static_cast<unsigned char>(i == 0 ? field[0] & 0x7F : field[i]);
+    }
+    return value;
+  }
+  while (!field.empty() && field.front() == ' ') field.remove_prefix(1);
+  while (!field.empty() && (field.back() == ' ' || field.back() == '\0')) field.remove_suffix(1);
+  const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value, 8);
+  if (!field.empty() && (error != std::errc() || end != field.data() + field.size())) return {};
+  return value;
+}
+
+// Links, devices and folders (types 1 to 6) have no bytes, whatever their size field says.
+bool has_bytes(char type) { return type < '1' || type > '6'; }
+
+// Old tars summed signed characters.
+int32_t signed_checksum(const TarHeader& header) {
+  const char* bytes = reinterpret_cast<const char*>(&header);
+  int32_t sum = 8 * ' ';
+  for (size_t i = 0; i < sizeof header; i++)
+    if (bytes + i < header.checksum || bytes + i >= header.checksum + sizeof header.checksum)
+      sum += static_cast<signed char>(bytes[i]);
+  return sum;
+}
+
+// The records "LENGTH key=value\n" of a pax header; of its keys only these two move bytes or names.
+bool read_pax(std::string_view records, std::string& path, std::optional<uint64_t>& size) {
+  while (!records.empty()) {
+    size_t length = 0;
+    const auto [after, error] = std::from_chars(records.data(), records.data() + records.size(), length);
+    const size_t digits = size_t(after - records.data());
+    if (error != std::errc() || length > records.size() || length < digits + 3) return false;
+    const std::string_view record = records.substr(digits + 1, length - digits - 2);
+    const size_t equals = record.find('=');
+    if (records[digits] != ' ' || records[length - 1] != '\n' || equals == record.npos) return false;
+    const std::string_view key = record.substr(0, equals), value = record.substr(equals + 1);
+    if (key == "path") path = value;
+    if (key == "size") {
+      uint64_t bytes = 0;
+      const auto [end, bad] = std::from_chars(value.data(), value.data() + value.size(), bytes);
+      if (bad != std::errc() || end != value.data() + value.size()) return false;
+      size = bytes;
+    }
+    records.remove_prefix(length);
+  }
+  return true;
+}
+}
+
+uint32_t tar_checksum(const TarHeader& header) {
+  uint32_t sum = 8 * ' ';
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&header);
+  for (size_t i = 0; i < sizeof header; i++) sum += bytes[i];
+  for (char c : header.checksum) sum -= static_cast<unsigned char>(c);
+  return sum;
+}
+
+TarReader::TarReader(const File& file, uint64_t begin, uint64_t end)
+    : file_(file), begin_(begin), end_(end), position_(begin) {}
+
+// Members close together are read in large pieces, members far apart in small ones that skip what lies between.
+std::string_view TarReader::window(uint64_t offset, uint64_t size) {
+  constexpr uint64_t far = 8 << 10, near = 256 << 10, gap = 16 << 10;
+  const uint64_t window_end = window_begin_ + window_.size();
+  if (offset < window_begin_ || offset + size > window_end) {
+    const bool dense = offset >= window_begin_ && offset < window_end + gap;
+    window_.resize(std::min(end_ - offset, std::max(size, dense ? near : far)));
+    window_begin_ = offset;
+    const size_t got = file_.read(offset, window_.data(), window_.size());
+    if (got < window_.size())
+      fail(ExitCode::data, "{} shrank while it was read: {} bytes at offset {}, expected {}", file_.name(), got, offset,
+           window_.size());
+  }
+  return {window_.data() + (offset - window_begin_), size_t(size)};
+}
+
+std::string_view TarReader::content(const TarMember& member) { return window(member.offset, member.size); }
+
+void TarReader::check_extent(const std::string& name, uint64_t data, uint64_t size) const {
+  if (size > end_ - data || padded(size) > end_ - data)
+    fail(ExitCode::data, "{}: member {} at offset {} is cut off: it has {} bytes, the file only {} more; copy it again",
+         file_.name(), name, data, size, end_ - data);
+}
+
+// After the first zero block only zeros may follow: a second archive appended by `cat` would be lost silently.
+void TarReader::check_end(uint64_t from) {
+  for (uint64_t at = from; at < end_; at += tar_block)
+    if (!all_zero(window(at, std::min(tar_block, end_ - at))))
+      fail(ExitCode::data, "{}: more data at offset {} after the end of the archive at {}; join tars with tar "
+           "--concatenate, not cat", file_.name(), at, from);
+}
+
+bool TarReader::next(TarMember& member) {
+  std::string long_name;
+  std::optional<uint64_t> long_size;
+  member.header = position_;
+  while (position_ < end_) {
+    const uint64_t at = position_, data = at + tar_block;
+    if (end_ - at < tar_block)
+      fail(ExitCode::data, "{}: cut off in the header at offset {}: {} bytes left of {}; copy it again", file_.name(),
+           at, end_ - at, tar_block);
+    TarHeader header;
+    window(at, tar_block).copy(reinterpret_cast<char*>(&header), tar_block);
+    if (all_zero({reinterpret_cast<const char*>(&header), sizeof header})) {
+      check_end(at);
+      position_ = end_;
+      break;
+    }
+    const std::optional<uint64_t> sum = number(raw(header.checksum));
+    if (!sum || (*sum != tar_checksum(header) && int64_t(*sum) != signed_checksum(header))) {
+      if (at == begin_)
+        fail(ExitCode::data, "{} is no tar: no header at offset {}; unpack compressed tars first", file_.name(), at);
+      fail(ExitCode::data, "{}: damaged header at offset {}: its bytes sum to {}, expected {}; copy the file again",
+           file_.name(), at, tar_checksum(header), text(header.checksum));
+    }
+
+    const bool extension = header.type == 'L' || header.type == 'x';
+    std::string name(text(header.name));
+    if (text(header.magic) == "ustar" && header.prefix[0]) name = fmt::format("{}/{}", text(header.prefix), name);
+    const std::optional<uint64_t> field = has_bytes(header.type) ? number(raw(header.size)) : 0;
+    if (!field) fail(ExitCode::data, "{}: member {} at offset {}: bad size field", file_.name(), name, at);
+    uint64_t size = *field;
+    if (!extension) {
+      if (!long_name.empty()) name = std::move(long_name);
+      if (long_size && has_bytes(header.type)) size = *long_size;
+    }
+    if (name.size() > max_name) fail(ExitCode::data, "{}: member name of {} bytes at offset {}, at most {} are allowed",
+                                     file_.name(), name.size(), at, max_name);
+    check_extent(name, data, size);
+    position_ = data + padded(size);
+
+    if (extension) {
+      if (size > (header.type == 'L' ? max_name : max_pax))
+        fail(ExitCode::data, "{}: the name at offset {} is too long: {} bytes", file_.name(), at, size);
+      const std::string_view bytes = window(data, size);
+      if (header.type == 'L') long_name = bytes.substr(0, bytes.find('\0'));
+      else if (!read_pax(bytes, long_name, long_size))
+        fail(ExitCode::data, "{}: damaged pax header at offset {}", file_.name(), at);
+      continue;
+    }
+    if (header.type == 'g' || header.type == 'K') {
+      if (long_name.empty() && !long_size) member.header = position_;
+      continue;
+    }
+    member.regular = (header.type == '0' || header.type == '\0' || header.type == '7') && !name.ends_with('/');
+    member.name = std::move(name);
+    member.offset = data;
+    member.size = size;
+    return true;
+  }
+  if (member.header < position_ && (!long_name.empty() || long_size))
+    fail(ExitCode::data, "{}: cut off at offset {}: a long name without its member; copy it again", file_.name(), end_);
+  return false;
+}

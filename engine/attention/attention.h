@@ -1,0 +1,122 @@
+// o_i = Σ_j a_ij v_j,  a_i = φ(s_i),  s_ij = q_i · k_j / √d  for every image and head, tile by tile: the L x L scores and
+// weights exist for one tile at a time and are computed again in the backward pass.
+//
+//   forward   S = q kᵀ/√d   A = φ(S)   o = A v
+//   backward  S, A again;  dA = do vᵀ;  dv += Aᵀ do;  dS = φ'(S; A, dA);  dq += dS k/√d;  dk += dSᵀ q/√d
+//
+// A tile is some query rows of one head against all its keys, so φ sees whole rows and may be any row function.
+// defines: HeadView, AttentionProbe, attention
+#pragma once
+#include "engine/attention/functions.h"
+#include "engine/error.h"
+#include "engine/ops/elementwise.h"
+#include "engine/tape.h"
+
+// The H heads of d channels that start at column `offset` of x[B,L,W].
+struct HeadView { Tensor x; int offset = 0; };
+
+// One tile as a probe sees it: row-major [rows, L] in host memory, valid during the call. dA and dS are null in a forward pass.
+struct AttentionTile {
+  int image, head, first_row, rows, L;
+  const real *S, *A, *dA, *dS;
+};
+// Called while the real computation passes, from several threads at once, never twice at once for the same image and head.
+// With recording on, it is called again with gradients in the backward pass.
+struct AttentionProbe {
+  virtual ~AttentionProbe() = default;
+  virtual void tile(const AttentionTile& tile) = 0;
+};
+
+// q, k, v, o or their gradients: element (b, i, h, c) lies at data + (b L + i) width + h d + c
+template <class T> struct HeadRows {
+  T* data; int L, width;
+  HD T* at(size_t b, int i, int h, int d) const { return data + (b * L + i) * size_t(width) + h * d; }
+};
+
+struct AttentionShape {
+  int B, H, Lq, L, d;
+  // Query rows of a tile: as many as keep a tile of scores within 192 KiB, in equal parts.
+  HD int tile_rows() const {
+    const int most = 49152 / L > 16 ? 49152 / L : 16, tiles = (Lq + most - 1) / most;
+    return (Lq + tiles - 1) / tiles;
+  }
+};
+
+template <class F> struct WeightsForward {                    // A = φ(S), row by row
+  real* A; const real* S; F f; int L;
+  template <class Team> HD void operator()(Team team, size_t row) const { f.forward(team, A + row * L, S + row * L, L); }
+};
+template <class F> struct WeightsBackward {                   // dS = φ'(S; A, dA)
+  real* dS; const real *dA, *A, *S; F f; int L;
+  template <class Team> HD void operator()(Team team, size_t row) const {
+    f.backward(team, dS + row * L, dA + row * L, A + row * L, S + row * L, L);
+  }
+};
+
+template <class F> struct AttentionForward {
+  HeadRows<real> o; HeadRows<const real> q, k, v; AttentionShape n; F f; real scale; AttentionProbe* probe;
+  template <class Tile> void operator()(Tile& tile, size_t image_head) const {
+    const int b = int(image_head) / n.H, h = int(image_head) % n.H, most = n.tile_rows();
+    for (int first = 0; first < n.Lq; first += most) {
+      const int rows = std::min(most, n.Lq - first);
+      real* S = tile.scratch(0, size_t(rows) * n.L);
+      real* A = probe ? tile.scratch(1, size_t(rows) * n.L) : S;
+      weights(tile, S, A, b, h, first, rows);
+      tile.gemm({.c = o.at(b, first, h, n.d), .a = A, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .ldb = v.width, .ldc = o.width});
+      if (probe) tile.show(*probe, {b, h, first, rows, n.L, S, A, nullptr, nullptr});
+    }
+  }
+  template <class Tile> void weights(Tile& tile, real* S, real* A, int b, int h, int first, int rows) const {
+    tile.gemm({.c = S, .a = q.at(b, first, h, n.d), .b = k.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .alpha = scale,
+               .lda = q.width, .ldb = k.width});
+    tile.rows(rows, WeightsForward<F>{A, S, f, n.L});
+  }
+};
+
+template <class F> struct AttentionBackward {
+  HeadRows<real> dq, dk, dv; HeadRows<const real> d_o; AttentionForward<F> forward;
+  template <class Tile> void operator()(Tile& tile, size_t image_head) const {
+    const auto& [o, q, k, v, n, f, scale, probe] = forward;
+    const int b = int(image_head) / n.H, h = int(image_head) % n.H, most = n.tile_rows();
+    for (int first = 0; first < n.Lq; first += most) {
+      const int rows = std::min(most, n.Lq - first);
+      real *S = tile.scratch(0, size_t(rows) * n.L), *A = tile.scratch(1, size_t(rows) * n.L), *dA = tile.scratch(2, size_t(rows) * n.L);
+      real* dS = probe ? tile.scratch(3, size_t(rows) * n.L) : dA;
+      const real* dout = d_o.at(b, first, h, n.d);
+      forward.weights(tile, S, A, b, h, first, rows);
+      tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .lda = d_o.width, .ldb = v.width});
+      tile.gemm({.c = dv.at(b, 0, h, n.d), .a = A, .b = dout, .m = n.L, .n = n.d, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width});
+      tile.rows(rows, WeightsBackward<F>{dS, dA, A, S, f, n.L});
+      tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1,
+                 .ldb = k.width, .ldc = dq.width});
+      tile.gemm({.c = dk.at(b, 0, h, n.d), .a = dS, .b = q.at(b, first, h, n.d), .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale,
+                 .beta = 1, .ldb = q.width, .ldc = dk.width});
+      if (probe) tile.show(*probe, {b, h, first, rows, n.L, S, A, dA, dS});
+    }
+  }
+};
+
+// q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H d]. `function` is a name of AttentionFunctions, alpha its exponent of L.
+inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha,
+                        AttentionProbe* probe = nullptr) {
+  const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], k.x.shape[1], d};
+  for (auto [view, length] : {std::pair{q, n.Lq}, {k, n.L}, {v, n.L}})
+    if (view.x.shape.rank() != 3 || view.x.shape[0] != n.B || view.x.shape[1] != length || view.offset + heads * d > view.x.shape[2])
+      fail(ExitCode::failed, "attention: input is {}, expected [{}, {}, at least {}]", view.x.shape.text(), n.B, length, view.offset + heads * d);
+  Tensor o = t.make("attention", {n.B, n.Lq, heads * d}, {q.x, k.x, v.x});
+  auto read = [&t](HeadView view) { return HeadRows<const real>{t.value(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
+  const real scale = 1 / std::sqrt(real(d));
+  const bool known = AttentionFunctions::visit(function, alpha, n.L, [&](auto f) {
+    auto forward = [=, &t] {
+      return AttentionForward<decltype(f)>{{t.value(o), n.Lq, heads * d}, read(q), read(k), read(v), n, f, scale, probe};
+    };
+    t.device.tiles(size_t(n.B) * heads, forward());
+    t.on_backward(o, [=, &t] {
+      auto write = [&t](HeadView view) { return HeadRows<real>{t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
+      const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * d};
+      t.device.tiles(size_t(n.B) * heads, AttentionBackward<decltype(f)>{write(q), write(k), write(v), d_o, forward()});
+    });
+  });
+  if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);
+  return o;
+}

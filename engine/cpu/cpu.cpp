@@ -1,0 +1,170 @@
+#include <omp.h>
+#include <sys/mman.h>
+#include <algorithm>
+#include <concepts>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <thread>
+#include <unordered_map>
+#include "engine/cpu/gemm.h"
+#include "engine/error.h"
+#include "engine/kernels.h"
+
+namespace {
+
+using Product = void (*)(const Gemm&);
+
+// A team of one thread; its loops become SIMD code.
+struct Thread {
+  template <class F> real sum(int n, F f) const {
+    real s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int i = 0; i < n; i++) s += f(i);
+    return s;
+  }
+  template <class F> real max(int n, F f) const {
+    real m = f(0);
+#pragma omp simd reduction(max : m)
+    for (int i = 1; i < n; i++) { const real x = f(i); m = m < x ? x : m; }
+    return m;
+  }
+  template <class F> void each(int n, F f) const {
+#pragma omp simd
+    for (int i = 0; i < n; i++) f(i);
+  }
+  template <class F> void once(F f) const { f(); }
+  // sums[c] = Σ over rows [first, end) of f(row, c)
+  template <class F> void columns(size_t first, size_t end, int width, real* sums, F f) const {
+    each(width, [&](int c) { sums[c] = 0; });
+    for (size_t row = first; row < end; row++) each(width, [&](int c) { sums[c] += f(row, c); });
+  }
+};
+
+// What a tile works with: one thread, its own scratch memory, products that stay on this thread.
+class CpuTile {
+ public:
+  explicit CpuTile(Product product) : product_(product) {}
+  real* scratch(int slot, size_t n) {
+    std::vector<real>& memory = memory_[slot];
+    if (memory.size() < n) memory.resize(n);
+    return memory.data();
+  }
+  void gemm(const Gemm& product) const { product_(product); }
+  template <class Body> void rows(size_t n, const Body& body) const { for (size_t row = 0; row < n; row++) body(Thread{}, row); }
+  void show(AttentionProbe& probe, const AttentionTile& tile) const { probe.tile(tile); }
+
+ private:
+  Product product_;
+  std::vector<real> memory_[4];
+};
+
+std::string cpu_model() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown processor";
+}
+
+constexpr const char* simd =
+#if defined(__AVX512F__)
+    "AVX-512";
+#elif defined(__AVX2__)
+    "AVX2";
+#elif defined(__SSE2__)
+    "SSE2";
+#else
+    "no SIMD";
+#endif
+
+class Cpu final : public Device {
+ public:
+  Cpu(int threads, GemmLibrary library)
+      : threads_(threads > 0 ? threads : int(std::max(1u, std::thread::hardware_concurrency()))),
+        onednn_(library == GemmLibrary::onednn || (library == GemmLibrary::best && has_onednn)),
+        product_(onednn_ ? gemm_onednn : gemm_eigen), tiles_(threads_, CpuTile(product_)) {
+    if (onednn_ && !has_onednn) fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again");
+    omp_set_num_threads(1);       // oneDNN asks this outside our parallel regions; its products stay on the calling thread
+    for_each_kernel(Kernels{}, [&]<class Body> { kernels_[typeid(Body)] = [](Cpu& cpu, size_t n, const void* fields) { cpu.launch(n, *static_cast<const Body*>(fields)); }; });
+  }
+
+  std::string description() const override {
+    return fmt::format("cpu: {}, {} thread{}, {}, products by {}", cpu_model(), threads_, threads_ == 1 ? "" : "s", simd,
+                       onednn_ ? onednn_name() : eigen_name());
+  }
+
+  void* allocate(size_t bytes) override {
+    const bool large = bytes >= huge_page;
+    const size_t alignment = large ? huge_page : 64, size = (bytes + alignment - 1) / alignment * alignment;
+    void* memory = std::aligned_alloc(alignment, std::max(size, alignment));
+    if (!memory) fail(ExitCode::failed, "out of memory: {} MiB asked for; try a smaller --batch", bytes >> 20);
+    if (large) madvise(memory, size, MADV_HUGEPAGE);      // fewer page faults; only advice
+    return memory;
+  }
+  void release(void* memory) override { std::free(memory); }
+  void upload(void* device, const void* host, size_t bytes) override { if (bytes) std::memcpy(device, host, bytes); }
+  void download(void* host, const void* device, size_t bytes) override { if (bytes) std::memcpy(host, device, bytes); }
+
+  // Cut by shape alone, each piece on one thread: the same bits for any number of threads.
+  void gemm(const Gemm& p) override {
+    const int m_tiles = pieces(p.m, tile_m), n_tiles = pieces(p.n, tile_n), m = part(p.m, m_tiles), n = part(p.n, n_tiles);
+#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (m_tiles * n_tiles > 1)
+    for (int tile = 0; tile < m_tiles * n_tiles; tile++) {
+      const int i = tile % m_tiles * m, j = tile / m_tiles * n;
+      if (i >= p.m || j >= p.n) continue;
+      Gemm piece = p;
+      piece.m = std::min(m, p.m - i);
+      piece.n = std::min(n, p.n - j);
+      piece.lda = p.stride_a(), piece.ldb = p.stride_b(), piece.ldc = p.stride_c();
+      piece.a += p.ta ? i : size_t(i) * piece.lda;
+      piece.b += p.tb ? size_t(j) * piece.ldb : j;
+      const size_t c = size_t(i) * piece.ldc + j;
+      piece.c += c;
+      if (p.residual) piece.residual += c;
+      if (p.bias) piece.bias += j;
+      product_(piece);
+    }
+  }
+
+  void run(std::type_index body, size_t n, const void* fields) override {
+    const auto kernel = kernels_.find(body);
+    if (kernel == kernels_.end()) fail(ExitCode::failed, "cpu: kernel {} is not in engine/kernels.h", body.name());
+    if (n > 0) kernel->second(*this, n, fields);
+  }
+
+ private:
+  static constexpr size_t huge_page = size_t(2) << 20;
+  static constexpr int tile_m = 256, tile_n = 768;
+  static int pieces(int n, int most) { return std::max(1, (n + most / 2) / most); }
+  static int part(int n, int pieces) { return ((n + pieces - 1) / pieces + 15) / 16 * 16; }       // whole SIMD registers
+
+  template <class Body> void launch(size_t n, const Body& fields) {
+    if constexpr (std::invocable<const Body&, size_t>) {
+      constexpr size_t block = 8192;
+      const size_t blocks = (n + block - 1) / block;
+#pragma omp parallel for schedule(static) num_threads(threads_) if (blocks > 1)
+      for (size_t k = 0; k < blocks; k++) {
+        const Body body = fields;
+        const size_t end = std::min(n, (k + 1) * block);
+#pragma omp simd
+        for (size_t i = k * block; i < end; i++) body(i);
+      }
+    } else if constexpr (std::invocable<const Body&, Thread, size_t>) {
+#pragma omp parallel for schedule(static) num_threads(threads_) if (n > 1)
+      for (size_t row = 0; row < n; row++) fields(Thread{}, row);
+    } else {
+#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (n > 1)
+      for (size_t tile = 0; tile < n; tile++) fields(tiles_[omp_get_thread_num()], tile);
+    }
+  }
+
+  int threads_;
+  bool onednn_;
+  Product product_;
+  std::vector<CpuTile> tiles_;
+  std::unordered_map<std::type_index, void (*)(Cpu&, size_t, const void*)> kernels_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cpu(int threads, GemmLibrary library) { return std::make_unique<Cpu>(threads, library); }

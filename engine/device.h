@@ -1,0 +1,48 @@
+// What a device can do, on one screen. Pointers are device pointers, matrices row-major, shapes in brackets.
+// A kernel is a body: a small struct with operator(), written once and run by either device:
+//   each   operator()(size_t i)               one element
+//   rows   operator()(Team team, size_t row)  one row, by a team: a CPU thread with SIMD loops, or a CUDA warp
+//   tiles  operator()(Tile& tile, size_t i)   products and rows on a piece that fits the cache
+// Bodies are listed in engine/kernels.h, from which each device makes its table.
+// defines: Gemm, Device, make_cpu, GemmLibrary
+#pragma once
+#include <memory>
+#include <string>
+#include <typeindex>
+#include "engine/tensor.h"
+
+// c[m,n] = alpha op(a)[m,k] op(b)[k,n] + beta c; with `bias`, bias[n] is added to every row; with `residual`, residual[m,n] too.
+// op transposes what is stored as [k,m] (ta) or [n,k] (tb). A row of a, b, c starts every lda, ldb, ldc elements (0: contiguous).
+struct Gemm {
+  real* c;
+  const real *a, *b;
+  int m, n, k;
+  bool ta = false, tb = false;
+  real alpha = 1, beta = 0;
+  const real *bias = nullptr, *residual = nullptr;
+  int lda = 0, ldb = 0, ldc = 0;
+  int stride_a() const { return lda ? lda : ta ? m : k; }
+  int stride_b() const { return ldb ? ldb : tb ? k : n; }
+  int stride_c() const { return ldc ? ldc : n; }
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual std::string description() const = 0;                     // for the start block: what runs, with which library
+  virtual void* allocate(size_t bytes) = 0;                        // 64-byte aligned; fails with the size asked for
+  virtual void release(void* memory) = 0;
+  virtual void upload(void* device, const void* host, size_t bytes) = 0;
+  virtual void download(void* host, const void* device, size_t bytes) = 0;
+  virtual void gemm(const Gemm& product) = 0;
+  virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each, rows, tiles below
+
+  template <class Body> void each(size_t n, const Body& body) { run(typeid(Body), n, &body); }
+  template <class Body> void rows(size_t n, const Body& body) { run(typeid(Body), n, &body); }
+  template <class Body> void tiles(size_t n, const Body& body) { run(typeid(Body), n, &body); }
+};
+
+enum class GemmLibrary { best, eigen, onednn };
+
+// threads = 0: all cores. onednn where it was not built in is an error.
+std::unique_ptr<Device> make_cpu(int threads = 0, GemmLibrary library = GemmLibrary::best);

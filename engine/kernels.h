@@ -1,0 +1,28 @@
+// Every kernel body: from this list each device makes its table of what it can run.
+// defines: Kernels, for_each_kernel
+#pragma once
+#include "engine/attention/attention.h"
+#include "engine/ops/activations.h"
+#include "engine/ops/layernorm.h"
+#include "engine/ops/loss.h"
+#include "engine/ops/patches.h"
+#include "engine/ops/tokens.h"
+#include "engine/optimizer.h"
+
+template <class... Body> struct KernelList {};
+
+template <class... Lists> struct Joined;
+template <class... A, class... B, class... Rest> struct Joined<KernelList<A...>, KernelList<B...>, Rest...> : Joined<KernelList<A..., B...>, Rest...> {};
+template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<A...>; };
+
+using Kernels = Joined<
+    KernelList<Fill, Accumulate, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
+               MapForward<Tanh>, MapBackward<Tanh>, GateForward, GateBackward, ColumnSumsOfChunk<Values>,
+               ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormBackward, PatchesForward, PatchesBackward,
+               AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
+               SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward,
+               AdamStep, SquaresOfChunk>,
+    AttentionFunctions::Kernels<AttentionForward, KernelList>, AttentionFunctions::Kernels<AttentionBackward, KernelList>>::List;
+
+// calls f.template operator()<Body>() for each
+template <class F, class... Body> void for_each_kernel(KernelList<Body...>, F f) { (f.template operator()<Body>(), ...); }

@@ -1,0 +1,59 @@
+// Element-wise ops: GELU (tanh and erf form), tanh, and the gate y = x silu(g).
+// defines: gelu, tanh_op, gate
+#pragma once
+#include "engine/ops/elementwise.h"
+#include "engine/ops/gelu.h"
+#include "engine/tape.h"
+
+struct Tanh {
+  template <class T> HD static T value(T x) { return hyperbolic_tangent(x); }
+  template <class T> HD static T slope(T x) { const T t = hyperbolic_tangent(x); return 1 - t * t; }
+};
+
+template <class H> struct MapForward {       // y = h(x)
+  real* y; const real* x;
+  HD void operator()(size_t i) const { y[i] = H::value(x[i]); }
+};
+template <class H> struct MapBackward {      // dx += h'(x) dy
+  real* dx; const real *dy, *x; int add;
+  HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + H::slope(x[i]) * dy[i]; }
+};
+
+template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
+  Tensor y = t.make(op, x.shape, {x});
+  auto forward = [=, &t] { t.device.each(x.shape.size(), MapForward<H>{t.value(y), t.value(x)}); };
+  forward();
+  t.on_remake(y, forward);
+  t.on_backward(y, [=, &t] {
+    const Gradient dx = t.add_gradient(x);
+    t.device.each(x.shape.size(), MapBackward<H>{dx.data, t.gradient(y), t.value(x), dx.add});
+  });
+  return y;
+}
+
+inline Tensor gelu(Tape& t, Tensor x, bool erf) { return erf ? map<GeluErf>(t, "gelu erf", x) : map<GeluTanh>(t, "gelu", x); }
+inline Tensor tanh_op(Tape& t, Tensor x) { return map<Tanh>(t, "tanh", x); }
+
+// y = x g σ(g): the gate of Hua et al. 2022 (arXiv 2202.10447), SiLU as activation
+struct GateForward {
+  real* y; const real *x, *g;
+  HD void operator()(size_t i) const { y[i] = x[i] * g[i] * logistic(g[i]); }
+};
+struct GateBackward {
+  real *dx, *dg; const real *dy, *x, *g; int add_x, add_g;
+  HD void operator()(size_t i) const {
+    const real s = logistic(g[i]);
+    dx[i] = previous(add_x, dx[i]) + dy[i] * g[i] * s;
+    dg[i] = previous(add_g, dg[i]) + dy[i] * x[i] * s * (1 + g[i] * (1 - s));
+  }
+};
+
+inline Tensor gate(Tape& t, Tensor x, Tensor g) {
+  Tensor y = t.make("gate", x.shape, {x, g});
+  t.device.each(x.shape.size(), GateForward{t.value(y), t.value(x), t.value(g)});
+  t.on_backward(y, [=, &t] {
+    const Gradient dx = t.add_gradient(x), dg = t.add_gradient(g);
+    t.device.each(x.shape.size(), GateBackward{dx.data, dg.data, t.gradient(y), t.value(x), t.value(g), dx.add, dg.add});
+  });
+  return y;
+}

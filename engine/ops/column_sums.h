@@ -1,0 +1,40 @@
+// Sums over rows in a fixed order, for the gradients of what every row shares: biases, scales, position embeddings.
+// Rows are summed in chunks and the chunks in order, so the result does not depend on the number of threads.
+// defines: add_column_sums, Values
+#pragma once
+#include <algorithm>
+#include "engine/ops/elementwise.h"
+#include "engine/tape.h"
+
+inline constexpr size_t rows_per_chunk = 128;
+
+template <class Term> struct ColumnSumsOfChunk {       // partial[chunk, C] = sum over the chunk's rows of term(row, c)
+  real* partial; Term term; size_t rows; int C;
+  template <class Team> HD void operator()(Team team, size_t chunk) const {
+    const size_t first = chunk * rows_per_chunk, end = first + rows_per_chunk < rows ? first + rows_per_chunk : rows;
+    team.columns(first, end, C, partial + chunk * C, [&](size_t row, int c) { return term(row, c); });
+  }
+};
+struct SumOfChunks {
+  real* sums; const real* partial; int chunks, C; int add;
+  HD void operator()(size_t c) const {
+    real s = 0;
+    for (int chunk = 0; chunk < chunks; chunk++) s += partial[size_t(chunk) * C + c];
+    sums[c] = previous(add, sums[c]) + s;
+  }
+};
+
+struct Values {                                        // the term x[row, c]; rows start `stride` apart
+  const real* x; size_t stride;
+  HD real operator()(size_t row, int c) const { return x[row * stride + c]; }
+};
+
+// d shared[C] += sum over rows of term(row, c); nothing where `shared` wants no gradient
+template <class Term> void add_column_sums(Tape& t, Tensor shared, Term term, size_t rows) {
+  if (!t.wants_gradient(shared)) return;
+  const int C = int(shared.shape.size()), chunks = int((rows + rows_per_chunk - 1) / rows_per_chunk);
+  real* partial = t.scratch(size_t(chunks) * C);
+  const Gradient sums = t.add_gradient(shared);
+  t.device.rows(chunks, ColumnSumsOfChunk<Term>{partial, term, rows, C});
+  t.device.each(C, SumOfChunks{sums.data, partial, chunks, C, sums.add});
+}

@@ -1,0 +1,31 @@
+// y[..,out] = x[..,in] Wᵀ + b, plus a residual of y's shape if given. W[out,in], b[out].
+// defines: linear
+#pragma once
+#include "engine/error.h"
+#include "engine/ops/column_sums.h"
+
+inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual = {}) {
+  const int rows = int(x.shape.rows()), in = x.shape.last(), out = w.shape[0];
+  const Shape shape = x.shape.with_last(out);
+  if (w.shape != Shape{out, in}) fail(ExitCode::failed, "linear: weight is {}, expected [{}, {}] for an input of {}", w.shape.text(), out, in, x.shape.text());
+  if (b && b.shape != Shape{out}) fail(ExitCode::failed, "linear: bias is {}, expected [{}]", b.shape.text(), out);
+  if (residual && residual.shape != shape) fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.text());
+
+  Tensor y = t.make("linear", shape, {x, w, b, residual});
+  t.device.gemm({.c = t.value(y), .a = t.value(x), .b = t.value(w), .m = rows, .n = out, .k = in, .tb = true,
+                 .bias = b ? t.value(b) : nullptr, .residual = residual ? t.value(residual) : nullptr});
+  t.on_backward(y, [=, &t] {
+    const real* dy = t.gradient(y);
+    if (t.wants_gradient(w)) {                                                              // dW = dyᵀ x
+      const Gradient dw = t.add_gradient(w);
+      t.device.gemm({.c = dw.data, .a = dy, .b = t.value(x), .m = out, .n = in, .k = rows, .ta = true, .beta = real(dw.add)});
+    }
+    if (t.wants_gradient(x)) {                                                              // dx = dy W
+      const Gradient dx = t.add_gradient(x);
+      t.device.gemm({.c = dx.data, .a = dy, .b = t.value(w), .m = rows, .n = in, .k = out, .beta = real(dx.add)});
+    }
+    if (b) add_column_sums(t, b, Values{dy, size_t(out)}, rows);
+    if (residual) t.pass_gradient(y, residual);                                             // last: it may move dy
+  });
+  return y;
+}

@@ -1,0 +1,55 @@
+#include "engine/progress.h"
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <algorithm>
+#include <cstdio>
+
+namespace {
+std::string duration(double seconds) {
+  const long s = long(seconds + 0.5);
+  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
+}
+size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+}  // namespace
+
+Progress::Progress(int64_t total) : total_(total), terminal_(isatty(STDERR_FILENO)), start_(Clock::now()), last_(start_ - std::chrono::hours(1)) {}
+
+Progress::~Progress() {
+  if (drawn_) std::fputc('\n', stderr);
+}
+
+void Progress::erase() {
+  if (drawn_) std::fputs("\r\033[K", stderr);
+  drawn_ = false;
+}
+
+void Progress::say(const std::string& line) {
+  erase();
+  fmt::print(stderr, "{}\n", line);
+}
+
+void Progress::show(int64_t done, const std::string& text, bool important) {
+  const auto now = Clock::now();
+  if (first_ < 0) first_ = done, start_ = now;                      // where a resumed run begins
+  const double since = std::chrono::duration<double>(now - last_).count();
+  if (done < total_ && since < (terminal_ ? 0.1 : important ? 0 : 30)) return;
+  last_ = now;
+  const double elapsed = std::chrono::duration<double>(now - start_).count();
+  const double left = done > first_ ? elapsed / double(done - first_) * double(total_ - done) : 0;
+  const std::string head = fmt::format("{}/{}", done, total_);
+  if (!terminal_) {
+    fmt::print(stderr, "{}  {}  {} left\n", head, text, duration(left));
+    return;
+  }
+  const int filled = int(20 * done / std::max<int64_t>(1, total_));
+  std::string line = fmt::format("[{:=<{}}{:<{}}] {}  {} left  {}", "", filled, "", 20 - filled, head, duration(left), text);
+  line.resize(std::min(line.size(), terminal_width() - 1));
+  erase();
+  std::fputs(line.c_str(), stderr);
+  std::fflush(stderr);
+  drawn_ = true;
+}

@@ -1,0 +1,147 @@
+#include "engine/tape.h"
+#include <algorithm>
+#include "engine/error.h"
+#include "engine/ops/elementwise.h"
+
+Tensor Tape::append(Node node) {
+  nodes_.push_back(std::move(node));
+  return {nodes_.back().shape, int(nodes_.size()) - 1};
+}
+
+Tape::Node& Tape::node(Tensor x) {
+  if (x.node < 0 || size_t(x.node) >= nodes_.size())
+    fail(ExitCode::failed, "tape: tensor {} has node {}, expected one of {}: it belongs to a tape that was cleared", x.shape.text(), x.node, nodes_.size());
+  return nodes_[x.node];
+}
+
+Tensor Tape::leaf(std::string_view name, Shape shape, real* value, real* gradient, bool add) {
+  return append({.op = name, .shape = shape, .value = value, .gradient = gradient,
+                 .wants_gradient = recording_ && gradient, .lent = gradient != nullptr, .written = add});
+}
+
+Tensor Tape::input(std::string_view name, Shape shape, std::span<const float> values) {
+  if (values.size() != shape.size()) fail(ExitCode::failed, "tape: input {} has {} values, expected {}", name, values.size(), shape.text());
+  Tensor x = append({.op = name, .shape = shape, .value = pool_.take<real>(shape.size()), .owned = true});
+  if constexpr (std::is_same_v<real, float>) {
+    device.upload(value(x), values.data(), values.size_bytes());
+  } else {
+    const std::vector<real> converted(values.begin(), values.end());
+    device.upload(value(x), converted.data(), converted.size() * sizeof(real));
+  }
+  return x;
+}
+
+std::vector<float> Tape::download(Tensor x) {
+  std::vector<real> values(x.shape.size());
+  device.download(values.data(), value(x), values.size() * sizeof(real));
+  return {values.begin(), values.end()};
+}
+
+Tensor Tape::make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs) {
+  const bool wanted = std::any_of(inputs.begin(), inputs.end(), [&](Tensor x) { return wants_gradient(x); });
+  return append({.op = op, .shape = shape, .value = pool_.take<real>(shape.size()), .owned = true, .wants_gradient = wanted});
+}
+
+Tensor Tape::reshape(Tensor x, Shape shape) {
+  Node& n = node(x);
+  if (n.owned || shape.size() != x.shape.size())
+    fail(ExitCode::failed, "tape: {} {} cannot be seen as {}", n.op, x.shape.text(), shape.text());
+  n.shape = shape;
+  return {shape, x.node};
+}
+
+real* Tape::scratch(size_t n) {
+  scratch_.push_back({pool_.take<real>(n), n});
+  return scratch_.back().first;
+}
+
+real* Tape::value(Tensor x) {
+  Node& n = node(x);
+  if (!n.value) {
+    n.value = pool_.take<real>(n.shape.size());
+    n.remake();
+  }
+  return n.value;
+}
+
+void Tape::on_backward(Tensor x, std::function<void()> backward) {
+  if (node(x).wants_gradient) node(x).backward = std::move(backward);
+}
+
+void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake = std::move(forward); }
+
+void Tape::drop(Tensor x) {
+  Node& n = node(x);
+  if (!n.remake) fail(ExitCode::failed, "tape: op {} cannot be computed again, so its result cannot be dropped", n.op);
+  pool_.give(std::exchange(n.value, nullptr), n.shape.size());
+}
+
+real* Tape::gradient(Tensor x) {
+  Node& n = node(x);
+  if (!n.written) fail(ExitCode::failed, "tape: op {} {} has no gradient here", n.op, n.shape.text());
+  return n.gradient;
+}
+
+Gradient Tape::add_gradient(Tensor x) {
+  Node& n = node(x);
+  if (!n.gradient) n.gradient = pool_.take<real>(n.shape.size());
+  return {n.gradient, int(std::exchange(n.written, true))};
+}
+
+real* Tape::add_into_gradient(Tensor x) {
+  const Gradient g = add_gradient(x);
+  if (!g.add) device.each(x.shape.size(), Fill{g.data, 0});
+  return g.data;
+}
+
+void Tape::pass_gradient(Tensor from, Tensor to) {
+  Node &source = node(from), &target = node(to);
+  if (!target.wants_gradient) return;
+  if (!target.gradient && !source.lent) {                       // nothing there yet: hand the memory over
+    target.gradient = std::exchange(source.gradient, nullptr);
+    target.written = true;
+    source.written = false;
+  } else {
+    const Gradient g = add_gradient(to);
+    device.each(to.shape.size(), Accumulate{g.data, source.gradient, g.add});
+  }
+}
+
+void Tape::release_gradient(Node& n) {
+  if (n.gradient && !n.lent) pool_.give(std::exchange(n.gradient, nullptr), n.shape.size());
+}
+
+void Tape::backward(Tensor loss) {
+  if (!recording_) fail(ExitCode::failed, "tape: backward of a forward pass that was not recorded");
+  if (done_) fail(ExitCode::failed, "tape: backward ran already; clear() the tape and run the forward pass again");
+  done_ = true;
+  if (const Gradient g = add_gradient(loss); !g.add) device.each(loss.shape.size(), Fill{g.data, 1});
+  for (size_t i = nodes_.size(); i-- > 0;) {
+    Node& n = nodes_[i];
+    if (n.lent && n.wants_gradient && !n.written) device.each(n.shape.size(), Fill{n.gradient, 0});    // the loss does not depend on it
+    if (!n.backward || !n.written) continue;
+    n.backward();
+    release_gradient(nodes_[i]);
+    if (n.remake && n.value) drop({n.shape, int(i)});          // its readers came later on the tape and are done
+  }
+}
+
+void Tape::clear() {
+  for (Node& n : nodes_) {
+    if (n.owned && n.value) pool_.give(n.value, n.shape.size());
+    release_gradient(n);
+  }
+  for (auto [block, n] : scratch_) pool_.give(block, n);
+  nodes_.clear();
+  scratch_.clear();
+  done_ = false;
+}
+
+void Tape::forget(Tensor x) {
+  if (Node& n = node(x); !recording_ && n.owned && n.value) pool_.give(std::exchange(n.value, nullptr), n.shape.size());
+}
+
+void Tape::forget_since(size_t mark, Tensor keep) {
+  for (size_t i = mark; i < nodes_.size(); i++)
+    if (int(i) != keep.node) forget({nodes_[i].shape, int(i)});
+}

@@ -1,0 +1,83 @@
+// The tape: an op runs at once and appends a node; backward() walks the nodes from the last to the first. Creation order is
+// a topological order, so there is no sort, no recursion and no reference count. Gradients only ever accumulate.
+// defines: Tape
+#pragma once
+#include <functional>
+#include <span>
+#include <string_view>
+#include <vector>
+#include "engine/pool.h"
+
+// Where an op puts the gradient of an input: added to what is there, or written where nothing is yet.
+struct Gradient {
+  real* data;
+  int add;
+};
+
+class Tape {
+ public:
+  explicit Tape(Device& device, bool recording = true) : device(device), pool_(device), recording_(recording) {}
+  ~Tape() { clear(); }
+  Device& device;
+
+  // An input or a parameter: memory stays the caller's. With `gradient`, backward leaves d loss / d value there, or adds
+  // it to what is there if `add`.
+  Tensor leaf(std::string_view name, Shape shape, real* value, real* gradient = nullptr, bool add = false);
+  // Values from host memory; no gradient.
+  Tensor input(std::string_view name, Shape shape, std::span<const float> values);
+  // The result of an op, from the pool. It wants a gradient if one of its inputs does.
+  Tensor make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs);
+  Tensor reshape(Tensor x, Shape shape);                          // of a leaf: the same memory in another shape
+  real* scratch(size_t n);                                        // saved beside a node until clear(): means, maxima
+  bool recording() const { return recording_; }
+
+  real* value(Tensor x);
+  std::vector<float> download(Tensor x);                          // value(x) in host memory
+  // What the backward of `x` does; it may use value() and the gradient functions. Ignored when nobody will ask for it.
+  void on_backward(Tensor x, std::function<void()> backward);
+
+  // For a tensor that is cheap to compute again: `forward` refills value(x) after drop(x) has given its memory back.
+  void on_remake(Tensor x, std::function<void()> forward);
+  void drop(Tensor x);
+
+  bool wants_gradient(Tensor x) const { return x && nodes_[x.node].wants_gradient; }
+  real* gradient(Tensor x);                                       // of an op's result, inside its backward
+  Gradient add_gradient(Tensor x);                                // where to put all of it, or add all of it
+  real* add_into_gradient(Tensor x);                              // the same, zeroed if nothing was there: for ops that touch parts
+  void pass_gradient(Tensor from, Tensor to);                     // d to += d from; ends the use of gradient(from)
+
+  // Starts from d loss = 1 for every element of `loss`, or from what fill_gradient put there. Once per clear().
+  void backward(Tensor loss);
+  void clear();                                                   // forgets every node; memory returns to the pool
+  // Without recording, memory goes back as soon as nobody needs it: that of x, or of all nodes since `mark` except `keep`.
+  size_t mark() const { return nodes_.size(); }
+  void forget(Tensor x);
+  void forget_since(size_t mark, Tensor keep);
+
+  size_t bytes_held() const { return pool_.bytes_held(); }
+  size_t allocations() const { return pool_.allocations(); }
+  size_t size() const { return nodes_.size(); }
+  std::string_view op(size_t node) const { return nodes_[node].op; }
+  Tensor tensor(size_t node) const { return {nodes_[node].shape, int(node)}; }
+
+ private:
+  struct Node {
+    std::string_view op;
+    Shape shape;
+    real* value = nullptr;
+    real* gradient = nullptr;
+    bool owned = false;                  // the value is the pool's
+    bool wants_gradient = false;
+    bool lent = false;                   // the gradient is the caller's
+    bool written = false;                // the gradient holds something to add to
+    std::function<void()> backward = {}, remake = {};
+  };
+  Tensor append(Node node);
+  Node& node(Tensor x);
+  void release_gradient(Node& node);
+
+  Pool pool_;
+  bool recording_, done_ = false;
+  std::vector<Node> nodes_;
+  std::vector<std::pair<real*, size_t>> scratch_;
+};

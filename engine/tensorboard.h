@@ -1,0 +1,23 @@
+// TensorBoard's event files: curves that `tensorboard --logdir` draws while the training runs.
+// defines: EventFile
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+class EventFile {
+ public:
+  // A new file in the folder, which is made where it is not there yet; TensorBoard joins the files of a resumed run.
+  explicit EventFile(const std::filesystem::path& folder);
+  EventFile(const EventFile&) = delete;
+  ~EventFile();
+
+  // In the file when it returns. `wall_time`: seconds since 1970
+  void scalar(std::string_view tag, double value, int64_t step, double wall_time);
+
+ private:
+  void append(std::string_view event);
+
+  std::filesystem::path path_;
+  int file_;
+};

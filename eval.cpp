@@ -1,0 +1,286 @@
+// build/eval: looks at a trained model. Results go to stdout, progress to stderr.
+#include <CLI/CLI.hpp>
+#include <fmt/ranges.h>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include "data/scan_cache.h"
+#include "engine/error.h"
+#include "engine/npy.h"
+#include "engine/ops/loss.h"
+#include "engine/progress.h"
+#include "engine/safetensors.h"
+#include "engine/signals.h"
+#include "models/checkpoint.h"
+#include "models/evaluate.h"
+#include "models/model_flags.h"
+#include "models/train_step.h"
+
+namespace {
+
+struct Options {
+  std::string checkpoint, data, input, labels, out, logits, loss = "softmax", device = "cpu", bad = "error";
+  std::vector<std::string> images;
+  ModelFlags model;
+  std::string attention = "softmax";
+  double alpha = 1;
+  int batch = 64, threads = 0, workers = 1;
+  bool json = false;
+};
+
+// What every subcommand needs: the weights, and what a foreign file does not say of itself.
+void add_model(CLI::App& app, Options& o) {
+  app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
+  o.model.add(app, true);
+  app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
+  app.add_option("--alpha", o.alpha, "its exponent of L")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
+  app.add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}))->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--batch", o.batch, "images at a time")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_flag("--json", o.json, "one JSON object on stdout");
+}
+
+void add_source(CLI::App& app, Options& o) {
+  app.add_option("--workers", o.workers, "threads that decode images ahead")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--on-bad-image", o.bad, "error, or skip and count")->check(CLI::IsMember({"error", "skip"}))->capture_default_str();
+}
+
+// A device and the model on it, announced on stderr.
+struct Session {
+  std::unique_ptr<Device> device;
+  Loaded loaded;
+  const ViT& vit() const { return *loaded.vit; }
+  const ViTConfig& config() const { return loaded.vit->config(); }
+};
+
+Session open(const Options& o) {
+  ViTConfig wanted = o.model.config();
+  wanted.attention = o.attention;
+  wanted.alpha = o.alpha;
+  Session s{make_cpu(o.threads), {}};
+  s.loaded = load_vit(*s.device, o.checkpoint, wanted);
+  const ViTConfig& c = s.config();
+  fmt::print(stderr, "device  {}\nmodel   {}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters\n", s.device->description(), o.checkpoint,
+             c.width, c.depth, c.heads, c.patch, c.image_size, c.pool, c.attention, c.attention == "softmax" ? "" : fmt::format(" alpha {}", c.alpha),
+             c.qk_norm ? ", qk-norm" : "", c.classes, s.vit().parameters().size());
+  return s;
+}
+
+// Images from x.npy, float32 [N, H, W, 3], already in the range the model was trained on.
+Array read_input(const Session& s, const std::string& path) {
+  Array x = read_npy(path);
+  const int64_t side = s.config().image_size;
+  if (x.shape.size() != 4 || x.shape[1] != side || x.shape[2] != side || x.shape[3] != 3)
+    fail(ExitCode::data, "{}: shape is [{}], expected [N, {}, {}, 3]; --image-size sets the model's", path, fmt::join(x.shape, ", "), side, side);
+  return x;
+}
+
+// Calls use(first, count, logits, features) for batch after batch of host images [n, S, S, 3].
+template <class Use> void forward_batches(const Session& s, const std::vector<float>& images, int batch, Use use) {
+  const size_t size = size_t(s.config().image_size) * s.config().image_size * 3, n = images.size() / size;
+  Tape tape(*s.device, false);
+  for (size_t first = 0; first < n; first += batch) {
+    const int count = int(std::min<size_t>(batch, n - first));
+    tape.clear();
+    Features features;
+    Tensor x = tape.input("images", {count, s.config().image_size, s.config().image_size, 3}, std::span(images).subspan(first * size, count * size));
+    Tensor logits = s.vit().forward(tape, x, {}, &features);
+    use(tape, logits, features);
+  }
+}
+
+int accuracy(const Options& o) {
+  const Session s = open(o);
+  const Index index = Index::open(o.data, default_cache_dir());
+  fmt::print(stderr, "data    {}\n", index.summary());
+  index.require_labels_below(s.config().classes);
+  Loader loader(index, {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = o.workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error});
+  Evaluation e;
+  {
+    Progress progress{int64_t(index.size())};
+    e = evaluate(s.vit(), loader, o.loss, [&](uint64_t done) { progress.show(int64_t(done), "images"); });
+  }
+  for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "left out {}\n", reason);
+  if (o.json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"count", e.count}, {"of", index.size()}, {"top1", e.accuracy()}, {"top5", e.top5()}, {"loss", e.loss},
+                                              {"mean_row_sum", e.row_sum}, {"images_per_second", double(e.count) / e.seconds}, {"bad_images", e.bad_images}}.dump());
+  } else {
+    fmt::print("images            {}/{}\ntop-1             {:.2f} %\ntop-5             {:.2f} %\n{:<18}{:.4f}\nmean row sum of A {:.4g}\nimages/s          {:.1f}\n", e.count, index.size(),
+               100 * e.accuracy(), 100 * e.top5(), o.loss + " loss", e.loss, e.row_sum, double(e.count) / e.seconds);
+  }
+  return 0;
+}
+
+// What the head sees, [N, D]: of a source in index order, or of an array of images
+int features(const Options& o) {
+  if (o.data.empty() == o.input.empty()) fail(ExitCode::usage, "features: give one of --data and --input");
+  const Session s = open(o);
+  std::vector<float> all;
+  auto keep = [&](Tape& tape, Tensor, const Features& f) {
+    const std::vector<float> values = tape.download(f.pre_logits);
+    all.insert(all.end(), values.begin(), values.end());
+  };
+  if (!o.input.empty()) {
+    forward_batches(s, read_input(s, o.input).floats(), o.batch, keep);
+  } else {
+    const Index index = Index::open(o.data, default_cache_dir());
+    fmt::print(stderr, "data    {}\n", index.summary());
+    Loader loader(index, {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = o.workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error});
+    Progress progress{int64_t(index.size())};
+    for (Batch batch; loader.next(batch);) {
+      forward_batches(s, batch.images, o.batch, keep);
+      progress.show(int64_t(all.size() / s.config().width), "images");
+    }
+    for (const auto& [sample, reason] : loader.bad_samples()) progress.say("left out " + reason);
+  }
+  const int64_t n = int64_t(all.size()) / s.config().width;
+  write_npy(o.out, {n, s.config().width}, all);
+  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}.dump());
+  else fmt::print("{}: [{}, {}]\n", o.out, n, s.config().width);
+  return 0;
+}
+
+int predict(const Options& o) {
+  if (o.images.empty() == o.input.empty()) fail(ExitCode::usage, "predict: give image files or --input x.npy");
+  const Session s = open(o);
+  const int classes = s.config().classes, side = s.config().image_size;
+  std::vector<float> images;
+  std::vector<std::string> names = o.images;
+  if (!o.input.empty()) {
+    const Array x = read_input(s, o.input);
+    images = x.floats();
+    for (int64_t i = 0; i < x.shape[0]; i++) names.push_back(fmt::format("{}[{}]", o.input, i));
+  } else {
+    images.resize(names.size() * side * side * 3);
+    for (size_t i = 0; i < names.size(); i++) {
+      const MappedFile file(names[i]);
+      const auto bytes = file.bytes();
+      prepare_eval(decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, names[i]), s.loaded.preprocess, images.data() + i * side * side * 3);
+    }
+  }
+  std::vector<float> logits;
+  forward_batches(s, images, o.batch, [&](Tape& tape, Tensor z, const Features&) {
+    const std::vector<float> values = tape.download(z);
+    logits.insert(logits.end(), values.begin(), values.end());
+  });
+  if (!o.logits.empty()) write_npy(o.logits, {int64_t(names.size()), classes}, logits);
+
+  const bool sigmoid = o.loss == "sigmoid";
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (size_t i = 0; i < names.size(); i++) {
+    const std::span<const float> z(logits.data() + i * classes, classes);
+    std::vector<int> order(classes);
+    std::iota(order.begin(), order.end(), 0);
+    const int shown = std::min(classes, 5);
+    std::partial_sort(order.begin(), order.begin() + shown, order.end(), [&](int a, int b) { return z[a] > z[b]; });
+    double total = 0;
+    for (float x : z) total += std::exp(double(x) - z[order[0]]);
+    nlohmann::ordered_json top = nlohmann::ordered_json::array();
+    if (!o.json) fmt::print("{}\n", names[i]);
+    for (int k = 0; k < shown; k++) {
+      const int c = order[k];
+      const double p = sigmoid ? 1 / (1 + std::exp(-double(z[c]))) : std::exp(double(z[c]) - z[order[0]]) / total;
+      const std::string name = size_t(c) < s.loaded.classes.size() ? s.loaded.classes[c] : fmt::format("class {}", c);
+      if (o.json) top.push_back({{"class", c}, {"name", name}, {"logit", z[c]}, {"probability", p}});
+      else fmt::print("  {:5.1f} %  {}\n", 100 * p, name);
+    }
+    rows.push_back({{"image", names[i]}, {"top", top}});
+  }
+  if (o.json) fmt::print("{}\n", rows.dump());
+  return 0;
+}
+
+// Loss and the gradient of every parameter on one batch, for comparison with other implementations
+int gradients(const Options& o) {
+  const Session s = open(o);
+  const ViTConfig& c = s.config();
+  const Array x = read_input(s, o.input), y = read_npy(o.labels);
+  const int n = int(x.shape[0]);
+  std::vector<float> labels;
+  if (y.shape.size() == 1) {
+    std::vector<int> classes;
+    for (int64_t label : y.ints()) {
+      if (label < 0 || label >= c.classes) fail(ExitCode::data, "{}: label {} at {}, expected 0 to {}", o.labels, label, classes.size(), c.classes - 1);
+      classes.push_back(int(label));
+    }
+    labels = one_hot(classes, c.classes);
+  } else {
+    labels = y.floats();
+  }
+  if (int64_t(labels.size()) != int64_t(n) * c.classes)
+    fail(ExitCode::data, "{}: shape is [{}], expected [{}] or [{}, {}]", o.labels, fmt::join(y.shape, ", "), n, n, c.classes);
+
+  Tape tape(*s.device);
+  Tensor logits = s.vit().forward(tape, tape.input("images", {n, c.image_size, c.image_size, 3}, x.floats()));
+  Tensor loss = mean(tape, loss_op(tape, o.loss, logits, tape.input("labels", {n, c.classes}, labels)));
+  tape.backward(loss);
+
+  const Parameters& parameters = s.vit().parameters();
+  std::vector<std::vector<float>> values;
+  std::vector<StoredTensor> stored;
+  for (const Parameter& p : parameters.list()) values.push_back(parameters.gradient(p));
+  for (size_t i = 0; const Parameter& p : parameters.list()) {
+    std::vector<int64_t> shape;
+    for (int k = 0; k < p.shape.rank(); k++) shape.push_back(p.shape[k]);
+    stored.push_back({p.name, "F32", shape, std::as_bytes(std::span(values[i++]))});
+  }
+  if (!o.out.empty()) write_safetensors(o.out, stored);
+  const double l = tape.download(loss)[0], norm = GlobalNorm(*s.device, parameters.size())(parameters.gradients());
+  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"loss", l}, {"gradient_norm", norm}}.dump());
+  else fmt::print("{} loss    {:.6f}\ngradient norm   {:.6f}\n", o.loss, l, norm);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  CLI::App app{"Looks at a trained Vision Transformer.", "eval"};
+  app.require_subcommand(1);
+  Options o;
+  int result = 0;
+  auto subcommand = [&](const char* name, const char* help, int (*run)(const Options&)) {
+    CLI::App* sub = app.add_subcommand(name, help);
+    add_model(*sub, o);
+    sub->callback([&result, &o, run] { catch_signals(); result = run(o); });
+    return sub;
+  };
+  auto add_loss = [&](CLI::App* sub) { sub->add_option("--loss", o.loss, "softmax or sigmoid")->check(CLI::IsMember({"softmax", "sigmoid"}))->capture_default_str(); };
+
+  CLI::App* sub = subcommand("accuracy", "top-1, top-5 and loss on a source, each image once", accuracy);
+  sub->add_option("--data", o.data, "images: a shard pattern, a folder, a tar, or a text file of them")->required();
+  add_source(*sub, o);
+  add_loss(sub);
+
+  sub = subcommand("features", "what the head sees, [N, D], as .npy", features);
+  sub->add_option("--data", o.data, "images, in the order of the shards");
+  sub->add_option("--input", o.input, "or x.npy, float32 [N, H, W, 3], in the model's range");
+  sub->add_option("--out", o.out, "F.npy")->required();
+  add_source(*sub, o);
+
+  sub = subcommand("predict", "the likeliest classes of pictures", predict);
+  sub->add_option("IMAGE", o.images, "JPEG or PNG files");
+  sub->add_option("--input", o.input, "or x.npy, float32 [N, H, W, 3], in the model's range");
+  sub->add_option("--logits", o.logits, "also write the logits, [N, classes], as .npy");
+  add_loss(sub);
+
+  sub = subcommand("gradients", "loss and gradient of every parameter on a batch", gradients);
+  sub->add_option("--input", o.input, "x.npy, float32 [N, H, W, 3]")->required();
+  sub->add_option("--labels", o.labels, "y.npy, int [N] or float [N, classes]")->required();
+  sub->add_option("--out", o.out, "G.safetensors, a gradient under each parameter's name");
+  add_loss(sub);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& e) {
+    fail(ExitCode::usage, "{}; see eval --help", e.what());
+  }
+  return result;
+} catch (const Error& e) {
+  fmt::print(stderr, "eval: {}\n", e.what());
+  return int(e.code);
+} catch (const std::exception& e) {
+  fmt::print(stderr, "eval: {}\n", e.what());
+  return int(ExitCode::failed);
+}

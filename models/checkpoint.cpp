@@ -1,0 +1,102 @@
+#include "models/checkpoint.h"
+#include <nlohmann/json.hpp>
+#include "engine/error.h"
+#include "engine/safetensors.h"
+#include "models/weights.h"
+
+namespace {
+
+template <class T> T number(const Metadata& metadata, const std::string& key, const std::filesystem::path& path) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) fail(ExitCode::data, "{}: metadata has no '{}'; this is no training state", path.string(), key);
+  try {
+    if constexpr (std::is_integral_v<T>) return T(std::stoll(found->second));
+    else return T(std::stod(found->second));
+  } catch (const std::exception&) {
+    fail(ExitCode::data, "{}: metadata '{}' is '{}', expected a number", path.string(), key, found->second);
+  }
+}
+
+template <class T> StoredTensor stored(const std::string& name, const std::string& dtype, const std::vector<T>& values) {
+  return {name, dtype, {int64_t(values.size())}, std::as_bytes(std::span(values))};
+}
+
+// The flat order of Parameters, so that a state of another version cannot be taken for this one.
+std::vector<float> flat_values(const Parameters& parameters) {
+  std::vector<float> values(parameters.size());
+  for (const Parameter& p : parameters.list()) {
+    const std::vector<float> v = parameters.get(p);
+    std::copy(v.begin(), v.end(), values.begin() + p.offset);
+  }
+  return values;
+}
+
+}  // namespace
+
+void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess, const std::vector<std::string>& classes,
+                  Metadata extra) {
+  std::map<std::string, NamedTensor> tensors;
+  for (const Parameter& p : vit.parameters().list()) {
+    std::vector<int64_t> shape;
+    for (int i = 0; i < p.shape.rank(); i++) shape.push_back(p.shape[i]);
+    tensors[p.name] = {shape, vit.parameters().get(p)};
+  }
+  extra["crop"] = preprocess.crop;
+  extra["value_range"] = fmt::format("{} {}", preprocess.low, preprocess.high);
+  if (!classes.empty()) extra["class_names"] = nlohmann::json(classes).dump();
+  write_weights(path, vit.config(), tensors, extra);
+}
+
+Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted) {
+  Weights weights = read_weights(path, wanted);
+  Loaded loaded;
+  loaded.vit = std::make_unique<ViT>(device, weights.config);
+  for (const auto& [name, tensor] : weights.tensors) loaded.vit->parameters().set(name, tensor.data);
+  loaded.preprocess.image_size = weights.config.image_size;
+  if (auto crop = weights.metadata.find("crop"); crop != weights.metadata.end()) loaded.preprocess.crop = crop->second;
+  check_preprocess(loaded.preprocess);
+  if (auto names = weights.metadata.find("class_names"); names != weights.metadata.end()) {
+    try {
+      loaded.classes = nlohmann::json::parse(names->second).get<std::vector<std::string>>();
+    } catch (const nlohmann::json::exception&) {
+      fail(ExitCode::data, "{}: metadata 'class_names' is no JSON list of strings", path.string());
+    }
+  }
+  loaded.metadata = std::move(weights.metadata);
+  return loaded;
+}
+
+void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity) {
+  const std::vector<float> values = flat_values(vit.parameters()), second = adam.second_moment();
+  const std::vector<bf16> first = adam.first_moment();
+  Metadata metadata = identity;
+  metadata["state.step"] = std::to_string(state.step);
+  metadata["state.updates"] = std::to_string(adam.count());
+  metadata["state.best_accuracy"] = fmt::format("{}", state.best_accuracy);
+  metadata["state.seconds"] = fmt::format("{}", state.seconds);
+  write_safetensors(path, {stored("values", "F32", values), stored("first_moment", "BF16", first), stored("second_moment", "F32", second)}, metadata);
+}
+
+TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity) {
+  const SafeTensors file(path);
+  for (const auto& [key, value] : identity) {
+    const auto found = file.metadata().find(key);
+    const std::string saved = found == file.metadata().end() ? "(absent)" : found->second;
+    if (saved != value)
+      fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; resume with the same, or start anew in another --out", path.string(), key, saved, value);
+  }
+  const std::vector<float> values = file.floats("values"), second = file.floats("second_moment");
+  const StoredTensor& first = file.at("first_moment");
+  Parameters& parameters = vit.parameters();
+  if (values.size() != parameters.size() || first.bytes.size() != parameters.size() * sizeof(bf16))
+    fail(ExitCode::data, "{}: {} values, expected {}", path.string(), values.size(), parameters.size());
+  for (const Parameter& p : parameters.list())
+    parameters.set(p.name, {values.begin() + p.offset, values.begin() + p.offset + p.shape.size()});
+  std::vector<bf16> moment(parameters.size());
+  std::memcpy(moment.data(), first.bytes.data(), first.bytes.size());
+  adam.restore(number<int64_t>(file.metadata(), "state.updates", path), moment, second);
+  return {number<int64_t>(file.metadata(), "state.step", path), number<double>(file.metadata(), "state.best_accuracy", path),
+          number<double>(file.metadata(), "state.seconds", path)};
+}
+
+int64_t saved_step(const std::filesystem::path& path) { return number<int64_t>(SafeTensors(path).metadata(), "state.step", path); }

@@ -1,0 +1,39 @@
+// What a run keeps on disk. FOLDER/last.safetensors: the weights, with model, preprocessing and class names, for eval and for
+// other programs. FOLDER/last.state: all that an exact resume needs; it does not depend on the other file, so a kill
+// between the two writes loses nothing.
+// defines: save_weights, load_vit, Loaded, TrainingState, save_state, load_state
+#pragma once
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+#include "data/transform.h"
+#include "engine/optimizer.h"
+#include "models/vit.h"
+
+using Metadata = std::map<std::string, std::string>;
+
+void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess, const std::vector<std::string>& classes,
+                  Metadata extra = {});
+
+// A model from any weights file that models/weights.h reads; `wanted` says what a foreign file does not.
+struct Loaded {
+  std::unique_ptr<ViT> vit;
+  Preprocess preprocess;               // of training, where the file says it
+  std::vector<std::string> classes;    // names, or empty
+  Metadata metadata;
+};
+Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted);
+
+struct TrainingState {
+  int64_t step = 0;                    // updates done
+  double best_accuracy = -1;           // on the validation set so far
+  double seconds = 0;                  // spent training so far
+};
+// `identity` is what a resumed run must have in common with this one (model, data, batch, seed ...), name by name.
+void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity);
+// Fails naming the first difference of identity.
+TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity);
+// The step a state file is at, without loading it.
+int64_t saved_step(const std::filesystem::path& path);

@@ -1,0 +1,34 @@
+// Accuracy of a model on a source, each sample exactly once.
+// defines: Evaluation, evaluate, RowSums
+#pragma once
+#include <map>
+#include "data/loader.h"
+#include "models/vit.h"
+
+// The mean over rows of Σ_j A_ij, for one block: 1 for softmax, about 0.4 for relu/L at initialisation.
+class RowSums : public AttentionProbe {
+ public:
+  RowSums(int images, int heads) : heads_(heads), sums_(size_t(images) * heads), rows_(sums_.size()) {}
+  void tile(const AttentionTile& tile) override;
+  double mean() const;
+
+ private:
+  int heads_;
+  std::vector<double> sums_, rows_;    // [image, head]: no two threads write one entry
+};
+
+struct Evaluation {
+  uint64_t count = 0, correct = 0, correct5 = 0;
+  double loss = 0;                     // mean
+  double row_sum = 0;                  // mean over blocks, heads and rows of the first batch
+  double seconds = 0;
+  uint64_t bad_images = 0;             // left out
+  double accuracy() const { return double(correct) / double(count); }
+  double top5() const { return double(correct5) / double(count); }
+};
+
+// Runs through `loader` (made with train = false). loss: softmax or sigmoid. Calls progress(samples done) now and then.
+Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<void(uint64_t)>& progress = {});
+
+// labels[size, classes], 1 at each label
+std::vector<float> one_hot(std::span<const int> labels, int classes);

@@ -1,0 +1,51 @@
+#include "models/model_flags.h"
+#include <fmt/format.h>
+#include "engine/attention/functions.h"
+#include "models/presets.h"
+
+std::string attention_names() {
+  std::string names;
+  for (const auto& f : AttentionFunctions::all()) names += (names.empty() ? "" : ", ") + f.name;
+  return names;
+}
+
+std::string attention_table() {
+  std::string table = "Attention functions (s = q.k/sqrt(d), L keys):\n";
+  for (const auto& f : AttentionFunctions::all()) table += fmt::format("  {:<10}{:<56}{}\n", f.name, f.formula, f.source);
+  return table;
+}
+
+void ModelFlags::add(CLI::App& app, bool foreign) {
+  const std::string group = "Model";
+  app.add_option("--image-size", config_.image_size, "height and width the model sees")->check(CLI::PositiveNumber)->capture_default_str()->group(group);
+  app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")->check(CLI::IsMember({"tanh", "erf"}))->capture_default_str()->group(group);
+  app.footer(attention_table());
+  if (foreign) return;
+  app.add_option("--model", model_, "VARIANT/PATCH, such as S/16; variants: " + variant_names())->group(group);
+  app.add_option("--width", width_, "channels D (default 384)")->check(CLI::PositiveNumber)->group(group);
+  app.add_option("--depth", depth_, "blocks (default 12)")->check(CLI::PositiveNumber)->group(group);
+  app.add_option("--heads", heads_, "attention heads (default width / 64)")->check(CLI::PositiveNumber)->group(group);
+  app.add_option("--mlp-width", mlp_width_, "hidden channels of the MLP (default 4 width)")->check(CLI::PositiveNumber)->group(group);
+  app.add_option("--patch", patch_, "pixels a side of a patch (default 16)")->check(CLI::PositiveNumber)->group(group);
+  app.add_flag("--qk-norm,!--no-qk-norm", config_.qk_norm, "LayerNorm over each head of q and k")->group(group);
+  app.add_flag("--gate,!--no-gate", config_.gate, "multiply the heads' output by silu(x Wg + b)")->group(group);
+  app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")->check(CLI::IsMember({"gap", "cls", "map"}))->capture_default_str()->group(group);
+  app.add_option("--position", config_.position, "position embedding")->check(CLI::IsMember({"learned", "sincos2d"}))->capture_default_str()->group(group);
+  app.add_flag("--head-hidden,!--no-head-hidden", config_.head_hidden, "a hidden layer with tanh before the head (BigVision's rep_size)")->group(group);
+  app.add_option("--head-bias", config_.head_bias, "initial bias of the head (-6.9 for ImageNet-1k with sigmoid loss)")->capture_default_str()->group(group);
+}
+
+ViTConfig ModelFlags::config() const {
+  ViTConfig c = config_;
+  if (!model_.empty()) set_variant(c, model_);
+  if (width_) {
+    c.width = *width_;
+    c.heads = std::max(1, c.width / 64);
+    c.mlp_width = 4 * c.width;
+  }
+  c.depth = depth_.value_or(c.depth);
+  c.heads = heads_.value_or(c.heads);
+  c.mlp_width = mlp_width_.value_or(c.mlp_width);
+  c.patch = patch_.value_or(c.patch);
+  return c;
+}

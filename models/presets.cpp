@@ -1,0 +1,30 @@
+#include "models/presets.h"
+#include <charconv>
+#include "engine/error.h"
+
+namespace {
+struct Variant { const char* name; int width, depth, mlp_width, heads; };
+constexpr Variant variants[] = {{"mu", 32, 1, 128, 2},      {"Ti", 192, 12, 768, 3},    {"S", 384, 12, 1536, 6},   {"M", 512, 12, 2048, 8},
+                                {"B", 768, 12, 3072, 12},   {"L", 1024, 24, 4096, 16},  {"So400m", 1152, 27, 4304, 16}, {"H", 1280, 32, 5120, 16},
+                                {"g", 1408, 40, 6144, 16},  {"g-opt", 1536, 40, 6144, 16}, {"G", 1664, 48, 8192, 16}, {"G-opt", 1536, 48, 8192, 16},
+                                {"e", 1792, 56, 15360, 16}};
+}  // namespace
+
+std::string variant_names() {
+  std::string names;
+  for (const Variant& v : variants) names += (names.empty() ? "" : ", ") + std::string(v.name);
+  return names;
+}
+
+void set_variant(ViTConfig& config, const std::string& name) {
+  const size_t slash = name.find('/');
+  int patch = 0;
+  const char* end = name.data() + name.size();
+  const bool number = slash != std::string::npos && std::from_chars(name.data() + slash + 1, end, patch).ptr == end && patch > 0;
+  for (const Variant& v : variants)
+    if (number && name.substr(0, slash) == v.name) {
+      config.width = v.width, config.depth = v.depth, config.mlp_width = v.mlp_width, config.heads = v.heads, config.patch = patch;
+      return;
+    }
+  fail(ExitCode::usage, "--model: '{}' is unknown, expected VARIANT/PATCH such as S/16 with a variant of {}", name, variant_names());
+}

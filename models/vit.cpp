@@ -1,0 +1,217 @@
+#include "models/vit.h"
+#include <algorithm>
+#include <functional>
+#include "engine/error.h"
+#include "engine/ops/activations.h"
+#include "engine/ops/layernorm.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/patches.h"
+#include "engine/ops/tokens.h"
+#include "engine/random.h"
+
+namespace {
+
+uint64_t fnv1a(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
+  return hash;
+}
+
+}  // namespace
+
+void check_config(const ViTConfig& c) {
+  auto require = [](bool holds, const std::string& message) { if (!holds) fail(ExitCode::usage, "model: {}", message); };
+  auto one_of = [&](const char* what, const std::string& value, std::initializer_list<const char*> allowed) {
+    std::string list;
+    for (const char* a : allowed) list += std::string(list.empty() ? "" : ", ") + a;
+    require(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), fmt::format("{} is '{}', expected one of {}", what, value, list));
+  };
+  for (auto [what, value] : {std::pair{"image size", c.image_size}, {"patch", c.patch}, {"width", c.width}, {"depth", c.depth}, {"heads", c.heads},
+                             {"mlp width", c.mlp_width}, {"classes", c.classes}})
+    require(value > 0, fmt::format("{} is {}, expected at least 1", what, value));
+  require(c.width % c.heads == 0, fmt::format("width {} is not a multiple of {} heads", c.width, c.heads));
+  require(c.patch <= c.image_size, fmt::format("patch {} is larger than the image size {}", c.patch, c.image_size));
+  one_of("pool", c.pool, {"gap", "cls", "map"});
+  one_of("position", c.position, {"learned", "sincos2d"});
+  one_of("gelu", c.gelu, {"tanh", "erf"});
+  require(c.position != "sincos2d" || (c.width % 4 == 0 && c.width > 4), fmt::format("position sincos2d needs a width that is a multiple of 4 and more than 4, got {}", c.width));
+  require(std::isfinite(c.alpha) && c.alpha >= 0, fmt::format("alpha is {}, expected a number of at least 0", c.alpha));
+  if (!AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](auto) {})) {
+    std::string names;
+    for (const auto& f : AttentionFunctions::all()) names += (names.empty() ? "" : ", ") + f.name;
+    fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}", c.attention, names);
+  }
+}
+
+double forward_flops(const ViTConfig& c) {
+  const double N = c.grid() * c.grid(), L = c.tokens(), D = c.width, M = c.mlp_width;
+  const double attention = (c.gate ? 5 : 4) * L * D * D + 2 * L * L * D, mlp = 2 * L * D * M;
+  const double pool = c.pool == "map" ? 2 * D * D + 2 * L * D * D + 2 * L * D + 2 * D * M : 0;
+  return 2 * (N * 3 * c.patch * c.patch * D + c.depth * (attention + mlp) + pool + (c.head_hidden ? D * D : 0) + D * c.classes);
+}
+
+std::vector<float> sincos2d(int height, int width, int D) {
+  std::vector<float> table;
+  for (int y = 0; y < height; y++)
+    for (int x = 0; x < width; x++)
+      for (int part = 0; part < 4; part++)
+        for (int k = 0; k < D / 4; k++) {
+          const double angle = (part < 2 ? x : y) * std::pow(10000.0, -double(k) / (D / 4 - 1));
+          table.push_back(float(part % 2 ? std::cos(angle) : std::sin(angle)));
+        }
+  return table;
+}
+
+std::vector<Parameter> ViT::parameter_list(const ViTConfig& c) {
+  const int D = c.width, d = c.head_width(), P = c.patch;
+  std::vector<Parameter> list;
+  auto add = [&](const std::string& name, Shape shape) { list.push_back({name, shape, name.ends_with(".weight") && shape.rank() > 1}); };
+  auto linear = [&](const std::string& name, int out, int in) { add(name + ".weight", {out, in}); add(name + ".bias", {out}); };
+  auto norm = [&](const std::string& name) { add(name + ".weight", {D}); add(name + ".bias", {D}); };
+  auto mlp = [&](const std::string& name) { linear(name + ".fc1", c.mlp_width, D); linear(name + ".fc2", D, c.mlp_width); };
+
+  add("patch_embed.proj.weight", {D, 3, P, P});
+  add("patch_embed.proj.bias", {D});
+  if (c.position == "learned") add("pos_embed", {1, c.grid() * c.grid(), D});
+  if (c.pool == "cls") add("cls_token", {1, 1, D});
+  for (int i = 0; i < c.depth; i++) {
+    const std::string block = fmt::format("blocks.{}.", i);
+    norm(block + "norm1");
+    linear(block + "attn.qkv", 3 * D, D);
+    if (c.qk_norm) for (const char* which : {"q", "k"}) add(fmt::format("{}attn.{}_norm.weight", block, which), {d});
+    if (c.gate) linear(block + "attn.gate", D, D);
+    linear(block + "attn.proj", D, D);
+    norm(block + "norm2");
+    mlp(block + "mlp");
+  }
+  norm("norm");
+  if (c.pool == "map") {
+    add("attn_pool.latent", {1, 1, D});
+    linear("attn_pool.q", D, D);
+    linear("attn_pool.kv", 2 * D, D);
+    linear("attn_pool.proj", D, D);
+    norm("attn_pool.norm");
+    mlp("attn_pool.mlp");
+  }
+  if (c.head_hidden) linear("pre_logits.fc", D, D);
+  linear("head", c.classes, D);
+  return list;
+}
+
+ViT::ViT(Device& device, const ViTConfig& config) : config_((check_config(config), config)), parameters_(device, parameter_list(config_)) {
+  if (config_.position != "sincos2d") return;
+  const std::vector<float> table = sincos2d(config_.grid(), config_.grid(), config_.width);
+  const std::vector<real> values(table.begin(), table.end());
+  sincos_ = static_cast<real*>(device.allocate(values.size() * sizeof(real)));
+  device.upload(sincos_, values.data(), values.size() * sizeof(real));
+}
+
+ViT::~ViT() {
+  if (sincos_) parameters_.device().release(sincos_);
+}
+
+void ViT::initialise(uint64_t seed) {
+  for (const Parameter& p : parameters_.list()) {
+    const Shape& s = p.shape;
+    Random random(seed, purpose::initialisation, fnv1a(p.name));
+    auto xavier = [&](double fan_in, double fan_out) { const double a = std::sqrt(6 / (fan_in + fan_out)); return random.uniform(-a, a); };
+    auto lecun = [&](double fan_in) { return random.truncated_normal() / (0.87962566 * std::sqrt(fan_in)); };
+    const bool weight = p.name.ends_with(".weight"), norm = weight && s.rank() == 1, in_mlp = p.name.find(".mlp.") != std::string::npos;
+    std::function<double()> draw = [] { return 0.0; };                                        // cls_token, the head, most biases
+    if (norm) draw = [] { return 1.0; };
+    else if (p.name == "head.bias") draw = [&] { return config_.head_bias; };
+    else if (p.name == "pos_embed") draw = [&] { return random.normal() / std::sqrt(double(s.last())); };
+    else if (p.name == "attn_pool.latent") draw = [&] { return xavier(1, s.last()); };
+    else if (p.name == "patch_embed.proj.weight") draw = [&] { return lecun(double(s.size() / s[0])); };
+    else if (p.name == "pre_logits.fc.weight") draw = [&] { return lecun(s[1]); };
+    else if (weight && in_mlp) draw = [&] { return xavier(s[1], s[0]); };
+    else if (weight && p.name != "head.weight") draw = [&] { return xavier(s[1], s[1]); };    // q, k, v (side by side), gate, proj: D -> D
+    else if (in_mlp) draw = [&] { return 1e-6 * random.normal(); };
+    std::vector<float> values(s.size());
+    for (float& v : values) v = float(draw());
+    parameters_.set(p.name, values);
+  }
+}
+
+struct ViT::Pass {
+  Tape& t;
+  const Parameters& parameters;
+  bool accumulate;
+  Tensor operator()(const std::string& name) const { return parameters.leaf(t, name, accumulate); }
+  Tensor linear(Tensor x, const std::string& name, Tensor residual = {}) const { return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual); }
+  Tensor layernorm(Tensor x, const std::string& name) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias")); }
+};
+
+Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> probes, Features* features, bool accumulate) const {
+  const ViTConfig& c = config_;
+  const Shape expected{images.shape[0], c.image_size, c.image_size, 3};
+  if (images.shape != expected) fail(ExitCode::data, "images are {}, expected {} for this model", images.shape.text(), expected.text());
+  if (!probes.empty() && int(probes.size()) != c.depth) fail(ExitCode::failed, "{} attention probes for {} blocks", probes.size(), c.depth);
+
+  const Pass pass{t, parameters_, accumulate};
+  size_t mark = t.mark();
+  auto done = [&](Tensor keep) { t.forget_since(mark, keep); mark = t.mark(); return keep; };
+  Tensor previous, x = done(embed(pass, images));
+  for (int i = 0; i < c.depth; i++) {
+    previous = x;
+    x = done(block(pass, i, x, probes.empty() ? nullptr : probes[i]));
+    t.forget(previous);
+  }
+  x = pass.layernorm(x, "norm");                                                                          // before pooling
+  x = c.pool == "gap" ? mean_tokens(t, x) : c.pool == "cls" ? first_token(t, x) : attention_pool(pass, x);
+  if (c.head_hidden) x = tanh_op(t, pass.linear(x, "pre_logits.fc"));
+  if (features) features->pre_logits = x;
+  return pass.linear(x, "head");
+}
+
+// images -> tokens [B, L, D]
+Tensor ViT::embed(const Pass& pass, Tensor images) const {
+  const int N = config_.grid() * config_.grid(), D = config_.width, P = config_.patch;
+  Tape& t = pass.t;
+  Tensor kernel = t.reshape(pass("patch_embed.proj.weight"), {D, 3 * P * P});
+  Tensor x = linear(t, patches(t, images, P), kernel, pass("patch_embed.proj.bias"));
+  x = add_position(t, x, sincos_ ? t.leaf("sincos2d", {1, N, D}, sincos_) : pass("pos_embed"));
+  return config_.pool == "cls" ? prepend_token(t, pass("cls_token"), x) : x;                              // has no position of its own
+}
+
+// x + attention(norm1(x)), then + mlp(norm2(·)); what is cheap to compute again is dropped
+Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) const {
+  const ViTConfig& c = config_;
+  const std::string name = fmt::format("blocks.{}.", i);
+  Tape& t = pass.t;
+
+  Tensor n = pass.layernorm(x, name + "norm1");
+  Tensor qkv = pass.linear(n, name + "attn.qkv");                                                         // [B, L, 3 D]
+  HeadView q{qkv, 0}, k{qkv, c.width}, v{qkv, 2 * c.width};
+  if (c.qk_norm) {
+    q = {headnorm(t, qkv, q.offset, c.heads, pass(name + "attn.q_norm.weight"))};
+    k = {headnorm(t, qkv, k.offset, c.heads, pass(name + "attn.k_norm.weight"))};
+  }
+  Tensor o = attention(t, q, k, v, c.heads, c.head_width(), c.attention, c.alpha, probe);
+  if (c.gate) o = gate(t, o, pass.linear(n, name + "attn.gate"));
+  t.drop(n);
+  x = pass.linear(o, name + "attn.proj", x);
+
+  n = pass.layernorm(x, name + "norm2");
+  return mlp(pass, name + "mlp", n, x);
+}
+
+Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual) const {
+  Tensor h = pass.linear(normalised, name + ".fc1");
+  pass.t.drop(normalised);
+  Tensor a = gelu(pass.t, h, config_.gelu == "erf");
+  Tensor y = pass.linear(a, name + ".fc2", residual);
+  pass.t.drop(a);
+  return y;
+}
+
+// BigVision's MAPHead: a learned query attends to the tokens (softmax, as there), then x + mlp(norm(x)) -> [B, D]
+Tensor ViT::attention_pool(const Pass& pass, Tensor x) const {
+  const int D = config_.width;
+  Tape& t = pass.t;
+  Tensor q = pass.linear(repeat(t, pass("attn_pool.latent"), x.shape[0]), "attn_pool.q");
+  Tensor kv = pass.linear(x, "attn_pool.kv");
+  Tensor o = attention(t, {q}, {kv}, {kv, D}, config_.heads, config_.head_width(), "softmax", 1);
+  Tensor y = pass.linear(o, "attn_pool.proj");
+  return first_token(t, mlp(pass, "attn_pool.mlp", pass.layernorm(y, "attn_pool.norm"), y));
+}

@@ -1,0 +1,50 @@
+// The Vision Transformer of BigVision (models/vit.py) with any attention function. Parameters carry timm's names, shapes and
+// layouts: a linear weight is [out, in].
+// defines: ViT, Features, check_config, forward_flops, sincos2d
+#pragma once
+#include <span>
+#include "engine/attention/attention.h"
+#include "engine/parameters.h"
+#include "models/config.h"
+
+// What can be read on the way to the logits.
+struct Features {
+  Tensor pre_logits;                   // [B, D]: what the head sees, after tanh where there is a hidden layer
+};
+
+class ViT {
+ public:
+  ViT(Device& device, const ViTConfig& config);
+  ~ViT();
+  ViT(const ViT&) = delete;
+
+  static std::vector<Parameter> parameter_list(const ViTConfig& config);      // every name and shape
+  const ViTConfig& config() const { return config_; }
+  Parameters& parameters() { return parameters_; }
+  const Parameters& parameters() const { return parameters_; }
+
+  // BigVision's initialisation; the numbers of a parameter depend on the seed and on its name alone.
+  void initialise(uint64_t seed);
+
+  // images [B, image_size, image_size, 3] -> logits [B, classes]. `probes`: one a block, or none; null where not wanted.
+  // With `accumulate` the backward pass adds to the parameters' gradients.
+  Tensor forward(Tape& tape, Tensor images, std::span<AttentionProbe* const> probes = {}, Features* features = nullptr,
+                 bool accumulate = false) const;
+
+ private:
+  struct Pass;
+  Tensor embed(const Pass& pass, Tensor images) const;
+  Tensor block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) const;
+  Tensor mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual) const;
+  Tensor attention_pool(const Pass& pass, Tensor x) const;
+
+  ViTConfig config_;
+  Parameters parameters_;
+  real* sincos_ = nullptr;             // [1, N, D] on the device where position is sincos2d
+};
+
+void check_config(const ViTConfig& config);            // usage errors with the reason where it makes no sense
+double forward_flops(const ViTConfig& config);         // of one image; a multiply-add counts 2
+
+// [1, height width, D]: (sin xω, cos xω, sin yω, cos yω), D/4 frequencies ω from 1 down to 1e-4 (BigVision's posemb "sincos2d")
+std::vector<float> sincos2d(int height, int width, int D);

@@ -1,0 +1,319 @@
+// Every attention function through the op, against an untiled reference in double that is written from the formulas.
+// Queries and keys are multiples of 1/4 and √d is 4, so scores are exact: kinks, too, must agree.
+#include <doctest/doctest.h>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <mutex>
+#include "engine/attention/attention.h"
+#include "tests/error_of.h"
+#include "tests/synthetic.h"
+
+TEST_SUITE_BEGIN("attention");
+
+namespace {
+
+using Row = std::vector<double>;
+
+// a = forward(s), ds = backward(s, da)
+struct RowFunction {
+  std::function<Row(const Row& s)> forward;
+  std::function<Row(const Row& s, const Row& da)> backward;
+};
+
+RowFunction softmax() {
+  auto forward = [](const Row& s) {
+    Row a;
+    double sum = 0;
+    for (double x : s) sum += std::exp(x);
+    for (double x : s) a.push_back(std::exp(x) / sum);
+    return a;
+  };
+  return {forward, [=](const Row& s, const Row& da) {
+            const Row a = forward(s);
+            Row ds(s.size());
+            for (size_t j = 0; j < s.size(); j++)
+              for (size_t k = 0; k < s.size(); k++) ds[j] += da[k] * a[k] * ((j == k) - a[j]);
+            return ds;
+          }};
+}
+
+using Scalar = double (*)(double);
+RowFunction pointwise(double alpha, Scalar h, Scalar slope) {
+  auto scale = [=](const Row& s) { return std::pow(double(s.size()), -alpha); };
+  return {[=](const Row& s) {
+            Row a;
+            for (double x : s) a.push_back(scale(s) * h(x));
+            return a;
+          },
+          [=](const Row& s, const Row& da) {
+            Row ds;
+            for (size_t j = 0; j < s.size(); j++) ds.push_back(scale(s) * slope(s[j]) * da[j]);
+            return ds;
+          }};
+}
+
+double inner(double s) { return std::sqrt(2 / M_PI) * (s + 0.044715 * s * s * s); }
+double sigmoid(double s) { return 1 / (1 + std::exp(-s)); }
+
+RowFunction reference(const std::string& name, double alpha) {
+  const std::map<std::string, std::pair<Scalar, Scalar>> scalars = {
+      {"relu", {[](double s) { return std::max(s, 0.0); }, [](double s) { return double(s > 0); }}},
+      {"relu2", {[](double s) { return std::pow(std::max(s, 0.0), 2); }, [](double s) { return 2 * std::max(s, 0.0); }}},
+      {"gelu", {[](double s) { return s / 2 * (1 + std::tanh(inner(s))); },
+                [](double s) {
+                  return (1 + std::tanh(inner(s))) / 2 + s / 2 / std::pow(std::cosh(inner(s)), 2) * std::sqrt(2 / M_PI) * (1 + 3 * 0.044715 * s * s);
+                }}},
+      {"softplus", {[](double s) { return std::log1p(std::exp(s)); }, sigmoid}},
+      {"identity", {[](double s) { return s; }, [](double) { return 1.0; }}},
+      {"relu6", {[](double s) { return std::min(std::max(s, 0.0), 6.0); }, [](double s) { return double(s > 0 && s < 6); }}},
+      {"sigmoid", {sigmoid, [](double s) { return sigmoid(s) * sigmoid(-s); }}}};
+  if (name == "softmax") return softmax();
+  REQUIRE_MESSAGE(scalars.count(name), "write the formula of '" << name << "' here");
+  return pointwise(alpha, scalars.at(name).first, scalars.at(name).second);
+}
+
+// q[B,Lq,D], and k and v side by side in kv[B,L,2D]; one upstream gradient.
+struct Problem {
+  int B, H, Lq, L;
+  static constexpr int d = 16;
+  int D = H * d;
+  std::vector<float> q = quarters(size_t(B) * Lq * D, 1), kv = quarters(size_t(B) * L * 2 * D, 2), d_o = random_values(size_t(B) * Lq * D, 3);
+  size_t at(int b, int i, int h) const { return (size_t(b) * Lq + i) * D + h * d; }                 // of q, o
+  size_t at_key(int b, int j, int h) const { return (size_t(b) * L + j) * 2 * D + h * d; }          // of kv; v is D further
+
+  static std::vector<float> quarters(size_t n, uint64_t item) {
+    Random random(1, purpose::synthetic, item);
+    std::vector<float> values(n);
+    for (float& x : values) x = float(int(random.below(25)) - 12) / 4;
+    return values;
+  }
+};
+
+// Output and gradients; float from the op, double from the reference.
+template <class T> struct Result {
+  std::vector<T> o, dq, dkv;
+  bool operator==(const Result&) const = default;
+};
+
+// S, A, dA, dS of all rows, [B,H,Lq,L], as the reference or a probe sees them.
+struct Maps {
+  std::vector<double> S, A, dA, dS;
+  explicit Maps(size_t n) : S(n), A(n), dA(n), dS(n) {}
+};
+
+Result<double> reference(const Problem& p, const RowFunction& f, Maps* maps = nullptr) {
+  Result<double> r{std::vector<double>(p.q.size()), std::vector<double>(p.q.size()), std::vector<double>(p.kv.size())};
+  for (int b = 0; b < p.B; b++)
+    for (int h = 0; h < p.H; h++)
+      for (int i = 0; i < p.Lq; i++) {
+        const size_t q = p.at(b, i, h);
+        Row s(p.L), da(p.L);
+        for (int j = 0; j < p.L; j++)
+          for (int c = 0; c < p.d; c++) {
+            s[j] += double(p.q[q + c]) * p.kv[p.at_key(b, j, h) + c] / std::sqrt(p.d);
+            da[j] += double(p.d_o[q + c]) * p.kv[p.at_key(b, j, h) + p.D + c];
+          }
+        const Row a = f.forward(s), ds = f.backward(s, da);
+        for (int j = 0; j < p.L; j++)
+          for (int c = 0; c < p.d; c++) {
+            const size_t k = p.at_key(b, j, h) + c, v = k + p.D;
+            r.o[q + c] += a[j] * p.kv[v];
+            r.dkv[v] += a[j] * p.d_o[q + c];
+            r.dq[q + c] += ds[j] * p.kv[k] / std::sqrt(p.d);
+            r.dkv[k] += ds[j] * p.q[q + c] / std::sqrt(p.d);
+          }
+        const size_t row = ((size_t(b) * p.H + h) * p.Lq + i) * p.L;
+        if (maps)
+          for (int j = 0; j < p.L; j++) maps->S[row + j] = s[j], maps->A[row + j] = a[j], maps->dA[row + j] = da[j], maps->dS[row + j] = ds[j];
+      }
+  return r;
+}
+
+Result<float> run(Device& device, Problem p, const std::string& function, double alpha = 1, AttentionProbe* probe = nullptr) {
+  Result<float> r{{}, std::vector<float>(p.q.size()), std::vector<float>(p.kv.size())};
+  Tape tape(device);
+  Tensor q = tape.leaf("q", {p.B, p.Lq, p.D}, p.q.data(), r.dq.data()), kv = tape.leaf("kv", {p.B, p.L, 2 * p.D}, p.kv.data(), r.dkv.data());
+  Tensor o = attention(tape, {q}, {kv}, {kv, p.D}, p.H, p.d, function, alpha, probe);
+  r.o = tape.download(o);
+  device.upload(tape.add_gradient(o).data, p.d_o.data(), p.d_o.size() * sizeof(float));
+  tape.backward(o);
+  return r;
+}
+
+// max |got - exact| / max |exact|
+template <class T> double error(const std::vector<T>& got, const std::vector<double>& exact) {
+  double largest = 0, size = 1e-30;
+  for (size_t i = 0; i < got.size(); i++) {
+    if (!std::isfinite(got[i])) return INFINITY;
+    largest = std::max(largest, std::abs(double(got[i]) - exact[i]));
+    size = std::max(size, std::abs(exact[i]));
+  }
+  return largest / size;
+}
+
+void check(Device& device, const Problem& p, const std::string& function, double alpha = 1) {
+  INFO(function, " alpha ", alpha, " Lq ", p.Lq, " L ", p.L);
+  const Result<float> got = run(device, p, function, alpha);
+  const Result<double> exact = reference(p, reference(function, alpha));
+  CHECK(error(got.o, exact.o) <= 2e-6);
+  CHECK(error(got.dq, exact.dq) <= 2e-6);
+  CHECK(error(got.dkv, exact.dkv) <= 2e-6);
+}
+
+// Keeps what it is shown, and counts it.
+struct Recorder : AttentionProbe {
+  explicit Recorder(const Problem& p) : p(p), maps(size_t(p.B) * p.H * p.Lq * p.L), forward(p.B * p.H * p.Lq), backward(forward.size()) {}
+  void tile(const AttentionTile& t) override {
+    const std::lock_guard lock(mutex);
+    CHECK(t.L == p.L);
+    const size_t row = (size_t(t.image) * p.H + t.head) * p.Lq + t.first_row, n = size_t(t.rows) * t.L;
+    for (int i = 0; i < t.rows; i++) (t.dS ? backward : forward)[row + i]++;
+    std::copy_n(t.S, n, maps.S.begin() + row * t.L);
+    std::copy_n(t.A, n, maps.A.begin() + row * t.L);
+    if (!t.dS) return;
+    std::copy_n(t.dA, n, maps.dA.begin() + row * t.L);
+    std::copy_n(t.dS, n, maps.dS.begin() + row * t.L);
+  }
+  const Problem& p;
+  Maps maps;
+  std::vector<int> forward, backward;      // how often each row was shown
+  std::mutex mutex;
+};
+
+}  // namespace
+
+TEST_CASE("forward and backward of every function") {
+  auto device = make_cpu(2);
+  for (const auto& f : AttentionFunctions::all())
+    for (int L : {1, 5, 17, 50, 197}) check(*device, {1, 2, L, L}, f.name);
+}
+
+TEST_CASE("several tiles") {
+  auto device = make_cpu(2);
+  CHECK(AttentionShape{1, 1, 785, 785, 16}.tile_rows() < 785 / 8);
+  for (const char* name : {"softmax", "relu"}) check(*device, {1, 1, 785, 785}, name);
+}
+
+TEST_CASE("one query for many keys, several images") {
+  auto device = make_cpu(2);
+  for (const auto& f : AttentionFunctions::all()) check(*device, {3, 2, 1, 50}, f.name);
+}
+
+TEST_CASE("any alpha") {
+  auto device = make_cpu(1);
+  for (const auto& f : AttentionFunctions::all())
+    for (double alpha : {0.0, 0.5, 2.0}) check(*device, {2, 1, 17, 17}, f.name, alpha);
+}
+
+TEST_CASE("a tile at a time gives the bits of its queries alone") {
+  auto device = make_cpu(1);
+  const Problem whole{1, 2, 300, 300};
+  REQUIRE(AttentionShape{1, 2, 300, 300, 16}.tile_rows() == 150);
+  for (const auto& f : AttentionFunctions::all()) {
+    Result<float> parts;
+    for (int first : {0, 150}) {
+      Problem part{1, 2, 150, 300};
+      part.kv = whole.kv;
+      for (auto [from, to] : {std::pair{&whole.q, &part.q}, {&whole.d_o, &part.d_o}}) to->assign(from->begin() + whole.at(0, first, 0), from->begin() + whole.at(0, first + 150, 0));
+      const Result<float> r = run(*device, part, f.name);
+      parts.o.insert(parts.o.end(), r.o.begin(), r.o.end());
+      parts.dq.insert(parts.dq.end(), r.dq.begin(), r.dq.end());
+      parts.dkv.resize(r.dkv.size());
+      for (size_t i = 0; i < r.dkv.size(); i++) parts.dkv[i] += r.dkv[i];
+    }
+    const Result<float> r = run(*device, whole, f.name);
+    CHECK(r.o == parts.o);
+    CHECK(r.dq == parts.dq);
+    CHECK(error(r.dkv, {parts.dkv.begin(), parts.dkv.end()}) <= 1e-6);
+  }
+}
+
+TEST_CASE("same bits for any number of threads, with and without a probe") {
+  const Problem p{2, 3, 300, 300};
+  auto one = make_cpu(1), two = make_cpu(2), three = make_cpu(3);
+  for (const auto& f : AttentionFunctions::all()) {
+    const Result<float> r = run(*one, p, f.name);
+    CHECK(r == run(*two, p, f.name));
+    CHECK(r == run(*three, p, f.name));
+    Recorder recorder(p);
+    CHECK(r == run(*three, p, f.name, 1, &recorder));
+  }
+}
+
+TEST_CASE("a probe sees every row once, and what the reference sees") {
+  auto device = make_cpu(3);
+  for (const auto& f : AttentionFunctions::all())
+    for (const Problem& p : {Problem{2, 2, 50, 50}, {1, 1, 300, 300}, {2, 1, 1, 17}}) {
+      INFO(f.name, " L ", p.L);
+      Recorder seen(p);
+      run(*device, p, f.name, 0.5, &seen);
+      Maps exact(seen.maps.S.size());
+      reference(p, reference(f.name, 0.5), &exact);
+      CHECK(seen.forward == std::vector<int>(seen.forward.size(), 1));
+      CHECK(seen.backward == seen.forward);
+      CHECK(seen.maps.S == exact.S);
+      CHECK(error(seen.maps.A, exact.A) <= 1e-6);
+      CHECK(error(seen.maps.dA, exact.dA) <= 1e-6);
+      CHECK(error(seen.maps.dS, exact.dS) <= 1e-6);
+    }
+}
+
+TEST_CASE("without recording a probe is shown the forward pass alone") {
+  auto device = make_cpu(1);
+  Problem p{1, 2, 5, 5};
+  Recorder seen(p);
+  Tape tape(*device, false);
+  Tensor q = tape.leaf("q", {1, 5, 32}, p.q.data()), kv = tape.leaf("kv", {1, 5, 64}, p.kv.data());
+  attention(tape, {q}, {kv}, {kv, 32}, 2, 16, "relu", 1, &seen);
+  CHECK(seen.forward == std::vector<int>(10, 1));
+  CHECK(seen.backward == std::vector<int>(10, 0));
+}
+
+TEST_CASE("rows of weights: softmax sums to 1, the others scale with L^-alpha") {
+  auto device = make_cpu(1);
+  const Problem p{1, 2, 50, 50};
+  for (const auto& f : AttentionFunctions::all()) {
+    Recorder at_zero(p), at_half(p);
+    run(*device, p, f.name, 0, &at_zero);
+    run(*device, p, f.name, 0.5, &at_half);
+    for (int row = 0; row < 100; row++) {
+      double sum_zero = 0, sum_half = 0;
+      for (int j = 0; j < 50; j++) sum_zero += at_zero.maps.A[row * 50 + j], sum_half += at_half.maps.A[row * 50 + j];
+      CHECK(sum_half == doctest::Approx(f.scaled_by_length ? sum_zero / std::sqrt(50) : 1).epsilon(1e-6));
+      CHECK((f.name != "softmax" || std::abs(sum_zero - 1) < 1e-6));
+    }
+  }
+}
+
+TEST_CASE("scores beyond the range of exp do no harm") {
+  auto device = make_cpu(1);
+  Problem p{1, 1, 17, 17};
+  for (float& x : p.q) x *= 1000;
+  Recorder seen(p);
+  for (float x : run(*device, p, "softmax", 1, &seen).o) CHECK(std::isfinite(x));
+  CHECK(*std::max_element(seen.maps.S.begin(), seen.maps.S.end()) > 1000);
+}
+
+TEST_CASE("a NaN in a query is seen in its output") {
+  auto device = make_cpu(1);
+  Problem p{1, 1, 5, 17};
+  p.q[p.at(0, 3, 0) + 2] = NAN;
+  for (const auto& f : AttentionFunctions::all()) {
+    INFO(f.name);
+    const std::vector<float> o = run(*device, p, f.name).o;
+    for (int i = 0; i < 5; i++) CHECK(std::isnan(o[p.at(0, i, 0)]) == (i == 3));
+  }
+}
+
+TEST_CASE("errors") {
+  auto device = make_cpu(1);
+  CHECK(says(error_of(ExitCode::usage, [&] { run(*device, {1, 1, 5, 5}, "maxout"); }), {"maxout", "unknown"}));
+  Tape tape(*device);
+  std::vector<float> values(2 * 5 * 32);
+  Tensor x = tape.leaf("x", {2, 5, 32}, values.data()), other = tape.leaf("other", {1, 10, 32}, values.data());
+  CHECK(says(error_of(ExitCode::failed, [&] { attention(tape, {x}, {x}, {x, 1}, 2, 16, "relu", 1); }), {"attention", "[2, 5, 32]", "33"}));
+  CHECK(says(error_of(ExitCode::failed, [&] { attention(tape, {x}, {other}, {other}, 2, 16, "relu", 1); }), {"attention", "[1, 10, 32]", "[2, 10"}));
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,86 @@
+// build/bench worker: one contender of an interleaved benchmark. Reads "train N", "infer N" or "quit" lines and answers each
+// with one JSON line: seconds for N steps and the peak memory. Synthetic images and labels; a training step is forward,
+// backward and Adam, the same TrainStep as in build/train.
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <chrono>
+#include <iostream>
+#include "engine/error.h"
+#include "engine/random.h"
+#include "models/presets.h"
+#include "models/train_step.h"
+
+namespace {
+
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024.0;
+}
+
+ViTConfig model_by_name(const std::string& name, const std::string& attention) {
+  ViTConfig config{.pool = "cls", .attention = attention};
+  if (name == "cifar") config = {.image_size = 32, .patch = 4, .width = 192, .depth = 6, .heads = 3, .mlp_width = 768, .classes = 10, .attention = attention};
+  else if (name == "ti16") set_variant(config, "Ti/16");
+  else if (name == "s16") set_variant(config, "S/16");
+  else if (name == "s32") set_variant(config, "S/32");
+  else if (name == "s8") set_variant(config, "S/8");
+  else fail(ExitCode::usage, "--model: '{}' is unknown, expected cifar, ti16, s16, s32 or s8", name);
+  return config;
+}
+
+void work(const ViTConfig& config, int batch, int threads) {
+  auto device = make_cpu(threads);
+  std::cerr << device->description() << "\n";
+  ViT vit(*device, config);
+  vit.initialise(0);
+  Random random(0, purpose::synthetic, 0);
+  std::vector<float> images(size_t(batch) * config.image_size * config.image_size * 3), labels(size_t(batch) * config.classes);
+  for (float& x : images) x = float(random.normal());
+  for (int b = 0; b < batch; b++) labels[size_t(b) * config.classes + random.below(config.classes)] = 1;
+  Adam adam(vit.parameters(), {.lr = 1e-4, .weight_decay = 0, .clip = 0});
+  TrainStep train(vit, adam, "softmax");
+  Tape inference(*device, false);
+
+  std::cout << fmt::format("{{\"ready\": 1, \"base\": {:.1f}}}", peak_megabytes()) << std::endl;
+  for (std::string mode; std::cin >> mode && mode != "quit";) {
+    int steps = 0;
+    if (!(std::cin >> steps) || (mode != "train" && mode != "infer")) fail(ExitCode::usage, "bench worker: expected 'train N', 'infer N' or 'quit'");
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < steps; i++) {
+      if (mode == "train") {
+        train(images, labels, 1);
+      } else {
+        inference.clear();
+        vit.forward(inference, inference.input("images", {batch, config.image_size, config.image_size, 3}, images));
+      }
+    }
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    std::cout << fmt::format("{{\"s\": {:.6f}, \"rss\": {:.1f}}}", seconds.count(), peak_megabytes()) << std::endl;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Speed of training and inference on synthetic images"};
+  app.require_subcommand(1);
+  std::string model = "s16", attention = "softmax", precision = "f32";
+  int batch = 16, threads = 0;
+  CLI::App* worker = app.add_subcommand("worker", "answers 'train N', 'infer N', 'quit' on stdin with one JSON line each");
+  worker->add_option("--model", model, "cifar, ti16, s16, s32 or s8")->capture_default_str();
+  worker->add_option("--batch", batch, "images a step")->check(CLI::PositiveNumber)->capture_default_str();
+  worker->add_option("--attention", attention, "attention function")->capture_default_str();
+  worker->add_option("--precision", precision, "f32")->check(CLI::IsMember({"f32"}))->capture_default_str();
+  worker->add_option("--threads", threads, "0: all cores")->capture_default_str();
+  try {
+    app.parse(argc, argv);
+    work(model_by_name(model, attention), batch, threads);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) ? int(ExitCode::usage) : 0;
+  } catch (const Error& e) {
+    std::cerr << "bench: " << e.what() << "\n";
+    return int(e.code);
+  }
+}

@@ -1,0 +1,80 @@
+// Compares the gradients an op records with central differences, in double, element by element.
+// defines: Input, Op, check_gradients
+#pragma once
+#include <doctest/doctest.h>
+#include <functional>
+#include <string>
+#include <vector>
+#include "engine/random.h"
+#include "engine/tape.h"
+
+static_assert(sizeof(real) == 8, "gradient checks are compiled with -DREAL=double");
+
+struct Input {
+  Shape shape;
+  double scale = 1, centre = 0;         // values are centre + scale N(0,1)
+  bool differentiate = true;
+  std::function<double(Random&)> draw = {};   // instead of the normal distribution
+};
+using Op = std::function<Tensor(Tape&, const std::vector<Tensor>&)>;
+
+// d/dx Σ r ⊙ op(x) for random r, added to random gradients that were there before. Returns the op names on the tape.
+inline std::vector<std::string> check_gradients(Device& device, const std::string& name, const std::vector<Input>& inputs, const Op& op) {
+  Random random(7, purpose::synthetic, std::hash<std::string>{}(name));
+  std::vector<std::vector<real>> values, gradients, before;
+  for (const Input& in : inputs) {
+    auto& v = values.emplace_back(in.shape.size());
+    for (real& x : v) x = in.draw ? in.draw(random) : in.centre + in.scale * random.normal();
+    auto& g = before.emplace_back(in.shape.size());
+    for (real& x : g) x = random.normal();
+  }
+  gradients = before;
+  Tape tape(device);
+  auto run = [&] {
+    tape.clear();
+    std::vector<Tensor> leaves;
+    for (size_t i = 0; i < inputs.size(); i++)
+      leaves.push_back(tape.leaf("input", inputs[i].shape, values[i].data(), inputs[i].differentiate ? gradients[i].data() : nullptr, true));
+    return op(tape, leaves);
+  };
+
+  Tensor y = run();
+  std::vector<std::string> ops;
+  for (size_t i = 0; i < tape.size(); i++) ops.emplace_back(tape.op(i));
+  std::vector<real> r(y.shape.size());
+  for (real& x : r) x = random.normal();
+  device.upload(tape.add_gradient(y).data, r.data(), r.size() * sizeof(real));
+  tape.backward(y);
+
+  auto objective = [&] {
+    Tensor out = run();
+    const real* v = tape.value(out);
+    double sum = 0;
+    for (size_t i = 0; i < r.size(); i++) sum += r[i] * v[i];
+    return sum;
+  };
+  double worst = 0, largest = 0;
+  std::string where;
+  const double h = 1e-5;
+  std::vector<std::vector<double>> numeric(inputs.size());
+  for (size_t i = 0; i < inputs.size(); i++)
+    for (size_t j = 0; inputs[i].differentiate && j < values[i].size(); j++) {
+      const real x = values[i][j];
+      values[i][j] = x + h;
+      const double up = objective();
+      values[i][j] = x - h;
+      const double down = objective();
+      values[i][j] = x;
+      numeric[i].push_back((up - down) / (2 * h));
+      largest = std::max(largest, std::abs(numeric[i].back()));
+    }
+  for (size_t i = 0; i < inputs.size(); i++)
+    for (size_t j = 0; j < numeric[i].size(); j++) {
+      const double analytic = gradients[i][j] - before[i][j];
+      const double error = std::abs(analytic - numeric[i][j]) / std::max({std::abs(numeric[i][j]), 1e-2 * largest, 1e-12});
+      if (!(error <= worst)) { worst = error; where = fmt::format("input {} element {}: {} recorded, {} by differences", i, j, analytic, numeric[i][j]); }
+    }
+  INFO(name, ": ", where);
+  CHECK(worst <= 1e-6);
+  return ops;
+}

@@ -1,0 +1,121 @@
+// Braces, lists, folders and globs to shards; class names beside them.
+#include "data/source.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/tar_builder.h"
+#include "tests/temp_dir.h"
+
+TEST_SUITE("source") {
+  using Names = std::vector<std::string>;
+
+  TEST_CASE("braces expand as in bash") {
+    const std::pair<std::string, Names> table[] = {
+        {"a", {"a"}},
+        {"{0000..0003}", {"0000", "0001", "0002", "0003"}},
+        {"{00000..4}", {"00000", "00001", "00002", "00003", "00004"}},
+        {"{9..11}", {"9", "10", "11"}},
+        {"{8..010}", {"008", "009", "010"}},
+        {"{003..1}", {"003", "002", "001"}},
+        {"{0..6..2}", {"0", "2", "4", "6"}},
+        {"{6..0..-4}", {"6", "2"}},
+        {"{-1..1}", {"-1", "0", "1"}},
+        {"{7..7}", {"7"}},
+        {"{a,b}-{1..2}", {"a-1", "a-2", "b-1", "b-2"}},
+        {"x{a,b{1..2},}y", {"xay", "xb1y", "xb2y", "xy"}},
+        {"{a}", {"{a}"}},
+        {"{}", {"{}"}},
+        {"{a{1,2}}", {"{a1}", "{a2}"}},
+        {"{1..x}", {"{1..x}"}},
+        {"d/{train,val}-{00..01}.tar", {"d/train-00.tar", "d/train-01.tar", "d/val-00.tar", "d/val-01.tar"}},
+    };
+    for (const auto& [pattern, expected] : table) {
+      CAPTURE(pattern);
+      CHECK(expand_braces(pattern) == expected);
+    }
+    CHECK(expand_braces("{000000..001023}").size() == 1024);
+    CHECK(expand_braces("{000000..001023}").back() == "001023");
+  }
+
+  TEST_CASE("unbalanced and endless braces are refused") {
+    for (const std::string pattern : {"a{0..3.tar", "a0..3}.tar", "{a,{b}", "}{"}) {
+      CAPTURE(pattern);
+      CHECK(contains(error_of(ExitCode::usage, [&] { expand_braces(pattern); }), "unbalanced"));
+    }
+    error_of(ExitCode::usage, [] { expand_braces("{0..99999999999}"); });
+    error_of(ExitCode::usage, [] { expand_braces("{0..9999}{0..9999}{0..9999}"); });
+  }
+
+  TEST_CASE("a source is a tar, a pattern, a folder, a glob, a list, or several") {
+    TempDir dir;
+    const auto tar = [&](const std::string& name) { return write_file(dir.path() / name, tar_end()); };
+    const auto b = tar("b-1.tar"), a = tar("a-0.tar"), deep = tar("deep/c.tar"), odd = tar("odd{1,2}.tar");
+    write_file(dir.path() / "classes.txt", "");
+    write_file(dir.path() / "list.txt", "# shards\n\n  deep/c.tar\r\n{b-1,a-0}.tar\n");
+    const std::string root = dir.path().string() + "/";
+    using Paths = std::vector<std::filesystem::path>;
+    CHECK(expand_source(root + "b-1.tar") == Paths{b});
+    CHECK(expand_source(root + "{b-1,a-0}.tar") == Paths{b, a});
+    CHECK(expand_source(root + "b-1.tar::" + root + "deep") == Paths{b, deep});
+    CHECK(expand_source(root + "deep/") == Paths{deep});
+    CHECK(expand_source(dir.path().string()) == Paths{a, b, odd});
+    CHECK(expand_source(root + "?-*.tar") == Paths{a, b});
+    CHECK(expand_source(root + "list.txt") == Paths{deep, b, a});
+    CHECK(expand_source(root + "odd{1,2}.tar") == Paths{odd});
+    CHECK(expand_source(write_file(dir.path() / "noext", tar_entry("x", "")).string()).size() == 1);
+  }
+
+  TEST_CASE("what is not there is named") {
+    TempDir dir;
+    const std::string root = dir.path().string() + "/";
+    write_file(dir.path() / "list.txt", "a.tar\n");
+    write_file(dir.path() / "nested.txt", "\nlist.txt\n");
+    write_file(dir.path() / "binary", std::string("a\0b", 3));
+    write_file(dir.path() / "one/b.tar", tar_end());
+    std::filesystem::create_directory(dir.path() / "empty");
+    const auto refusal = [&](const std::string& source) {
+      return error_of(ExitCode::data, [&] { expand_source(source); });
+    };
+    CHECK(contains(refusal(root + "{0..1}.tar"), root + "0.tar"));
+    CHECK(contains(refusal(root + "*.tar"), "no file matches"));
+    CHECK(contains(refusal(root + "empty"), "no *.tar"));
+    CHECK(contains(refusal(root + "list.txt"), "list.txt:1: no such file: " + root + "a.tar"));
+    CHECK(contains(refusal(root + "nested.txt"), "nested.txt:2: " + root + "list.txt is no tar"));
+    CHECK(contains(refusal(root + "binary"), "neither a tar nor a text file"));
+    CHECK(contains(refusal(root + "one::" + root + "one/./b.tar"), "twice"));
+    error_of(ExitCode::usage, [&] { expand_source(""); });
+    error_of(ExitCode::usage, [&] { expand_source(root + "one::"); });
+  }
+
+  TEST_CASE("class names lie beside the first shard") {
+    TempDir dir;
+    const std::string root = dir.path().string() + "/";
+    const std::pair<const char*, const char*> sets[] = {{"cifar10-train-0000", "cifar10"},
+                                                        {"imagenet1k-validation-00", "imagenet1k"},
+                                                        {"imagenet-sample-0000", "imagenet-sample"},
+                                                        {"pets-test", "pets"},
+                                                        {"a-b", "a-b"}};
+    for (const auto& [shard, set] : sets) {
+      CAPTURE(shard);
+      write_file(root + shard + ".tar", tar_end());
+      CHECK(class_names(root + shard + ".tar").empty());
+      write_file(root + set + "-classes.txt", fmt::format("1\tn02\tcat, tabby\r\n0\t{}\n", set));
+      CHECK(class_names(root + shard + ".tar") == Names{set, "n02 cat, tabby"});
+    }
+    write_file(root + "classes.txt", "0\tall\n");
+    CHECK(class_names(root + "pets-test.tar") == Names{"all"});
+  }
+
+  TEST_CASE("a bad list of class names is refused with its line") {
+    TempDir dir;
+    const std::string shard = write_file(dir.path() / "a.tar", tar_end()).string();
+    const auto refusal = [&](const std::string& text) {
+      write_file(dir.path() / "classes.txt", text);
+      return error_of(ExitCode::data, [&] { class_names(shard); });
+    };
+    CHECK(contains(refusal("0\ta\nb\n"), "classes.txt:2"));
+    CHECK(contains(refusal("0\ta\n-1\tb\n"), "classes.txt:2"));
+    CHECK(contains(refusal("0\ta\n0\tb\n"), "label 0 appears twice"));
+    CHECK(contains(refusal("0\ta\n2\tb\n"), "label 1 has no line"));
+  }
+}

@@ -1,0 +1,364 @@
+// build/train: trains a Vision Transformer on image shards. Read from main() upward: flags, data, model, loop, log.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include "data/loader.h"
+#include "data/scan_cache.h"
+#include "data/source.h"
+#include "engine/error.h"
+#include "engine/files.h"
+#include "engine/metrics.h"
+#include "engine/progress.h"
+#include "engine/schedule.h"
+#include "engine/signals.h"
+#include "models/checkpoint.h"
+#include "models/evaluate.h"
+#include "models/model_flags.h"
+#include "models/train_step.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+struct Options {
+  std::string train, val, out;
+  ModelFlags model;
+  std::vector<std::string> attention{"softmax"};
+  std::vector<double> alpha{1};
+  int classes = 0;                     // 0: from the class list, else the largest label
+  int64_t steps = 0;
+  double epochs = 0;
+  int batch = 128;
+  AdamOptions adam;
+  std::string warmup = "10%", loss = "softmax";
+  Preprocess preprocess;
+  std::string device = "cpu";
+  int threads = 0, workers = 1;
+  uint64_t seed = 0;
+  bool resume = false;
+  int64_t log_every = 50, eval_every = 0, save_every = 500;
+};
+
+// One member of the grid --attention x --alpha.
+struct Member {
+  std::string attention;
+  double alpha;
+  bool scaled;                         // α matters
+  std::string name() const { return scaled ? fmt::format("{}-alpha{}", attention, alpha) : attention; }
+};
+
+std::vector<Member> grid(const Options& o) {
+  std::vector<Member> members;
+  for (const std::string& attention : o.attention) {
+    bool scaled = true;                // softmax does not look at α and trains once
+    for (const auto& f : AttentionFunctions::all()) if (f.name == attention) scaled = f.scaled_by_length;
+    for (double alpha : o.alpha) {
+      members.push_back({attention, alpha, scaled});
+      if (!scaled) break;
+    }
+  }
+  return members;
+}
+
+void add_flags(CLI::App& app, Options& o) {
+  app.set_config("--config", "", "a TOML file of flags without the dashes; flags on the command line win");
+  app.allow_config_extras(false);
+  app.add_option("--train", o.train, "training images: a shard pattern with braces, a folder, a tar, or a text file of them")->required();
+  app.add_option("--val", o.val, "validation images, likewise");
+  app.add_option("--out", o.out, "run folder: config.toml, metrics, weights, state")->required()->configurable(false);
+  app.add_flag("--resume", o.resume, "go on where the run in --out was stopped; its flags are those of RUN/config.toml")->configurable(false);
+  o.model.add(app);
+  app.add_option("--attention", o.attention, "attention functions; several train one after another: " + attention_names())->delimiter(',')->capture_default_str()->group("Model");
+  app.add_option("--alpha", o.alpha, "exponents of L in L^-alpha h(s); several train one after another")->delimiter(',')->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
+  app.add_option("--classes", o.classes, "classes of the head (default: the class list beside the shards, else the largest label + 1)")->check(CLI::NonNegativeNumber)->group("Model");
+
+  const std::string recipe = "Recipe";
+  auto* steps = app.add_option("--steps", o.steps, "updates")->check(CLI::PositiveNumber)->group(recipe);
+  app.add_option("--epochs", o.epochs, "passes over the training images, instead of --steps")->check(CLI::PositiveNumber)->excludes(steps)->group(recipe);
+  app.add_option("--batch", o.batch, "images an update")->check(CLI::PositiveNumber)->capture_default_str()->group(recipe);
+  app.add_option("--lr", o.adam.lr, "peak learning rate of Adam")->check(CLI::NonNegativeNumber)->capture_default_str()->group(recipe);
+  app.add_option("--weight-decay", o.adam.weight_decay, "decoupled, times the schedule but not the learning rate: AdamW's is this / lr")->check(CLI::NonNegativeNumber)->capture_default_str()->group(recipe);
+  app.add_option("--warmup", o.warmup, "updates of linear warm-up before the cosine, or a share of all such as 10%")->capture_default_str()->group(recipe);
+  app.add_option("--clip", o.adam.clip, "largest global norm of the gradient; 0: no clipping")->check(CLI::NonNegativeNumber)->capture_default_str()->group(recipe);
+  app.add_option("--loss", o.loss, "softmax or sigmoid cross-entropy")->check(CLI::IsMember({"softmax", "sigmoid"}))->capture_default_str()->group(recipe);
+  app.add_option("--crop", o.preprocess.crop, "inception (random window), pad (4 pixels, random offset) or none")->check(CLI::IsMember({"inception", "pad", "none"}))->capture_default_str()->group(recipe);
+  app.add_flag("--flip,!--no-flip", o.preprocess.flip, "mirror every second image (default on)")->default_str("true")->group(recipe);
+
+  const std::string run = "Run";
+  app.add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}))->capture_default_str()->group(run);
+  app.add_option("--threads", o.threads, "0: all cores; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
+  app.add_option("--workers", o.workers, "threads that decode images ahead; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
+  app.add_option("--seed", o.seed, "of initialisation, order and augmentation")->capture_default_str()->group(run);
+  app.add_option("--log-every", o.log_every, "updates between lines of the metrics")->check(CLI::PositiveNumber)->capture_default_str()->group(run);
+  app.add_option("--eval-every", o.eval_every, "updates between evaluations; 0: at the end")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
+  app.add_option("--save-every", o.save_every, "updates between saves")->check(CLI::PositiveNumber)->capture_default_str()->group(run);
+}
+
+int64_t warmup_steps(const std::string& text, int64_t total) {
+  size_t end = 0;
+  double value = -1;
+  try { value = std::stod(text, &end); } catch (const std::exception&) {}
+  const bool percent = text.substr(end) == "%";
+  if (!(value >= 0) || !(percent || (end == text.size() && value == std::floor(value))) || (percent && value >= 100))
+    fail(ExitCode::usage, "--warmup: '{}', expected a number of updates or a share such as 10%", text);
+  const int64_t steps = percent ? std::llround(value / 100 * double(total)) : int64_t(value);
+  if (steps >= total) fail(ExitCode::usage, "--warmup: {} updates, expected fewer than the {} of the run", steps, total);
+  return steps;
+}
+
+// Products per second of a large square product, the yardstick for the % in the progress line.
+double peak_flops(Device& device) {
+  constexpr int n = 1024;
+  real* memory = static_cast<real*>(device.allocate(3 * n * n * sizeof(real)));
+  device.each(3 * n * n, Fill{memory, 1});
+  double best = 1e9;
+  for (int i = 0; i < 4; i++) {
+    const auto start = Clock::now();
+    device.gemm({.c = memory, .a = memory + n * n, .b = memory + 2 * n * n, .m = n, .n = n, .k = n});
+    best = std::min(best, seconds_since(start));
+  }
+  device.release(memory);
+  return 2.0 * n * n * n / best;
+}
+
+// Where a value stopped being finite: the first op of the forward pass, else the last parameter to receive its gradient.
+std::string first_non_finite(Tape& tape, const ViT& vit) {
+  auto broken = [](const std::vector<float>& values) { return std::any_of(values.begin(), values.end(), [](float x) { return !std::isfinite(x); }); };
+  std::string_view parameter = "the input";
+  for (size_t i = 0; i < tape.size(); i++) {
+    if (vit.parameters().has(std::string(tape.op(i)))) parameter = tape.op(i);
+    if (!broken(tape.download(tape.tensor(i)))) continue;
+    return tape.op(i) == parameter ? fmt::format("first in parameter {}", parameter) : fmt::format("first in op {} after {}", tape.op(i), parameter);
+  }
+  const auto& list = vit.parameters().list();
+  for (auto p = list.rbegin(); p != list.rend(); ++p)
+    if (broken(vit.parameters().gradient(*p))) return fmt::format("first in the gradient of {}", p->name);
+  return "in the sum of the gradients' squares";
+}
+
+struct Result {
+  Member member;
+  std::string folder;
+  Evaluation evaluation;               // count 0 without --val
+  double images_per_second = 0;
+};
+
+// Everything a run needs that all members of a grid share.
+struct Session {
+  const Options& o;
+  Device& device;
+  const Index& train;
+  const Index* val;
+  std::vector<std::string> classes;
+  int64_t steps, warmup;
+  double peak;
+};
+
+Evaluation validate(const Session& s, const ViT& vit) {
+  Loader loader(*s.val, {.batch = s.o.batch, .preprocess = s.o.preprocess, .workers = std::max(1, s.o.workers)});
+  return evaluate(vit, loader, s.o.loss);
+}
+
+void save(const fs::path& folder, const char* name, const Session& s, const ViT& vit, int64_t step) {
+  save_weights(folder / name, vit, s.o.preprocess, s.classes, {{"step", std::to_string(step)}, {"train", s.o.train}});
+}
+
+// Trains one member. Returns false if a signal stopped it (everything saved).
+bool train_member(const Session& s, const ViTConfig& config, const fs::path& folder, Result& result) {
+  const Options& o = s.o;
+  ViT vit(s.device, config);
+  Adam adam(vit.parameters(), o.adam);
+  const Metadata identity{{"data.samples", std::to_string(s.train.size())}, {"run.batch", std::to_string(o.batch)}, {"run.seed", std::to_string(o.seed)},
+                          {"run.steps", std::to_string(s.steps)}, {"run.warmup", std::to_string(s.warmup)}, {"run.lr", fmt::format("{}", o.adam.lr)},
+                          {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)}, {"run.loss", o.loss},
+                          {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}, {"model.attention", config.attention},
+                          {"model.alpha", fmt::format("{}", config.alpha)}, {"model.parameters", std::to_string(vit.parameters().size())}};
+  const fs::path state_file = folder / "last.state";
+  TrainingState state;
+  if (fs::exists(state_file)) state = load_state(state_file, vit, adam, identity);
+  else vit.initialise(o.seed);
+
+  Metrics metrics(folder, {"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait", "val_loss", "val_accuracy"}, state.step);
+  Loader loader(s.train, {.batch = o.batch, .train = true, .preprocess = o.preprocess, .seed = o.seed, .start = uint64_t(state.step) * o.batch,
+                          .workers = o.workers, .on_bad = OnBadImage::replace});
+  TrainStep step(vit, adam, o.loss);
+  Progress progress(s.steps);
+  progress.say(fmt::format("model   {}, alpha {}: {} parameters, {:.3g} GFLOP an image forward", config.attention, config.alpha, vit.parameters().size(), forward_flops(config) / 1e9));
+
+  const auto start = Clock::now();
+  const double seconds_before = state.seconds;
+  const int64_t first_step = state.step;
+  auto window_start = start;
+  double window_loss = 0, window_wait = 0;
+  int64_t window_steps = 0, window_correct = 0;
+  size_t bad_listed = 0;
+  int64_t saved = -1;
+  auto save_all = [&] {
+    if (saved == state.step) return;
+    state.seconds = seconds_before + seconds_since(start);
+    save(folder, "last.safetensors", s, vit, state.step);
+    save_state(state_file, vit, adam, state, identity);
+    saved = state.step;
+  };
+  for (Batch batch; state.step < s.steps && !caught_signal();) {
+    loader.next(batch);
+    const double multiplier = schedule(state.step, s.steps, s.warmup);
+    const StepResult r = step(batch.images, one_hot(batch.labels, config.classes), multiplier);
+    if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm))
+      fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; the checkpoint in {} is from before; try a smaller --lr or --qk-norm",
+           state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit), folder.string());
+    state.step++;
+    window_steps++;
+    window_loss += r.loss;
+    window_correct += r.correct;
+    if (state.step == first_step + 1)
+      progress.say(fmt::format("memory  {} MiB of activations and gradients in the first step", step.tape().bytes_held() >> 20));
+    for (size_t i = 0; const auto& [sample, reason] : loader.bad_samples())
+      if (i++ >= bad_listed) progress.say("damaged " + reason + "; replaced by the next"), bad_listed++;
+
+    const double elapsed = seconds_since(window_start), speed = double(window_steps * o.batch) / elapsed;
+    const double wait = (loader.waited_seconds() - window_wait) / elapsed, flops = 3 * forward_flops(config) * speed;
+    const bool log = state.step % o.log_every == 0 || state.step == s.steps;
+    progress.show(state.step, fmt::format("loss {:.4f}  acc {:.1f} %  {:.1f} img/s  data {:.0f} %  {:.3f} TFLOP/s ({:.0f} % of peak)", window_loss / double(window_steps),
+                                          100.0 * double(window_correct) / double(window_steps * o.batch), speed, 100 * wait, flops / 1e12, 100 * flops / s.peak), log);
+    if (log) {
+      metrics.add(state.step, {{"epoch", double(state.step * o.batch) / double(s.train.size())}, {"loss", window_loss / double(window_steps)},
+                               {"accuracy", double(window_correct) / double(window_steps * o.batch)}, {"learning_rate", o.adam.lr * multiplier},
+                               {"gradient_norm", r.gradient_norm}, {"images_per_second", speed}, {"data_wait", wait}});
+      window_start = Clock::now(), window_loss = 0, window_steps = window_correct = 0, window_wait = loader.waited_seconds();
+    }
+    if (s.val && (state.step == s.steps || (o.eval_every && state.step % o.eval_every == 0))) {
+      result.evaluation = validate(s, vit);
+      const Evaluation& e = result.evaluation;
+      progress.say(fmt::format("val     step {}: accuracy {:.2f} % ({}/{}), loss {:.4f}", state.step, 100 * e.accuracy(), e.correct, e.count, e.loss));
+      metrics.add(state.step, {{"val_loss", e.loss}, {"val_accuracy", e.accuracy()}});
+      if (e.accuracy() > state.best_accuracy) {
+        state.best_accuracy = e.accuracy();
+        save(folder, "best.safetensors", s, vit, state.step);
+      }
+      window_start = Clock::now(), window_loss = 0, window_steps = window_correct = 0, window_wait = loader.waited_seconds();
+    }
+    if (state.step % o.save_every == 0) save_all();
+  }
+  save_all();
+  if (state.step < s.steps) {
+    progress.say(fmt::format("stopped by signal {} at step {}, saved; go on with --resume", caught_signal(), state.step));
+    return false;
+  }
+  if (loader.bad_count()) progress.say(fmt::format("damaged {} images were replaced", loader.bad_count()));
+  result.images_per_second = double(s.steps * o.batch) / state.seconds;
+  if (s.val && result.evaluation.count == 0) result.evaluation = validate(s, vit);           // a finished run, started again
+  return true;
+}
+
+std::string table(const std::vector<Result>& results) {
+  std::string text = fmt::format("{:<12}{:>7}{:>14}{:>10}{:>12}{:>20}\n", "attention", "alpha", "val accuracy", "val loss", "images/s", "mean row sum of A");
+  for (const Result& r : results) {
+    const bool val = r.evaluation.count > 0;
+    text += fmt::format("{:<12}{:>7}{:>14}{:>10}{:>12.1f}{:>20}\n", r.member.attention, r.member.scaled ? fmt::format("{}", r.member.alpha) : "-",
+                        val ? fmt::format("{:.2f} %", 100 * r.evaluation.accuracy()) : "-", val ? fmt::format("{:.4f}", r.evaluation.loss) : "-",
+                        r.images_per_second, val ? fmt::format("{:.4g}", r.evaluation.row_sum) : "-");
+  }
+  return text;
+}
+
+// The resolved flags in the run folder, so that the run can be repeated or resumed from there.
+void write_config(CLI::App& app, const fs::path& folder, const ViTConfig& c, const Member* member) {
+  auto set = [&](const char* flag, const auto& value) {
+    CLI::Option* option = app.get_option(flag);
+    option->clear();
+    option->add_result(fmt::format("{}", value));
+  };
+  set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
+  if (member) set("--attention", member->attention), set("--alpha", member->alpha);
+  std::istringstream lines(app.config_to_str(true));
+  std::string text;
+  for (std::string line; std::getline(lines, line);)
+    if (!line.ends_with("=\"\"")) text += line + "\n";               // not set and without a default
+  fs::create_directories(folder);
+  write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
+}
+
+int run(CLI::App& app, Options& o) {
+  if (!o.steps && !o.epochs) fail(ExitCode::usage, "--steps or --epochs is missing: how long to train");
+  ViTConfig config = o.model.config();
+  o.preprocess.image_size = config.image_size;
+  const std::vector<Member> members = grid(o);
+  for (const Member& m : members) config.attention = m.attention, config.alpha = m.alpha, check_config(config);
+
+  auto device = make_cpu(o.threads);
+  fmt::print(stderr, "device  {}\n", device->description());
+  const Index train = Index::open(o.train, default_cache_dir());
+  fmt::print(stderr, "train   {}\n", train.summary());
+  std::optional<Index> val;
+  if (!o.val.empty()) {
+    val.emplace(Index::open(o.val, default_cache_dir()));
+    fmt::print(stderr, "val     {}\n", val->summary());
+  }
+  Session s{o, *device, train, val ? &*val : nullptr, class_names(o.train), 0, 0, peak_flops(*device)};
+  config.classes = o.classes ? o.classes : !s.classes.empty() ? int(s.classes.size()) : train.max_label() + 1;
+  train.require_labels_below(config.classes);
+  if (val) val->require_labels_below(config.classes);
+  s.steps = o.steps ? o.steps : std::max<int64_t>(1, std::llround(o.epochs * double(train.size()) / o.batch));
+  s.warmup = warmup_steps(o.warmup, s.steps);
+  fmt::print(stderr, "run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {:.3g} TFLOP/s\n", s.steps, o.batch,
+             double(s.steps) * o.batch / double(train.size()), s.warmup, s.peak / 1e12);
+
+  write_config(app, o.out, config, nullptr);
+  std::vector<Result> results;
+  for (const Member& m : members) {
+    const fs::path folder = members.size() == 1 ? fs::path(o.out) : fs::path(o.out) / m.name();
+    const fs::path state = folder / "last.state";
+    const bool finished = fs::exists(state) && saved_step(state) >= s.steps;
+    if (fs::exists(state) && !o.resume && !(finished && members.size() > 1))
+      fail(ExitCode::usage, "{} holds a run already; go on with --resume, or choose another --out", folder.string());
+    if (members.size() > 1) write_config(app, folder, config, &m);
+    config.attention = m.attention, config.alpha = m.alpha;
+    results.push_back({m, folder.string(), {}, 0});
+    if (!train_member(s, config, folder, results.back())) return 128 + caught_signal();
+  }
+  fmt::print("{}", table(results));
+  return int(ExitCode::ok);
+}
+
+// --resume takes its flags from RUN/config.toml; flags given as well win.
+std::vector<std::string> arguments(int argc, char** argv) {
+  std::vector<std::string> args(argv + 1, argv + argc);
+  std::string out;
+  for (size_t i = 0; i < args.size(); i++) {
+    if (args[i] == "--out" && i + 1 < args.size()) out = args[i + 1];
+    if (args[i].starts_with("--out=")) out = args[i].substr(6);
+  }
+  const bool resume = std::find(args.begin(), args.end(), "--resume") != args.end();
+  const bool config = std::any_of(args.begin(), args.end(), [](const std::string& a) { return a == "--config" || a.starts_with("--config="); });
+  if (resume && !config && !out.empty()) {
+    if (!fs::exists(fs::path(out) / "config.toml")) fail(ExitCode::usage, "--resume: {} holds no run (no config.toml)", out);
+    args.insert(args.begin(), {"--config", (fs::path(out) / "config.toml").string()});
+  }
+  std::reverse(args.begin(), args.end());          // as CLI11 takes them
+  return args;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  CLI::App app{"Trains a Vision Transformer with any attention function on image shards.", "train"};
+  Options options;
+  add_flags(app, options);
+  try {
+    app.parse(arguments(argc, argv));
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& e) {
+    fail(ExitCode::usage, "{}; see train --help", e.what());
+  }
+  catch_signals();
+  return run(app, options);
+} catch (const Error& e) {
+  fmt::print(stderr, "train: {}\n", e.what());
+  return int(e.code);
+} catch (const std::exception& e) {
+  fmt::print(stderr, "train: {}\n", e.what());
+  return int(ExitCode::failed);
+}
