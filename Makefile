@@ -1,7 +1,7 @@
 # make           build/train, build/eval, build/pack, build/bench
 # make demo      install missing packages (apt), build, draw a small picture set, train four attention functions, compare, predict
 # make test      install missing packages (apt), build and run all tests
-# make bench     speed on this machine
+# make bench     images/s of training on this machine
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make lines     lines of code by folder
 # Settings: CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder)
@@ -13,8 +13,9 @@ ONEDNN ?= $(if $(wildcard /usr/include/dnnl.h /usr/include/*/dnnl.h /usr/local/i
 
 PACKAGES = g++ make libeigen3-dev libdnnl-dev libstb-dev libcli11-dev doctest-dev libarchive-dev nlohmann-json3-dev libfmt-dev zlib1g-dev
 
+OPT     = -O2
 # -march without -ffast-math: NaN and infinity must stay visible. Contraction to FMA only changes rounding.
-CXXFLAGS += -std=c++20 -O3 -march=$(ARCH) -fopenmp -Wall -Wextra -Werror -Wno-psabi -Wno-stringop-overflow -I. -isystem $(EIGEN) \
+CXXFLAGS += -std=c++20 $(OPT) -march=$(ARCH) -fopenmp -Wall -Wextra -Werror -Wno-psabi -Wno-stringop-overflow -I. -isystem $(EIGEN) \
             -DEIGEN_DONT_PARALLELIZE -MMD -MP
 FLOAT     = $(if $(filter 1,$(ONEDNN)),-DRELUCENT_ONEDNN)
 LDLIBS   += $(if $(filter 1,$(ONEDNN)),-ldnnl) -larchive -lz -lfmt -lpthread
@@ -35,8 +36,8 @@ $(BUILD)/eval:  $(BUILD)/eval.o $(LIBRARY)
 $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
 $(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(LIBRARY)
 $(BUILD)/tests/run: $(TESTS:%.cpp=$(BUILD)/%.o) $(LIBRARY)
-# The gradient checks: engine and models again, in double.
-$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) $(ENGINE) models/vit.cpp)
+# The gradient checks: tape, kernels and model again, in double.
+$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp)
 
 $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
 	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(LDLIBS) -o $@
@@ -47,12 +48,52 @@ $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(FLOAT) -c $< -o $@
 
+# Where the time goes: kernels and image resizing. Resizing must round as TensorFlow does, so no fused multiply-add there.
+$(BUILD)/engine/cpu/%.o $(BUILD)/double/engine/cpu/%.o: OPT = -O3
+$(BUILD)/data/transform.o: OPT = -O3 -ffp-contract=off
 # Eigen's AVX-512 packets set off a false alarm of g++ 12 (as fmt does with -Wstringop-overflow).
 $(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o: CXXFLAGS += -Wno-maybe-uninitialized
+
+# Missing Debian packages, by name, through apt; says what it does.
+packages:
+	@missing=$$(for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -z "$$missing" ]; then echo "packages: all installed"; else \
+	  echo "packages: installing" $$missing; sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; fi
+
+DEMO_MODEL = --image-size 32 --patch 4 --width 64 --depth 4 --heads 2 --qk-norm
+demo: packages
+	@echo "demo: builds the programs, draws 7200 pictures, trains four small ViTs (about two minutes) and compares them"
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all
+	@rm -rf demo && $(BUILD)/pack drawn --out demo
+	$(BUILD)/train --train 'demo/train-*.tar' --val 'demo/val-*.tar' --out demo/run $(DEMO_MODEL) \
+	  --attention softmax,relu,relu:0,identity --crop none --no-flip --epochs 8 --batch 64 --lr 2e-3
+	@tar -xf demo/val-0000.tar -C demo $$(tar -tf demo/val-0000.tar | grep -m1 jpg)
+	$(BUILD)/eval predict --checkpoint demo/run/relu-alpha1/best.safetensors demo/*.jpg
+
+test: packages
+	@echo "test: builds the programs and the tests, in float and (gradient checks) in double, and runs them all"
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(BUILD)/tests/run $(BUILD)/double/run
+	$(BUILD)/double/run
+	$(BUILD)/tests/run
+
+bench: all
+	@for m in "cifar 64" "ti16 32" "s16 16" "s32 32"; do set -- $$m; for a in softmax relu; do for p in f32 bf16; do \
+	  printf 'train 1\ntrain 3\ntrain 3\nquit\n' | $(BUILD)/bench worker --model $$1 --batch $$2 --attention $$a --precision $$p 2>/dev/null | \
+	  awk -v m=$$1 -v b=$$2 -v a=$$a -v p=$$p -F'[:,}]' '/"s"/ { if (!t || $$2 < t) t = $$2; rss = $$4 } END { printf "%-6s batch %-3d %-8s %-5s %8.1f images/s  %6.0f MB\n", m, b, a, p, 3 * b / t, rss }'; \
+	  done; done; done
+
+asan:
+	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan OPT="-O1 -g -ffp-contract=off" \
+	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run
+	RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run
+
+lines:
+	@for d in engine models data tests; do printf '%-8s' $$d; find $$d -name '*.h' -o -name '*.cpp' | xargs cat | wc -l; done; printf '%-8s' programs; cat train.cpp eval.cpp | wc -l
 
 clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all clean
+.PHONY: all clean packages demo test bench asan lines
 .SECONDARY:

@@ -19,7 +19,7 @@
 namespace {
 
 struct Options {
-  std::string checkpoint, data, input, labels, out, logits, loss = "softmax", device = "cpu", bad = "error";
+  std::string checkpoint, data, input, labels, out, logits, loss = "softmax", device = "cpu", precision = "f32", bad = "error";
   std::vector<std::string> images;
   ModelFlags model;
   std::string attention = "softmax";
@@ -35,6 +35,7 @@ void add_model(CLI::App& app, Options& o) {
   app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
   app.add_option("--alpha", o.alpha, "its exponent of L")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
   app.add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}))->capture_default_str();
+  app.add_option("--precision", o.precision, "f32, or bf16: inputs of matrix products rounded, everything else f32")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
   app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--batch", o.batch, "images at a time")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_flag("--json", o.json, "one JSON object on stdout");
@@ -57,7 +58,7 @@ Session open(const Options& o) {
   ViTConfig wanted = o.model.config();
   wanted.attention = o.attention;
   wanted.alpha = o.alpha;
-  Session s{make_cpu(o.threads), {}};
+  Session s{make_cpu(o.threads, precision_by_name(o.precision)), {}};
   s.loaded = load_vit(*s.device, o.checkpoint, wanted);
   const ViTConfig& c = s.config();
   fmt::print(stderr, "device  {}\nmodel   {}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters\n", s.device->description(), o.checkpoint,

@@ -11,6 +11,7 @@
 #include "engine/schedule.h"
 #include "engine/signals.h"
 #include "models/checkpoint.h"
+#include "models/diagnose.h"
 #include "models/evaluate.h"
 #include "models/model_flags.h"
 #include "models/train_step.h"
@@ -33,14 +34,14 @@ struct Options {
   AdamOptions adam;
   std::string warmup = "10%", loss = "softmax";
   Preprocess preprocess;
-  std::string device = "cpu";
+  std::string device = "cpu", precision = "f32";
   int threads = 0, workers = 1;
   uint64_t seed = 0;
   bool resume = false;
   int64_t log_every = 50, eval_every = 0, save_every = 500;
 };
 
-// One member of the grid --attention x --alpha.
+// One member of the grid: an attention function and its exponent of L.
 struct Member {
   std::string attention;
   double alpha;
@@ -48,15 +49,20 @@ struct Member {
   std::string name() const { return scaled ? fmt::format("{}-alpha{}", attention, alpha) : attention; }
 };
 
+// --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once
 std::vector<Member> grid(const Options& o) {
   std::vector<Member> members;
-  for (const std::string& attention : o.attention) {
-    bool scaled = true;                // softmax does not look at α and trains once
+  for (const std::string& item : o.attention) {
+    const size_t colon = item.find(':');
+    const std::string attention = item.substr(0, colon);
+    std::vector<double> alphas = o.alpha;
+    if (colon != std::string::npos) alphas = {-1};
+    if (colon != std::string::npos && !CLI::detail::lexical_cast(item.substr(colon + 1), alphas[0]))
+      fail(ExitCode::usage, "--attention: '{}', expected NAME or NAME:ALPHA", item);
+    bool scaled = true;
     for (const auto& f : AttentionFunctions::all()) if (f.name == attention) scaled = f.scaled_by_length;
-    for (double alpha : o.alpha) {
-      members.push_back({attention, alpha, scaled});
-      if (!scaled) break;
-    }
+    if (!scaled) alphas.resize(1);
+    for (double alpha : alphas) members.push_back({attention, alpha, scaled});
   }
   return members;
 }
@@ -69,7 +75,7 @@ void add_flags(CLI::App& app, Options& o) {
   app.add_option("--out", o.out, "run folder: config.toml, metrics, weights, state")->required()->configurable(false);
   app.add_flag("--resume", o.resume, "go on where the run in --out was stopped; its flags are those of RUN/config.toml")->configurable(false);
   o.model.add(app);
-  app.add_option("--attention", o.attention, "attention functions; several train one after another: " + attention_names())->delimiter(',')->capture_default_str()->group("Model");
+  app.add_option("--attention", o.attention, "attention functions, as NAME or NAME:ALPHA; several train one after another: " + attention_names())->delimiter(',')->capture_default_str()->group("Model");
   app.add_option("--alpha", o.alpha, "exponents of L in L^-alpha h(s); several train one after another")->delimiter(',')->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
   app.add_option("--classes", o.classes, "classes of the head (default: the class list beside the shards, else the largest label + 1)")->check(CLI::NonNegativeNumber)->group("Model");
 
@@ -87,6 +93,7 @@ void add_flags(CLI::App& app, Options& o) {
 
   const std::string run = "Run";
   app.add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}))->capture_default_str()->group(run);
+  app.add_option("--precision", o.precision, "f32, or bf16: inputs of matrix products rounded, everything else f32")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str()->group(run);
   app.add_option("--threads", o.threads, "0: all cores; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
   app.add_option("--workers", o.workers, "threads that decode images ahead; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
   app.add_option("--seed", o.seed, "of initialisation, order and augmentation")->capture_default_str()->group(run);
@@ -105,36 +112,6 @@ int64_t warmup_steps(const std::string& text, int64_t total) {
   const int64_t steps = percent ? std::llround(value / 100 * double(total)) : int64_t(value);
   if (steps >= total) fail(ExitCode::usage, "--warmup: {} updates, expected fewer than the {} of the run", steps, total);
   return steps;
-}
-
-// Products per second of a large square product, the yardstick for the % in the progress line.
-double peak_flops(Device& device) {
-  constexpr int n = 1024;
-  real* memory = static_cast<real*>(device.allocate(3 * n * n * sizeof(real)));
-  device.each(3 * n * n, Fill{memory, 1});
-  double best = 1e9;
-  for (int i = 0; i < 4; i++) {
-    const auto start = Clock::now();
-    device.gemm({.c = memory, .a = memory + n * n, .b = memory + 2 * n * n, .m = n, .n = n, .k = n});
-    best = std::min(best, seconds_since(start));
-  }
-  device.release(memory);
-  return 2.0 * n * n * n / best;
-}
-
-// Where a value stopped being finite: the first op of the forward pass, else the last parameter to receive its gradient.
-std::string first_non_finite(Tape& tape, const ViT& vit) {
-  auto broken = [](const std::vector<float>& values) { return std::any_of(values.begin(), values.end(), [](float x) { return !std::isfinite(x); }); };
-  std::string_view parameter = "the input";
-  for (size_t i = 0; i < tape.size(); i++) {
-    if (vit.parameters().has(std::string(tape.op(i)))) parameter = tape.op(i);
-    if (!broken(tape.download(tape.tensor(i)))) continue;
-    return tape.op(i) == parameter ? fmt::format("first in parameter {}", parameter) : fmt::format("first in op {} after {}", tape.op(i), parameter);
-  }
-  const auto& list = vit.parameters().list();
-  for (auto p = list.rbegin(); p != list.rend(); ++p)
-    if (broken(vit.parameters().gradient(*p))) return fmt::format("first in the gradient of {}", p->name);
-  return "in the sum of the gradients' squares";
 }
 
 struct Result {
@@ -171,7 +148,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   Adam adam(vit.parameters(), o.adam);
   const Metadata identity{{"data.samples", std::to_string(s.train.size())}, {"run.batch", std::to_string(o.batch)}, {"run.seed", std::to_string(o.seed)},
                           {"run.steps", std::to_string(s.steps)}, {"run.warmup", std::to_string(s.warmup)}, {"run.lr", fmt::format("{}", o.adam.lr)},
-                          {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)}, {"run.loss", o.loss},
+                          {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)}, {"run.loss", o.loss}, {"run.precision", o.precision},
                           {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}, {"model.attention", config.attention},
                           {"model.alpha", fmt::format("{}", config.alpha)}, {"model.parameters", std::to_string(vit.parameters().size())}};
   const fs::path state_file = folder / "last.state";
@@ -207,7 +184,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     const StepResult r = step(batch.images, one_hot(batch.labels, config.classes), multiplier);
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm))
       fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; the checkpoint in {} is from before; try a smaller --lr or --qk-norm",
-           state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit), folder.string());
+           state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit.parameters()), folder.string());
     state.step++;
     window_steps++;
     window_loss += r.loss;
@@ -287,7 +264,7 @@ int run(CLI::App& app, Options& o) {
   const std::vector<Member> members = grid(o);
   for (const Member& m : members) config.attention = m.attention, config.alpha = m.alpha, check_config(config);
 
-  auto device = make_cpu(o.threads);
+  auto device = make_cpu(o.threads, precision_by_name(o.precision));
   fmt::print(stderr, "device  {}\n", device->description());
   const Index train = Index::open(o.train, default_cache_dir());
   fmt::print(stderr, "train   {}\n", train.summary());
@@ -296,7 +273,7 @@ int run(CLI::App& app, Options& o) {
     val.emplace(Index::open(o.val, default_cache_dir()));
     fmt::print(stderr, "val     {}\n", val->summary());
   }
-  Session s{o, *device, train, val ? &*val : nullptr, class_names(o.train), 0, 0, peak_flops(*device)};
+  Session s{o, *device, train, val ? &*val : nullptr, class_names(o.train), 0, 0, measured_peak(*device)};
   config.classes = o.classes ? o.classes : !s.classes.empty() ? int(s.classes.size()) : train.max_label() + 1;
   train.require_labels_below(config.classes);
   if (val) val->require_labels_below(config.classes);

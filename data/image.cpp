@@ -15,7 +15,7 @@
 
 namespace {
 constexpr int64_t largest_image = 100'000'000;        // pixels
-constexpr size_t largest_block = size_t(1) << 30;     // bytes; an image within the limits needs less, even with 16-bit alpha
+constexpr size_t largest_block = size_t(1) << 30;     // bytes; 16 bits and alpha of the largest image need less
 constexpr size_t largest_gunzip = size_t(1) << 28;    // bytes
 
 // A damaged file can leave parts of its image unwritten: these must not show what was in memory before.
@@ -119,7 +119,8 @@ JpegLayout jpeg_layout(Bytes bytes) {
     if (marker == 0xEE && segment.size() > 13 && std::memcmp(&segment[2], "Adobe", 5) == 0)
       layout.adobe_transform = segment[13];
     if (marker == 0xDA && segment.size() > 2)
-      for (size_t i = 3; i + 1 < std::min<size_t>(segment.size(), 3 + 2 * segment[2]); i += 2) layout.scanned.set(segment[i]);
+      for (size_t i = 3; i + 1 < std::min<size_t>(segment.size(), 3 + 2 * segment[2]); i += 2)
+        layout.scanned.set(segment[i]);
   }
   return layout;
 }
@@ -132,13 +133,15 @@ void check_jpeg(Bytes bytes) {
          layout.process >= 9 ? "arithmetic" : layout.process == 3 ? "lossless" : "hierarchical", layout.process);
   if (layout.components == 4 && layout.adobe_transform != 0 && layout.adobe_transform != 2)
     fail(ExitCode::data, "JPEG with 4 components and no Adobe marker that says which; convert it to RGB");
-  if (!layout.huffman_fits) fail(ExitCode::data, "damaged JPEG: a Huffman table of more than 256 symbols; fetch it again");
+  if (!layout.huffman_fits)
+    fail(ExitCode::data, "damaged JPEG: a Huffman table of more than 256 symbols; fetch it again");
   if (!layout.ended) fail(ExitCode::data, "damaged JPEG: {} bytes without an end; fetch it again", bytes.size());
   if (int(layout.scanned.count()) < layout.components)
-    fail(ExitCode::data, "damaged JPEG: {} of {} components have data; fetch it again", layout.scanned.count(), layout.components);
+    fail(ExitCode::data, "damaged JPEG: {} of {} components have data; fetch it again", layout.scanned.count(),
+         layout.components);
 }
-// Every critical chunk must be known and the last one there: of others stb_image writes the name into memory that all threads
-// share, and Apple's CgBI has its colours in another order.
+// Every critical chunk must be known and the last one there: of others stb_image writes the name into memory that all
+// threads share, and Apple's CgBI has its colours in another order.
 void check_png(Bytes bytes) {
   for (size_t at = 8; at + 8 <= bytes.size();) {
     const Bytes chunk = bytes.subspan(at);

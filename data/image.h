@@ -11,8 +11,8 @@ struct Image {
   std::vector<uint8_t> rgb;    // [height, width, 3]
 };
 
-// JPEG or PNG, bare or gzipped, as RGB: gray is repeated, alpha dropped, 16 bits cut to the upper 8, EXIF orientation ignored,
-// as TensorFlow's decode_image(channels=3) does. What is not a whole image in a known colour space throws
+// JPEG or PNG, bare or gzipped, as RGB: gray is repeated, alpha dropped, 16 bits cut to the upper 8, EXIF orientation
+// ignored, as TensorFlow's decode_image(channels=3) does. What is not a whole image in a known colour space throws
 // Error(ExitCode::data), which says where if it is told.
 Image decode_image(std::span<const uint8_t> bytes);
 Image decode_image(std::span<const uint8_t> bytes, const std::string& where);

@@ -32,7 +32,8 @@ Loader::Loader(const Index& index, const LoaderOptions& options)
       end_(images_to_give(index, options)) {
   check_preprocess(options.preprocess);
   if (options.batch < 1) fail(ExitCode::usage, "batch: expected at least 1, got {}", options.batch);
-  if (options.workers < 0) fail(ExitCode::usage, "workers: expected at least 0, got {}", options.workers);
+  if (options.workers < 0 || options.workers > 1024)
+    fail(ExitCode::usage, "workers: expected 0 to 1024, got {}", options.workers);
   if (options.on_bad == (options.train ? OnBadImage::skip : OnBadImage::replace))
     fail(ExitCode::usage, "bad images: training replaces them or stops, evaluation skips them or stops");
   if (index.size() == 0) fail(ExitCode::data, "no images to load: the index is empty; check the data source");

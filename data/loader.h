@@ -17,13 +17,13 @@ struct Batch {
   std::vector<int> labels;      // [size]
 };
 
-// What happens at an image that cannot be decoded. Training may replace it by the next sample of the index, evaluation may
-// skip it; both count and list it.
+// What happens at an image that cannot be decoded. Training may replace it by the next sample of the index, evaluation
+// may skip it; both count and list it.
 enum class OnBadImage { error, skip, replace };
 
 struct LoaderOptions {
   int batch = 1;
-  bool train = false;                       // endless, in a new order each epoch, augmented; else each sample once, in order
+  bool train = false;                       // endless, reshuffled each epoch, augmented; else once, in order
   Preprocess preprocess;
   uint64_t seed = 0;
   uint64_t start = 0;                       // samples that were given before, by a loader that this one continues

@@ -97,7 +97,7 @@ Image resize_bilinear(const Image& image, const Window& window, int out_height, 
 }
 
 namespace {
-// The source pixels [start, end) under an output pixel: the first and the last weigh the length that is covered, others 1.
+// The source pixels [start, end) under an output pixel: first and last weigh the length that is covered, others 1.
 struct Cover { int start, end; float first, last; };
 
 // Of output pixels begin ... begin + count - 1 of `out`.
@@ -168,7 +168,8 @@ void flip(Image& image) {
 }
 
 Image pad_crop(const Image& image, int pad, Random& random) {
-  const int down = int(random.below(uint32_t(2 * pad + 1))) - pad, right = int(random.below(uint32_t(2 * pad + 1))) - pad;
+  const auto shift = [&] { return int(random.below(uint32_t(2 * pad + 1))) - pad; };
+  const int down = shift(), right = shift();
   // What the crop shows of the image; the rest of it is padding.
   const int y = std::max(down, 0), x = std::max(right, 0);
   const int height = image.height - std::abs(down), width = image.width - std::abs(right);
@@ -190,7 +191,8 @@ Image fitted(const Image& image, int size) {
 }  // namespace
 
 void check_preprocess(const Preprocess& preprocess) {
-  if (preprocess.image_size < 1) fail(ExitCode::usage, "image size: expected at least 1, got {}", preprocess.image_size);
+  if (preprocess.image_size < 1)
+    fail(ExitCode::usage, "image size: expected at least 1, got {}", preprocess.image_size);
   if (preprocess.crop != "inception" && preprocess.crop != "pad" && preprocess.crop != "none")
     fail(ExitCode::usage, "crop: expected inception, pad or none, got \"{}\"", preprocess.crop);
   if (preprocess.pad < 0) fail(ExitCode::usage, "crop padding: expected at least 0, got {}", preprocess.pad);

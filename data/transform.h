@@ -1,4 +1,4 @@
-// From a decoded image to what the model sees: crop, resize, flip, value range, as BigVision's recipes and TensorFlow's kernels
+// From a decoded image to what the model sees: crop, resize, flip, value range, as BigVision and TensorFlow's kernels
 // define them, in their float32 arithmetic (compile with -ffp-contract=off: a fused multiply-add rounds differently).
 // defines: Window, inception_crop, central_crop, resize_bilinear, resize_area, resize_small_central, flip, pad_crop,
 //          to_float, Preprocess, check_preprocess, prepare_train, prepare_eval
@@ -19,7 +19,7 @@ Window inception_crop(int height, int width, Random& random);
 // size x size in the middle of an image that is at least as large.
 Window central_crop(int height, int width, int size);
 
-// The window, resized with two taps a side and no antialiasing; cut to [0, 255] and truncated to whole numbers, as below.
+// The window, resized with two taps a side and no antialiasing; clipped and truncated to whole numbers, as below.
 Image resize_bilinear(const Image& image, const Window& window, int out_height, int out_width);
 
 // Every pixel is the mean of the area it covers; only the window of the result is computed.
@@ -47,7 +47,7 @@ struct Preprocess {
 
 void check_preprocess(const Preprocess& preprocess);    // fails on values that have no meaning
 
-// out[image_size, image_size, 3]. Evaluation of crop "inception" takes the middle of an image resized to 256/224 of the size;
-// of the others the image as it is where it has the size, else the middle of one resized to the size.
+// out[image_size, image_size, 3]. Evaluation of crop "inception" takes the middle of an image resized to 256/224 of the
+// size; of the others the image as it is where it has the size, else the middle of one resized to the size.
 void prepare_train(const Image& image, const Preprocess& preprocess, Random& random, float* out);
 void prepare_eval(const Image& image, const Preprocess& preprocess, float* out);

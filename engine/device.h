@@ -4,7 +4,7 @@
 //   rows   operator()(Team team, size_t row)  one row, by a team: a CPU thread with SIMD loops, or a CUDA warp
 //   tiles  operator()(Tile& tile, size_t i)   products and rows on a piece that fits the cache
 // Bodies are listed in engine/kernels.h, from which each device makes its table.
-// defines: Gemm, Device, make_cpu, GemmLibrary
+// defines: Gemm, Device, GemmLibrary, Precision, make_cpu
 #pragma once
 #include <memory>
 #include <string>
@@ -43,6 +43,9 @@ class Device {
 };
 
 enum class GemmLibrary { best, eigen, onednn };
+// bf16: the inputs of matrix products are rounded to bfloat16 and accumulated in f32, as on the accelerators of the paper;
+// everything else stays f32.
+enum class Precision { f32, bf16 };
 
 // threads = 0: all cores. onednn where it was not built in is an error.
-std::unique_ptr<Device> make_cpu(int threads = 0, GemmLibrary library = GemmLibrary::best);
+std::unique_ptr<Device> make_cpu(int threads = 0, Precision precision = Precision::f32, GemmLibrary library = GemmLibrary::best);

@@ -3,21 +3,12 @@
 //   m = β₁ m + (1-β₁) g,  v = β₂ v + (1-β₂) g²,  u = (m / (1-β₁^(t+1))) / (√(v / (1-β₂^(t+1))) + ε)
 //   θ -= s(t) (lr u + wd θ [kernel])           s(t): engine/schedule.h; the decay is not multiplied by lr
 // m is kept in bfloat16 between steps as optax's mu_dtype: β₁ m is formed in bfloat16, the update uses the unrounded m.
-// defines: bf16, to_bf16, from_bf16, AdamOptions, GlobalNorm, Adam
+// defines: AdamOptions, GlobalNorm, Adam
 #pragma once
-#include <bit>
-#include <cstdint>
 #include <span>
+#include "engine/bf16.h"
 #include "engine/ops/elementwise.h"
 #include "engine/parameters.h"
-
-using bf16 = uint16_t;
-// round to nearest even; NaN stays NaN
-HD inline bf16 to_bf16(float x) {
-  const uint32_t bits = std::bit_cast<uint32_t>(x);
-  return x != x ? bf16(bits >> 16 | 0x40) : bf16((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-HD inline float from_bf16(bf16 x) { return std::bit_cast<float>(uint32_t(x) << 16); }
 
 struct AdamOptions {
   double lr = 1e-3, weight_decay = 1e-4, clip = 1, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;   // clip 0: none

@@ -49,3 +49,5 @@ ViTConfig ModelFlags::config() const {
   c.patch = patch_.value_or(c.patch);
   return c;
 }
+
+Precision precision_by_name(const std::string& name) { return name == "bf16" ? Precision::bf16 : Precision::f32; }

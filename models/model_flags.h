@@ -1,8 +1,9 @@
 // The command-line flags that say what a model is; the same in train and eval.
-// defines: ModelFlags, attention_table
+// defines: ModelFlags, attention_names, attention_table, precision_by_name
 #pragma once
 #include <CLI/CLI.hpp>
 #include <optional>
+#include "engine/device.h"
 #include "models/config.h"
 
 class ModelFlags {
@@ -20,3 +21,4 @@ class ModelFlags {
 
 std::string attention_names();             // "softmax, relu, ..."
 std::string attention_table();             // a line each, for --help
+Precision precision_by_name(const std::string& name);      // f32 or bf16

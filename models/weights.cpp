@@ -17,25 +17,27 @@ using Tensors = std::map<std::string, NamedTensor>;
 using Metadata = std::map<std::string, std::string>;
 const std::string format_key = "relucent", format_version = "1";
 
-// Every field of a config with its name, for reading and for writing.
+// Every field of a config with its name, for reading and for writing; a new field does not compile until it is here.
 template <class Config, class Visit>
 void each_field(Config& config, Visit visit) {
-  visit("image_size", config.image_size);
-  visit("patch", config.patch);
-  visit("width", config.width);
-  visit("depth", config.depth);
-  visit("heads", config.heads);
-  visit("mlp_width", config.mlp_width);
-  visit("classes", config.classes);
-  visit("pool", config.pool);
-  visit("position", config.position);
-  visit("head_hidden", config.head_hidden);
-  visit("head_bias", config.head_bias);
-  visit("gelu", config.gelu);
-  visit("attention", config.attention);
-  visit("alpha", config.alpha);
-  visit("qk_norm", config.qk_norm);
-  visit("gate", config.gate);
+  auto& [image_size, patch, width, depth, heads, mlp_width, classes, pool, position, head_hidden, head_bias, gelu,
+         attention, alpha, qk_norm, gate] = config;
+  visit("image_size", image_size);
+  visit("patch", patch);
+  visit("width", width);
+  visit("depth", depth);
+  visit("heads", heads);
+  visit("mlp_width", mlp_width);
+  visit("classes", classes);
+  visit("pool", pool);
+  visit("position", position);
+  visit("head_hidden", head_hidden);
+  visit("head_bias", head_bias);
+  visit("gelu", gelu);
+  visit("attention", attention);
+  visit("alpha", alpha);
+  visit("qk_norm", qk_norm);
+  visit("gate", gate);
 }
 
 template <class Number>
@@ -55,8 +57,10 @@ bool parse(const std::string& text, std::string& value) {
 // A model that could be built. The limits keep a file's numbers within int and memory.
 void check_model(const ViTConfig& config, const std::string& where) {
   each_field(config, [&](const char* name, const auto& value) {
-    if constexpr (std::is_same_v<decltype(value), const int&>)
-      if (value < 1 || value > 32768) fail(ExitCode::data, "{}: {} is {}, expected 1 to 32768", where, name, value);
+    if constexpr (std::is_same_v<decltype(value), const int&>) {
+      const int limit = &value == &config.classes ? 1 << 20 : 1 << 15;
+      if (value < 1 || value > limit) fail(ExitCode::data, "{}: {} is {}, expected 1 to {}", where, name, value, limit);
+    }
   });
   try {
     check_config(config);

@@ -26,8 +26,8 @@ struct Weights {
 std::map<std::string, std::vector<int64_t>> weight_shapes(const ViTConfig& config);
 
 // A file written by write_weights says what it is; `wanted` is not used. In a foreign file names and shapes say most,
-// `wanted` gives the rest: attention, alpha, gelu, and image_size where no pos_embed is stored. Heads: from npz shapes or
-// q_norm, else wanted's where its width is the file's, else width / 64.
+// `wanted` gives the rest: attention, alpha, gelu, and image_size where no pos_embed is stored. Heads: from npz shapes
+// or q_norm, else wanted's where its width is the file's, else width / 64.
 Weights read_weights(const std::filesystem::path& path, const ViTConfig& wanted);
 
 // Opens in timm: for pool "cls" as its default model (pos_embed gets a zero row for the token), for "gap" with

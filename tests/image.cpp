@@ -88,7 +88,8 @@ std::string gzipped(const std::string& bytes) {
   return out.substr(0, used);
 }
 
-// Made with Pillow: 8x8 gray 3 * (8y + x) + 20; 8x8 CMYK of (40, 120, 200, 30) with Adobe marker; 32x32 smooth(), progressive.
+// Made with Pillow: 8x8 gray 3 * (8y + x) + 20; 8x8 CMYK of (40, 120, 200, 30) with Adobe marker; 32x32 smooth(),
+// progressive.
 const std::string gray_jpeg = unhex(
     "ffd8ffe000104a46494600010100000100010000ffdb00430002010101010102010101020202020204030202020205040403040605060606"
     "05060606070908060709070606080b08090a0a0a0a0a06080b0c0b0a0c090a0a0affc0000b080008000801011100ffc40014000100000000"
@@ -164,7 +165,8 @@ TEST_SUITE("image") {
     for (const std::string& jpeg : {baseline, progressive_jpeg, gray_jpeg, cmyk_jpeg})
       for (size_t size = 3; size < jpeg.size(); size++) CHECK(contains(refusal(jpeg.substr(0, size)), "damaged JPEG"));
     for (const std::string& png : {png_16_bit, png_palette})
-      for (size_t size = 8; size + 12 < png.size(); size++) CHECK(contains(refusal(png.substr(0, size)), "damaged PNG"));
+      for (size_t size = 8; size + 12 < png.size(); size++)
+        CHECK(contains(refusal(png.substr(0, size)), "damaged PNG"));
     const size_t scan = baseline.find("\xFF\xDA");
     CHECK(contains(refusal(baseline.substr(0, scan + 200)), "bytes without an end"));
     CHECK(contains(refusal(baseline.substr(0, scan) + "\xFF\xD9"), "0 of 3 components have data"));
@@ -260,7 +262,8 @@ TEST_SUITE("image") {
       std::istringstream columns(line);
       for (std::string field; std::getline(columns, field, '\t');) column.push_back(field);
       REQUIRE(column.size() >= 16);
-      const std::string &name = column[0], &width = column[10], &height = column[11], &mean = column[13], &expect = column[15];
+      const std::string &name = column[0], &width = column[10], &height = column[11], &mean = column[13];
+      const std::string& expect = column[15];
       std::ifstream file(folder / name, std::ios::binary);
       REQUIRE_MESSAGE(file, name);
       const std::string bytes{std::istreambuf_iterator<char>(file), {}};

@@ -201,7 +201,7 @@ TEST_SUITE("loader") {
     }
   }
 
-  TEST_CASE("an error in a worker comes out of next() after the good batches, of the first bad sample, again and again") {
+  TEST_CASE("an error in a worker comes out of next() after the good batches, each time, of the first bad sample") {
     TempDir dir;
     const Index index = make_index(dir, 40, {24, 22});
     LoaderOptions options = small(false, 10);
@@ -255,6 +255,7 @@ TEST_SUITE("loader") {
     };
     CHECK(refused([](LoaderOptions& options) { options.batch = 0; }));
     CHECK(refused([](LoaderOptions& options) { options.workers = -1; }));
+    CHECK(refused([](LoaderOptions& options) { options.workers = 1000000; }));
     CHECK(refused([](LoaderOptions& options) { options.preprocess.crop = "centre"; }));
     CHECK(refused([](LoaderOptions& options) { options.on_bad = OnBadImage::skip; }));
     CHECK(refused([](LoaderOptions& options) { options.train = false; options.on_bad = OnBadImage::replace; }));

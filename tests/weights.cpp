@@ -125,6 +125,13 @@ TEST_SUITE("weights") {
     config.alpha = 0.1 + 0.2, config.qk_norm = true, config.gate = true;
     CHECK(metadata_config(config_metadata(config), "x") == config);
     CHECK(metadata_config(config_metadata(ViTConfig()), "x") == ViTConfig());
+    const std::map<std::string, std::string> expected = {
+        {"relucent", "1"},    {"image_size", "8"},    {"patch", "2"},           {"width", "12"},
+        {"depth", "2"},       {"heads", "3"},         {"mlp_width", "20"},      {"classes", "5"},
+        {"pool", "map"},      {"gelu", "erf"},        {"position", "sincos2d"}, {"head_hidden", "true"},
+        {"qk_norm", "true"},  {"gate", "true"},       {"attention", "relu"},    {"alpha", "0.30000000000000004"},
+        {"head_bias", "-6.9"}};
+    CHECK(config_metadata(config) == expected);
     const auto refused = [&](const std::string& key, const char* value) {
       auto metadata = config_metadata(config);
       if (value)

@@ -79,10 +79,10 @@ constexpr const char* simd =
 
 class Cpu final : public Device {
  public:
-  Cpu(int threads, GemmLibrary library)
+  Cpu(int threads, Precision precision, GemmLibrary library)
       : threads_(threads > 0 ? threads : int(std::max(1u, std::thread::hardware_concurrency()))),
         onednn_(library == GemmLibrary::onednn || (library == GemmLibrary::best && has_onednn)),
-        product_(onednn_ ? gemm_onednn : gemm_eigen), tiles_(threads_, CpuTile(product_)) {
+        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_)) {
     if (onednn_ && !has_onednn) fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again");
     omp_set_num_threads(1);       // oneDNN asks this outside our parallel regions; its products stay on the calling thread
     for_each_kernel(Kernels{}, [&]<class Body> { kernels_[typeid(Body)] = [](Cpu& cpu, size_t n, const void* fields) { cpu.launch(n, *static_cast<const Body*>(fields)); }; });
@@ -90,7 +90,8 @@ class Cpu final : public Device {
 
   std::string description() const override {
     return fmt::format("cpu: {}, {} thread{}, {}, products by {}", cpu_model(), threads_, threads_ == 1 ? "" : "s", simd,
-                       onednn_ ? onednn_name() : eigen_name());
+                       (onednn_ ? onednn_name() : eigen_name()) +
+                           (precision_ == Precision::f32 ? " in f32" : onednn_ && has_onednn_bf16() ? " in bf16" : " in f32 of inputs rounded to bf16"));
   }
 
   void* allocate(size_t bytes) override {
@@ -138,6 +139,13 @@ class Cpu final : public Device {
   static int pieces(int n, int most) { return std::max(1, (n + most / 2) / most); }
   static int part(int n, int pieces) { return ((n + pieces - 1) / pieces + 15) / 16 * 16; }       // whole SIMD registers
 
+  static Product choose(Precision precision, bool onednn) {
+    if (precision == Precision::f32) return onednn ? gemm_onednn : gemm_eigen;
+    if (!onednn) return [](const Gemm& p) { gemm_rounded(p, gemm_eigen); };
+    if (!has_onednn_bf16()) return [](const Gemm& p) { gemm_rounded(p, gemm_onednn); };
+    return gemm_onednn_bf16;
+  }
+
   template <class Body> void launch(size_t n, const Body& fields) {
     if constexpr (std::invocable<const Body&, size_t>) {
       constexpr size_t block = 8192;
@@ -160,6 +168,7 @@ class Cpu final : public Device {
 
   int threads_;
   bool onednn_;
+  Precision precision_;
   Product product_;
   std::vector<CpuTile> tiles_;
   std::unordered_map<std::type_index, void (*)(Cpu&, size_t, const void*)> kernels_;
@@ -167,4 +176,4 @@ class Cpu final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_cpu(int threads, GemmLibrary library) { return std::make_unique<Cpu>(threads, library); }
+std::unique_ptr<Device> make_cpu(int threads, Precision precision, GemmLibrary library) { return std::make_unique<Cpu>(threads, precision, library); }

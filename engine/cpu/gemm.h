@@ -1,11 +1,15 @@
 // Single-threaded matrix products: oneDNN where it was built in, else Eigen. Threads and the cut into tiles: cpu.cpp.
-// defines: gemm_eigen, gemm_onednn, has_onednn, eigen_name, onednn_name
+// defines: gemm_eigen, gemm_onednn, gemm_onednn_bf16, gemm_rounded, has_onednn_bf16, has_onednn, eigen_name, onednn_name
 #pragma once
 #include <string>
 #include "engine/device.h"
 
 void gemm_eigen(const Gemm& product);
 void gemm_onednn(const Gemm& product);       // fails where !has_onednn
+void gemm_onednn_bf16(const Gemm& product);  // inputs rounded to bfloat16; fails where !has_onednn_bf16()
+// Inputs rounded to bfloat16, then `multiply` in f32: what gemm_onednn_bf16 computes, for processors without such products.
+void gemm_rounded(const Gemm& product, void (*multiply)(const Gemm&));
+bool has_onednn_bf16();                      // oneDNN on a processor that multiplies bfloat16
 extern const bool has_onednn;                // false in double too: oneDNN has no products in double
 std::string eigen_name();                    // "Eigen 3.4.0", for the start block
 std::string onednn_name();

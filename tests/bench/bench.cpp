@@ -8,6 +8,7 @@
 #include <iostream>
 #include "engine/error.h"
 #include "engine/random.h"
+#include "models/model_flags.h"
 #include "models/presets.h"
 #include "models/train_step.h"
 
@@ -30,8 +31,8 @@ ViTConfig model_by_name(const std::string& name, const std::string& attention) {
   return config;
 }
 
-void work(const ViTConfig& config, int batch, int threads) {
-  auto device = make_cpu(threads);
+void work(const ViTConfig& config, int batch, Precision precision, int threads) {
+  auto device = make_cpu(threads, precision);
   std::cerr << device->description() << "\n";
   ViT vit(*device, config);
   vit.initialise(0);
@@ -72,11 +73,11 @@ int main(int argc, char** argv) {
   worker->add_option("--model", model, "cifar, ti16, s16, s32 or s8")->capture_default_str();
   worker->add_option("--batch", batch, "images a step")->check(CLI::PositiveNumber)->capture_default_str();
   worker->add_option("--attention", attention, "attention function")->capture_default_str();
-  worker->add_option("--precision", precision, "f32")->check(CLI::IsMember({"f32"}))->capture_default_str();
+  worker->add_option("--precision", precision, "f32 or bf16")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
   worker->add_option("--threads", threads, "0: all cores")->capture_default_str();
   try {
     app.parse(argc, argv);
-    work(model_by_name(model, attention), batch, threads);
+    work(model_by_name(model, attention), batch, precision_by_name(precision), threads);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) ? int(ExitCode::usage) : 0;
   } catch (const Error& e) {

@@ -1,0 +1,14 @@
+// bfloat16: the upper half of a float.
+// defines: bf16, to_bf16, from_bf16
+#pragma once
+#include <bit>
+#include <cstdint>
+#include "engine/math.h"
+
+using bf16 = uint16_t;
+// round to nearest even; NaN stays NaN
+HD inline bf16 to_bf16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  return x != x ? bf16(bits >> 16 | 0x40) : bf16((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+HD inline float from_bf16(bf16 x) { return std::bit_cast<float>(uint32_t(x) << 16); }

@@ -1,0 +1,35 @@
+#include "models/diagnose.h"
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fmt/format.h>
+#include "engine/ops/elementwise.h"
+
+double measured_peak(Device& device) {
+  constexpr int n = 1024;
+  real* memory = static_cast<real*>(device.allocate(3 * n * n * sizeof(real)));
+  device.each(3 * n * n, Fill{memory, 1});
+  double best = INFINITY;
+  for (int i = 0; i < 4; i++) {
+    const auto start = std::chrono::steady_clock::now();
+    device.gemm({.c = memory, .a = memory + n * n, .b = memory + 2 * n * n, .m = n, .n = n, .k = n});
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  device.release(memory);
+  return 2.0 * n * n * n / best;
+}
+
+std::string first_non_finite(Tape& tape, const Parameters& parameters) {
+  auto broken = [](const std::vector<float>& values) { return std::any_of(values.begin(), values.end(), [](float x) { return !std::isfinite(x); }); };
+  std::string parameter = "the images";
+  for (size_t i = 0; i < tape.size(); i++) {
+    const std::string op(tape.op(i));
+    const bool is_parameter = parameters.has(op);
+    if (is_parameter) parameter = op;
+    if (broken(tape.download(tape.tensor(i)))) return is_parameter ? "first in parameter " + op : fmt::format("first in op {} after {}", op, parameter);
+  }
+  // Gradients come in the reverse of the order in which the forward pass read the parameters.
+  for (size_t i = tape.size(); i-- > 0;)
+    if (const std::string op(tape.op(i)); parameters.has(op) && broken(parameters.gradient(parameters.find(op)))) return "first in the gradient of " + op;
+  return "in the sum of the squared gradients";
+}

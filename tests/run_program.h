@@ -1,0 +1,157 @@
+// train, eval and pack as a user has them: child processes with a time limit, on a small drawn set.
+// defines: Flags, Ended, Child, run_program, drawn_set, train_flags, eval_flags, snapshot
+#pragma once
+#include <csignal>
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+#include "tests/temp_dir.h"
+
+using Flags = std::map<std::string, std::string>;    // a flag without a value has ""; no two of a name
+
+inline std::string read_text(const std::filesystem::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+// The programs lie in $RELUCENT_BUILD, else in the folder above the one of this binary (build/tests/run).
+inline std::filesystem::path program(const std::string& name) {
+  if (const char* build = std::getenv("RELUCENT_BUILD")) return std::filesystem::path(build) / name;
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / name;
+}
+
+// A folder for this process: the drawn set, and the index cache in place of the user's own.
+inline const std::filesystem::path& common_folder() {
+  static const TempDir folder;
+  return folder.path();
+}
+
+struct Ended {
+  int code;    // of exit, or 128 + signal
+  std::string out, err;
+};
+
+class Child {
+ public:
+  // `file_limit` is the largest file that it can write, in bytes.
+  Child(const std::string& name, const std::vector<std::string>& arguments, std::optional<rlim_t> file_limit = {}) {
+    const std::string path = program(name), cache = "XDG_CACHE_HOME=" + (common_folder() / "cache").string();
+    std::vector<char*> argv = {const_cast<char*>(path.c_str())}, envp = {const_cast<char*>(cache.c_str())};
+    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    for (char** variable = environ; *variable; variable++)
+      if (!std::string_view(*variable).starts_with("XDG_CACHE_HOME=")) envp.push_back(*variable);
+    argv.push_back(nullptr), envp.push_back(nullptr);
+    const std::string out = output_.path() / "out", err = output_.path() / "err";
+    REQUIRE_MESSAGE(::access(path.c_str(), X_OK) == 0, path << " is not built; set RELUCENT_BUILD");
+
+    pid_ = ::fork();
+    REQUIRE(pid_ >= 0);
+    if (pid_ > 0) return;
+    ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), STDOUT_FILENO);
+    ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), STDERR_FILENO);
+    if (file_limit) {
+      const rlimit limit{*file_limit, *file_limit};
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    ::execve(path.c_str(), argv.data(), envp.data());
+    ::_exit(127);
+  }
+  Child(const Child&) = delete;
+  ~Child() {
+    if (!ended()) signal(SIGKILL);
+    while (!ended()) pause();
+  }
+
+  void signal(int number) const { ::kill(pid_, number); }
+  std::string err() const { return read_text(output_.path() / "err"); }
+
+  // Looks every millisecond whether `happened`; a child that ends before it, or takes a minute, fails the test.
+  template <class Happened>
+  void wait_until(Happened happened) {
+    while (!happened()) {
+      INFO(err());
+      REQUIRE_FALSE(ended());
+      REQUIRE(in_time());
+      pause();
+    }
+  }
+  Ended wait() {
+    while (!ended()) {
+      INFO(err());
+      REQUIRE(in_time());
+      pause();
+    }
+    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_), read_text(output_.path() / "out"), err()};
+  }
+  bool ended() {
+    if (!ended_) ended_ = ::waitpid(pid_, &status_, WNOHANG) == pid_;
+    return ended_;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static void pause() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
+  bool in_time() const { return Clock::now() < start_ + std::chrono::seconds(60); }
+
+  TempDir output_;
+  Clock::time_point start_ = Clock::now();
+  pid_t pid_;
+  int status_ = 0;
+  bool ended_ = false;
+};
+
+inline std::vector<std::string> arguments_of(const Flags& flags) {
+  std::vector<std::string> arguments;
+  for (const auto& [flag, value] : flags) {
+    arguments.push_back(flag);
+    if (!value.empty()) arguments.push_back(value);
+  }
+  return arguments;
+}
+inline Ended run_program(const std::string& name, const std::vector<std::string>& arguments) { return Child(name, arguments).wait(); }
+inline Ended train(const Flags& flags, std::optional<rlim_t> file_limit = {}) { return Child("train", arguments_of(flags), file_limit).wait(); }
+inline Ended eval(const std::string& subcommand, const Flags& flags) {
+  std::vector<std::string> arguments = arguments_of(flags);
+  arguments.insert(arguments.begin(), subcommand);
+  return run_program("eval", arguments);
+}
+
+// 60 training and 12 validation pictures of 16x16 in ten classes, in one shard each.
+inline const std::filesystem::path& drawn_set() {
+  static const std::filesystem::path folder = [] {
+    const Ended pack = run_program("pack", {"drawn", "--out", common_folder() / "drawn", "--images", "60", "--size", "16"});
+    REQUIRE_MESSAGE(pack.code == 0, pack.err);
+    return common_folder() / "drawn";
+  }();
+  return folder;
+}
+
+// A model of 6634 parameters; `more` adds flags or replaces them.
+inline Flags train_flags(const std::filesystem::path& out, Flags more = {}) {
+  more.merge(Flags{{"--train", drawn_set() / "train-*.tar"}, {"--out", out}, {"--image-size", "16"}, {"--patch", "8"}, {"--width", "16"},
+                   {"--depth", "1"}, {"--heads", "2"}, {"--batch", "8"}, {"--steps", "20"}, {"--log-every", "1"}, {"--threads", "1"}});
+  return more;
+}
+inline Flags eval_flags(const std::filesystem::path& checkpoint, Flags more = {}) {
+  more.merge(Flags{{"--checkpoint", checkpoint}, {"--threads", "1"}});
+  return more;
+}
+
+// Every file below a folder with its bytes: what must not change.
+inline std::map<std::string, std::string> snapshot(const std::filesystem::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files[entry.path().lexically_relative(folder)] = read_text(entry.path());
+  return files;
+}

@@ -1,0 +1,201 @@
+// The tape: accumulation, its errors, memory.
+#include <doctest/doctest.h>
+#include <functional>
+#include <memory>
+#include "engine/ops/activations.h"
+#include "engine/ops/layernorm.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/loss.h"
+#include "models/train_step.h"
+#include "tests/error_of.h"
+#include "tests/synthetic.h"
+
+TEST_SUITE_BEGIN("tape");
+
+namespace {
+
+// Passes everything on to a CPU and counts allocations.
+class CountingDevice final : public Device {
+ public:
+  std::string description() const override { return cpu_->description(); }
+  void* allocate(size_t bytes) override { allocations++; return cpu_->allocate(bytes); }
+  void release(void* memory) override { releases++; cpu_->release(memory); }
+  void upload(void* device, const void* host, size_t bytes) override { cpu_->upload(device, host, bytes); }
+  void download(void* host, const void* device, size_t bytes) override { cpu_->download(host, device, bytes); }
+  void gemm(const Gemm& product) override { cpu_->gemm(product); }
+  void run(std::type_index body, size_t n, const void* fields) override { cpu_->run(body, n, fields); }
+  int allocations = 0, releases = 0;
+
+ private:
+  std::unique_ptr<Device> cpu_ = make_cpu(1);
+};
+
+// y = x Wᵀ + x for one row of two, W = [1 2; 3 4]: d Σy / dx = [1 + 3 + 1, 2 + 4 + 1]
+struct Doubled {
+  std::vector<float> x{1, 2}, w{1, 2, 3, 4}, dx{100, 200}, dw{0, 0, 0, 0};
+  Tensor operator()(Tape& tape, bool add) {
+    Tensor in = tape.leaf("x", {1, 2}, x.data(), dx.data(), add);
+    return linear(tape, in, tape.leaf("w", {2, 2}, w.data(), dw.data(), add), {}, in);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("gradients of a tensor that is used twice add up") {
+  auto device = make_cpu(1);
+  Tape tape(*device);
+  Doubled doubled;
+  Tensor y = doubled(tape, false);
+  CHECK(tape.download(y) == std::vector<float>{6, 13});
+  tape.backward(y);
+  CHECK(doubled.dx == std::vector<float>{5, 7});
+  CHECK(doubled.dw == std::vector<float>{1, 2, 1, 2});
+}
+
+TEST_CASE("gradients are added to what a leaf had before, if asked for") {
+  auto device = make_cpu(1);
+  Tape tape(*device);
+  Doubled doubled;
+  for (int pass = 0; pass < 3; pass++) {
+    tape.clear();
+    tape.backward(doubled(tape, true));
+  }
+  CHECK(doubled.dx == std::vector<float>{115, 221});
+  CHECK(doubled.dw == std::vector<float>{3, 6, 3, 6});
+}
+
+TEST_CASE("a leaf on which the loss does not depend has gradient 0") {
+  auto device = make_cpu(1);
+  Tape tape(*device);
+  std::vector<float> x{1, 2}, dx{7, 7}, unused_dx{7, 7};
+  tape.leaf("unused", {2}, x.data(), unused_dx.data());
+  tape.backward(mean(tape, tape.leaf("x", {2}, x.data(), dx.data())));
+  CHECK(dx == std::vector<float>{0.5f, 0.5f});
+  CHECK(unused_dx == std::vector<float>{0, 0});
+}
+
+TEST_CASE("errors") {
+  auto device = make_cpu(1);
+  Tape tape(*device);
+  Doubled doubled;
+  Tensor y = doubled(tape, false);
+  tape.backward(y);
+  CHECK(says(error_of(ExitCode::failed, [&] { tape.backward(y); }), {"backward", "already", "clear"}));
+  CHECK(says(error_of(ExitCode::failed, [&] { tape.drop(y); }), {"linear", "cannot be computed again"}));
+  tape.clear();
+  for (const std::function<void()>& use : std::initializer_list<std::function<void()>>{
+           [&] { tape.value(y); }, [&] { tape.download(y); }, [&] { tape.gradient(y); }, [&] { tape.backward(y); }, [&] { gelu(tape, y, false); }}) {
+    tape.clear();
+    CHECK(says(error_of(ExitCode::failed, use), {"tape", "[1, 2]", "cleared"}));
+  }
+  CHECK(says(error_of(ExitCode::failed, [&] { tape.input("x", {3}, doubled.x); }), {"x", "2 values", "[3]"}));
+
+  Tape inference(*device, false);
+  y = doubled(inference, false);
+  CHECK(says(error_of(ExitCode::failed, [&] { inference.backward(y); }), {"not recorded"}));
+}
+
+TEST_CASE("after clear the same computation gives the same bits, in the same memory") {
+  auto device = make_cpu(1);
+  const ViTConfig config = small_vit("relu");
+  const MadeUpBatch batch = made_up_batch(config, 4);
+  ViT vit(*device, config);
+  vit.initialise(1);
+  Tape tape(*device);
+  std::vector<float> logits[2];
+  size_t held = 0;
+  for (auto& l : logits) {
+    tape.clear();
+    Tensor y = vit.forward(tape, tape.input("images", {4, 32, 32, 3}, batch.images));
+    l = tape.download(y);
+    tape.backward(y);
+    CHECK((held == 0 || tape.bytes_held() == held));
+    held = tape.bytes_held();
+  }
+  CHECK(logits[0] == logits[1]);
+}
+
+TEST_CASE("a training step allocates nothing after the first") {
+  CountingDevice device;
+  {
+    const ViTConfig config = small_vit("softmax");
+    const MadeUpBatch batch = made_up_batch(config, 4);
+    ViT vit(device, config);
+    Adam adam(vit.parameters(), {});
+    TrainStep step(vit, adam, "sigmoid");
+    step(batch.images, batch.labels, 1);
+    const int allocations = device.allocations;
+    const size_t taken = step.tape().allocations();
+    CHECK(taken > 0);
+    for (int i = 0; i < 3; i++) step(batch.images, batch.labels, 1);
+    CHECK(device.allocations == allocations);
+    CHECK(step.tape().allocations() == taken);
+    CHECK(device.releases == 0);
+  }
+  CHECK(device.releases == device.allocations);
+}
+
+TEST_CASE("what is dropped and computed again has the same bits") {
+  auto device = make_cpu(1);
+  const std::vector<float> x = random_values(64 * 48, 1);
+  std::vector<float> w = random_values(48 * 48, 2), scale = random_values(48, 3), shift = random_values(48, 4), logits[2], dw[2], dscale[2];
+  size_t held[2];
+  for (const bool drop : {false, true}) {
+    for (auto* gradient : {&dw[drop], &dscale[drop]}) gradient->resize(w.size());
+    Tape tape(*device);
+    Tensor y = tape.input("x", {64, 48}, x), weight = tape.leaf("w", {48, 48}, w.data(), dw[drop].data()), s = tape.leaf("scale", {48}, scale.data(), dscale[drop].data());
+    for (int layer = 0; layer < 3; layer++) {
+      Tensor n = layernorm(tape, y, s, tape.leaf("shift", {48}, shift.data())), h = linear(tape, n, weight);
+      if (drop) tape.drop(n);
+      Tensor a = gelu(tape, h, false);
+      y = linear(tape, a, weight);
+      if (drop) tape.drop(a);
+    }
+    held[drop] = tape.bytes_held();
+    logits[drop] = tape.download(y);
+    tape.backward(y);
+  }
+  CHECK(logits[0] == logits[1]);
+  CHECK(dw[0] == dw[1]);
+  CHECK(dscale[0] == dscale[1]);
+  CHECK(held[1] < held[0]);
+}
+
+TEST_CASE("dropping twice is dropping once") {
+  auto device = make_cpu(1);
+  Tape tape(*device);
+  Tensor y = gelu(tape, tape.input("x", {2}, std::vector<float>{1, -1}), false);
+  const std::vector<float> before = tape.download(y);
+  tape.drop(y);
+  tape.drop(y);
+  Tensor other = gelu(tape, y, false);
+  CHECK(tape.download(y) == before);
+  CHECK(tape.value(y) != tape.value(other));
+  CHECK(tape.value(other));
+}
+
+TEST_CASE("without recording: the same logits, in memory that does not grow with the depth") {
+  auto device = make_cpu(2);
+  for (const char* pool : {"gap", "cls", "map"}) {
+    std::vector<size_t> held, held_recorded;
+    for (int depth : {2, 6}) {
+      ViTConfig config = small_vit("gelu");
+      config.pool = pool;
+      config.depth = depth;
+      const MadeUpBatch batch = made_up_batch(config, 4);
+      ViT vit(*device, config);
+      vit.initialise(1);
+      vit.parameters().set("head.weight", random_values(480, 1));
+      Tape recorded(*device), inference(*device, false);
+      auto logits = [&](Tape& tape) { return tape.download(vit.forward(tape, tape.input("images", {4, 32, 32, 3}, batch.images))); };
+      CHECK(logits(recorded) == logits(inference));
+      held_recorded.push_back(recorded.bytes_held());
+      held.push_back(inference.bytes_held());
+    }
+    CHECK(held[0] < held_recorded[0]);
+    CHECK(held[1] == held[0]);
+    CHECK(held_recorded[1] > 2 * held_recorded[0]);
+  }
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,223 @@
+// The ViT: parameters, initialisation, first losses, and that training works and repeats its bits.
+#include <doctest/doctest.h>
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include "models/presets.h"
+#include "models/train_step.h"
+#include "tests/error_of.h"
+#include "tests/synthetic.h"
+
+TEST_SUITE_BEGIN("vit");
+
+namespace {
+
+size_t count(const ViTConfig& config) {
+  size_t n = 0;
+  for (const Parameter& p : ViT::parameter_list(config)) n += p.shape.size();
+  return n;
+}
+
+struct Statistics {
+  double mean = 0, deviation = 0, largest = 0;
+  explicit Statistics(const std::vector<float>& values) {
+    for (float x : values) mean += x / values.size(), largest = std::max(largest, std::abs(double(x)));
+    for (float x : values) deviation += (x - mean) * (x - mean) / values.size();
+    deviation = std::sqrt(deviation);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("variants by name") {
+  const struct { const char* name; int width, depth, mlp_width, heads; } variants[] = {
+      {"mu", 32, 1, 128, 2}, {"Ti", 192, 12, 768, 3}, {"S", 384, 12, 1536, 6}, {"M", 512, 12, 2048, 8}, {"B", 768, 12, 3072, 12}, {"L", 1024, 24, 4096, 16},
+      {"So400m", 1152, 27, 4304, 16}, {"H", 1280, 32, 5120, 16}, {"g", 1408, 40, 6144, 16}, {"g-opt", 1536, 40, 6144, 16}, {"G", 1664, 48, 8192, 16},
+      {"G-opt", 1536, 48, 8192, 16}, {"e", 1792, 56, 15360, 16}};
+  for (const auto& v : variants) {
+    ViTConfig config;
+    set_variant(config, std::string(v.name) + "/14");
+    CHECK(config == ViTConfig{.patch = 14, .width = v.width, .depth = v.depth, .heads = v.heads, .mlp_width = v.mlp_width});
+  }
+  ViTConfig config;
+  for (const char* name : {"", "S", "S/", "/16", "S/0", "S/-1", "S/16x", "s/16", "X/16", "S/99999999999"})
+    CHECK(says(error_of(ExitCode::usage, [&] { set_variant(config, name); }), {"--model", name, "S/16", "So400m"}));
+}
+
+TEST_CASE("numbers of parameters of BigVision's configs") {
+  const struct { const char* model; size_t i1k, i21k, s16_i1k; } expected[] = {
+      {"Ti/16", 5754280, 9739731, 5716456},    {"S/32", 23026408, 30902739, 23007208},   {"S/16", 22198120, 30074451, 22122472},  {"S/8", 22202728, 30079059, 21901288},
+      {"B/32", 88814056, 104250963, 88775656}, {"B/16", 87157480, 102594387, 87006184}, {"L/16", 305375208, 325688659, 305173480}};
+  for (const auto& e : expected) {
+    ViTConfig i1k{.pool = "cls", .head_hidden = true}, i21k{.classes = 21843}, s16_i1k{.position = "sincos2d", .head_hidden = true};
+    for (ViTConfig* config : {&i1k, &i21k, &s16_i1k}) set_variant(*config, e.model);
+    CHECK(count(i1k) == e.i1k);
+    CHECK(count(i21k) == e.i21k);
+    CHECK(count(s16_i1k) == e.s16_i1k);
+    i1k.qk_norm = true;
+    CHECK(count(i1k) == e.i1k + i1k.depth * 2 * i1k.head_width());
+    i1k.gate = true;
+    CHECK(count(i1k) == e.i1k + i1k.depth * (2 * i1k.head_width() + (i1k.width + 1) * i1k.width));
+  }
+}
+
+TEST_CASE("weight decay acts on kernels") {
+  ViTConfig config = small_vit("relu");
+  config.pool = "map";
+  for (const Parameter& p : ViT::parameter_list(config)) {
+    const bool kernel = p.name.ends_with(".weight") && p.name.find("norm") == std::string::npos;
+    CHECK_MESSAGE(p.decayed == kernel, p.name);
+  }
+}
+
+TEST_CASE("a config that makes no sense is refused") {
+  const struct { ViTConfig config; const char* words; } cases[] = {
+      {{.width = 385}, "385"}, {{.depth = 0}, "depth"}, {{.classes = -1}, "classes"}, {{.pool = "max"}, "'max'"}, {{.position = "none"}, "'none'"}, {{.gelu = "fast"}, "'fast'"},
+      {{.attention = "cosine"}, "'cosine'"}, {{.alpha = -1}, "alpha"}, {{.alpha = NAN}, "alpha"}, {{.image_size = 8}, "patch"}, {{.width = 390, .position = "sincos2d"}, "multiple of 4"}};
+  for (const auto& c : cases) CHECK(says(error_of(ExitCode::usage, [&] { check_config(c.config); }), {c.words}));
+}
+
+TEST_CASE("position embedding sincos2d: x first, then y") {
+  const std::vector<float> table = sincos2d(2, 3, 8);
+  REQUIRE(table.size() == 2 * 3 * 8);
+  const float expected[2][8] = {{0.841471f, 0.0001f, 0.540302f, 1, 0, 0, 1, 1}, {0, 0, 1, 1, 0.841471f, 0.0001f, 0.540302f, 1}};
+  for (int c = 0; c < 8; c++) {
+    CHECK(table[1 * 8 + c] == doctest::Approx(expected[0][c]).epsilon(1e-6));        // y 0, x 1
+    CHECK(table[3 * 8 + c] == doctest::Approx(expected[1][c]).epsilon(1e-6));        // y 1, x 0
+  }
+}
+
+TEST_CASE("initialisation of S/16") {
+  auto device = make_cpu(2);
+  ViT vit(*device, {.depth = 2, .pool = "cls", .head_hidden = true, .head_bias = -6.9, .qk_norm = true, .gate = true});
+  vit.initialise(1);
+  std::set<std::vector<float>> seen;
+  for (const Parameter& p : vit.parameters().list()) {
+    const std::vector<float> values = vit.parameters().get(p);
+    const Statistics s(values);
+    INFO(p.name, ": mean ", s.mean, " deviation ", s.deviation, " largest ", s.largest);
+    auto constant = [&](double value) { CHECK(values == std::vector<float>(values.size(), float(value))); };
+    auto distribution = [&](double deviation, double largest) {
+      CHECK(seen.insert(values).second);
+      CHECK(std::abs(s.mean) < 5 * deviation / std::sqrt(values.size()));
+      CHECK(s.deviation == doctest::Approx(deviation).epsilon(5 / std::sqrt(2.0 * values.size())));
+      CHECK(s.largest <= 1.0001 * largest);
+      if (values.size() > 100000) CHECK(s.largest >= 0.98 * largest);
+    };
+    auto uniform = [&](double largest) { distribution(largest / std::sqrt(3), largest); };
+    const bool weight = p.name.ends_with(".weight");
+    if (p.name == "head.weight" || p.name == "cls_token") constant(0);
+    else if (p.name == "head.bias") constant(-6.9);
+    else if (weight && p.name.find("norm") != std::string::npos) constant(1);
+    else if (p.name == "pos_embed") distribution(1 / std::sqrt(384), 6 / std::sqrt(384));
+    else if (p.name == "patch_embed.proj.weight") distribution(0.03608, 0.08204);
+    else if (p.name == "pre_logits.fc.weight") distribution(1 / std::sqrt(384), 2.27369 / std::sqrt(384));
+    else if (weight && p.name.find(".attn.") != std::string::npos) uniform(0.08839);
+    else if (weight) uniform(0.05590);
+    else if (p.name.find(".mlp.") != std::string::npos) distribution(1e-6, 6e-6);
+    else constant(0);
+  }
+}
+
+TEST_CASE("the initial values of a parameter depend on the seed and its name alone") {
+  auto device = make_cpu(1);
+  ViTConfig config = small_vit("relu");
+  ViT one(*device, config), other(*device, config);
+  config.depth = 1, config.attention = "softmax", config.gate = false, config.pool = "map";
+  ViT different(*device, config);
+  one.initialise(5), other.initialise(6), different.initialise(5);
+  auto values = [](ViT& vit, const char* name) { return vit.parameters().get(vit.parameters().find(name)); };
+  for (const char* name : {"patch_embed.proj.weight", "pos_embed", "blocks.0.attn.qkv.weight", "blocks.0.mlp.fc2.bias"}) {
+    CHECK(values(one, name) == values(different, name));
+    CHECK(values(one, name) != values(other, name));
+  }
+  const Statistics latent(values(different, "attn_pool.latent"));
+  CHECK(latent.largest <= std::sqrt(6.0 / 49));
+  CHECK(latent.deviation == doctest::Approx(std::sqrt(2.0 / 49)).epsilon(0.4));
+}
+
+TEST_CASE("first losses with the head at zero") {
+  auto device = make_cpu(2);
+  const struct { const char* loss; int classes; double bias, expected; } cases[] = {
+      {"sigmoid", 1000, -6.9, 7.907278}, {"sigmoid", 21843, -10, 10.991648}, {"softmax", 1000, 0, 6.907755}};
+  for (const auto& c : cases) {
+    ViTConfig config = small_vit("relu");
+    config.depth = 1, config.classes = c.classes, config.head_bias = c.bias;
+    const MadeUpBatch batch = made_up_batch(config, 2);
+    ViT vit(*device, config);
+    vit.initialise(1);
+    Adam adam(vit.parameters(), {});
+    CHECK(TrainStep(vit, adam, c.loss)(batch.images, batch.labels, 0).loss == doctest::Approx(c.expected).epsilon(1e-6));
+  }
+  Tape tape(*device);
+  std::vector<float> logits(4);
+  Tensor z = tape.leaf("logits", {2, 2}, logits.data());
+  CHECK(says(error_of(ExitCode::usage, [&] { loss_op(tape, "hinge", z, z); }), {"--loss", "'hinge'", "softmax", "sigmoid"}));
+}
+
+TEST_CASE("an example is correct where the label of the largest logit is 1") {
+  const std::vector<float> logits{1, 3, 2, /**/ 5, 4, 5, /**/ -1, -3, -2};
+  const std::vector<float> labels{0, 1, 1, /**/ 0, 0, 1, /**/ 0.6f, 0.4f, 0};
+  CHECK(count_correct(logits, labels, 3) == 1);
+}
+
+TEST_CASE("three steps give the same bits for any number of threads") {
+  for (const char* attention : {"softmax", "relu"}) {
+    const ViTConfig config = small_vit(attention);
+    const MadeUpBatch batch = made_up_batch(config, 8);
+    std::vector<double> losses[3];
+    std::vector<std::vector<float>> values[3];
+    for (int threads : {1, 2, 3}) {
+      auto device = make_cpu(threads);
+      ViT vit(*device, config);
+      vit.initialise(1);
+      Adam adam(vit.parameters(), {.lr = 1e-2});
+      TrainStep step(vit, adam, "sigmoid");
+      for (int t = 0; t < 3; t++) {
+        const StepResult result = step(batch.images, batch.labels, 1);
+        losses[threads - 1].push_back(result.loss);
+        losses[threads - 1].push_back(result.gradient_norm);
+      }
+      for (const Parameter& p : vit.parameters().list()) values[threads - 1].push_back(vit.parameters().get(p));
+    }
+    for (int i : {1, 2}) {
+      CHECK(losses[i] == losses[0]);
+      CHECK(values[i] == values[0]);
+    }
+  }
+}
+
+TEST_CASE("ten steps on one batch reduce the loss and learn it") {
+  auto device = make_cpu(2);
+  for (const auto& f : AttentionFunctions::all()) {
+    ViTConfig config = small_vit(f.name);
+    config.depth = 1, config.pool = f.name == "relu" ? "map" : "gap";
+    const MadeUpBatch batch = made_up_batch(config, 8);
+    ViT vit(*device, config);
+    vit.initialise(1);
+    Adam adam(vit.parameters(), {.lr = 3e-3, .weight_decay = 0});
+    TrainStep step(vit, adam, "softmax");
+    const StepResult first = step(batch.images, batch.labels, 1);
+    StepResult last = first;
+    for (int t = 0; t < 10; t++) last = step(batch.images, batch.labels, 1);
+    INFO(f.name, ": ", first.loss, " then ", last.loss, ", ", last.correct, " correct");
+    CHECK(last.loss < 0.85 * first.loss);
+    CHECK(last.correct == 8);
+  }
+}
+
+TEST_CASE("errors") {
+  auto device = make_cpu(1);
+  const ViTConfig config = small_vit("relu");
+  ViT vit(*device, config);
+  Tape tape(*device);
+  std::vector<float> images(2 * 28 * 28 * 3);
+  CHECK(says(error_of(ExitCode::data, [&] { vit.forward(tape, tape.leaf("images", {2, 28, 28, 3}, images.data())); }), {"[2, 28, 28, 3]", "[2, 32, 32, 3]"}));
+  CHECK(says(error_of(ExitCode::failed, [&] { vit.parameters().find("blocks.9.norm1.weight"); }), {"blocks.9.norm1.weight"}));
+  CHECK(says(error_of(ExitCode::data, [&] { vit.parameters().set("head.bias", {1, 2}); }), {"head.bias", "2 values", "[10]"}));
+  AttentionProbe* probes[1] = {};
+  Tensor x = tape.input("images", {1, 32, 32, 3}, std::vector<float>(32 * 32 * 3));
+  CHECK(says(error_of(ExitCode::failed, [&] { vit.forward(tape, x, probes); }), {"1 attention probes", "2 blocks"}));
+}
+
+TEST_SUITE_END();
