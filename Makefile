@@ -41,10 +41,10 @@ $(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.
 
 $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
 	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(LDLIBS) -o $@
-$(BUILD)/double/%.o: %.cpp
+$(BUILD)/double/%.o: %.cpp Makefile
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) -DREAL=double -c $< -o $@
-$(BUILD)/%.o: %.cpp
+$(BUILD)/%.o: %.cpp Makefile
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(FLOAT) -c $< -o $@
 

@@ -142,7 +142,7 @@ void save(const fs::path& folder, const char* name, const Session& s, const ViT&
 }
 
 // Trains one member. Returns false if a signal stopped it (everything saved).
-bool train_member(const Session& s, const ViTConfig& config, const fs::path& folder, Result& result) {
+bool train_member(const Session& s, const ViTConfig& config, const fs::path& folder, Result& result, const std::function<void()>& write_configs) {
   const Options& o = s.o;
   ViT vit(s.device, config);
   Adam adam(vit.parameters(), o.adam);
@@ -155,6 +155,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   TrainingState state;
   if (fs::exists(state_file)) state = load_state(state_file, vit, adam, identity);
   else vit.initialise(o.seed);
+  write_configs();                     // not before it is known that the run can go on
 
   Metrics metrics(folder, {"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait", "val_loss", "val_accuracy"}, state.step);
   Loader loader(s.train, {.batch = o.batch, .train = true, .preprocess = o.preprocess, .seed = o.seed, .start = uint64_t(state.step) * o.batch,
@@ -170,7 +171,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   double window_loss = 0, window_wait = 0;
   int64_t window_steps = 0, window_correct = 0;
   size_t bad_listed = 0;
-  int64_t saved = -1;
+  int64_t saved = fs::exists(state_file) ? state.step : -1;
   auto save_all = [&] {
     if (saved == state.step) return;
     state.seconds = seconds_before + seconds_since(start);
@@ -282,7 +283,6 @@ int run(CLI::App& app, Options& o) {
   fmt::print(stderr, "run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {:.3g} TFLOP/s\n", s.steps, o.batch,
              double(s.steps) * o.batch / double(train.size()), s.warmup, s.peak / 1e12);
 
-  write_config(app, o.out, config, nullptr);
   std::vector<Result> results;
   for (const Member& m : members) {
     const fs::path folder = members.size() == 1 ? fs::path(o.out) : fs::path(o.out) / m.name();
@@ -290,10 +290,13 @@ int run(CLI::App& app, Options& o) {
     const bool finished = fs::exists(state) && saved_step(state) >= s.steps;
     if (fs::exists(state) && !o.resume && !(finished && members.size() > 1))
       fail(ExitCode::usage, "{} holds a run already; go on with --resume, or choose another --out", folder.string());
-    if (members.size() > 1) write_config(app, folder, config, &m);
     config.attention = m.attention, config.alpha = m.alpha;
     results.push_back({m, folder.string(), {}, 0});
-    if (!train_member(s, config, folder, results.back())) return 128 + caught_signal();
+    auto write_configs = [&] {
+      if (&m == &members.front()) write_config(app, o.out, config, nullptr);
+      if (members.size() > 1) write_config(app, folder, config, &m);
+    };
+    if (!train_member(s, config, folder, results.back(), write_configs)) return 128 + caught_signal();
   }
   fmt::print("{}", table(results));
   return int(ExitCode::ok);

@@ -13,7 +13,7 @@
 #define HD
 #endif
 
-// e^x to 1.1 ulp; 0 below -103.9, infinity above 88.73, NaN for NaN. x = n log 2 + r, |r| <= log(2) / 2.
+// e^x to 1.4 ulp; 0 below -103.9, infinity above 88.73, NaN for NaN. x = n log 2 + r, |r| <= log(2) / 2.
 HD inline float exponential(float x) {
   const float clamped = x < -104 ? -104 : x > 89 ? 89 : x;             // a NaN passes both comparisons
   const float shifted = clamped * 1.44269504f + 0x1.8p23f;             // the low bits of `shifted` hold n, rounded
@@ -36,11 +36,11 @@ HD inline float hyperbolic_tangent(float x) {
 }
 HD inline double hyperbolic_tangent(double x) { return std::tanh(x); }
 
-// erf(x) to 1.5 ulp: an odd polynomial near 0, 1 - e^(-x - x p(x)) beyond
+// erf(x) to 1.2 ulp: an odd polynomial near 0, 1 - e^(-x - x p(x)) beyond
 HD inline float error_function(float x) {
   const float s = x * x, a = std::fabs(x), t = a > 4 ? 4 : a;
-  const float small = x * 1.12837917f + x * s * (-0.376126354f + s * (0.11283711f + s * (-0.0268599994f +
-                      s * (0.00520212996f + s * (-0.000815208694f + s * 8.40017270e-05f)))));
+  const float small = x + x * (0.128379167f + s * (-0.376126354f + s * (0.11283711f + s * (-0.0268599994f +
+                      s * (0.00520212996f + s * (-0.000815208694f + s * 8.40017270e-05f))))));
   const float p = 0.128544899f + t * (0.635656529f + t * (0.105202901f + t * (-0.0226119976f + t * (0.00289229302f +
                   t * (-3.60618574e-05f + t * (-4.82028123e-05f + t * 5.15092898e-06f))))));
   const float large = std::copysign(1 - exponential(-t - t * p), x);
@@ -48,18 +48,18 @@ HD inline float error_function(float x) {
 }
 HD inline double error_function(double x) { return std::erf(x); }
 
-// log(1 + u) for 0 <= u <= 1, to 1.5 ulp: 2 atanh(u / (2 + u)) as an odd polynomial
+// log(1 + u) for 0 <= u <= 1, to 1.4 ulp: 2 atanh(s), s = u / (2 + u), as an odd polynomial with 2 s = u - s u
 HD inline float log1p_unit(float u) {
   const float s = u / (2 + u), z = s * s;
-  return 2 * s + s * z * (0.666664131f + z * (0.40021699f + z * (0.279991411f + z * 0.280244586f)));
+  return u - s * (u - z * (0.666664131f + z * (0.40021699f + z * (0.279991411f + z * 0.280244586f))));
 }
 HD inline double log1p_unit(double u) { return std::log1p(u); }
 
-// 1 / (1 + e^-x), without overflow on either side
+// 1 / (1 + e^-x) to 3 ulp, without overflow on either side
 template <class T> HD inline T logistic(T x) {
   const T e = exponential(-std::fabs(x)), p = 1 / (1 + e);
   return x < 0 ? e * p : p;
 }
 
-// log(1 + e^x)
+// log(1 + e^x) to 2.6 ulp
 template <class T> HD inline T softplus(T x) { return (x > 0 ? x : T(0)) + log1p_unit(exponential(-std::fabs(x))); }

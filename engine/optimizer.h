@@ -2,7 +2,7 @@
 //   n = √Σg²,  g ← g / n if n ≥ 1 (clip 1)
 //   m = β₁ m + (1-β₁) g,  v = β₂ v + (1-β₂) g²,  u = (m / (1-β₁^(t+1))) / (√(v / (1-β₂^(t+1))) + ε)
 //   θ -= s(t) (lr u + wd θ [kernel])           s(t): engine/schedule.h; the decay is not multiplied by lr
-// m is kept in bfloat16 between steps as optax's mu_dtype: β₁ m is formed in bfloat16, the update uses the unrounded m.
+// m is kept in bfloat16 between steps as optax's mu_dtype: β₁ m is a product of two bfloat16, the update uses the unrounded m.
 // defines: AdamOptions, GlobalNorm, Adam
 #pragma once
 #include <span>
@@ -20,7 +20,8 @@ struct AdamStep {
   real clip_scale, lr, decay, beta1, beta2, correction1, correction2, epsilon;     // lr and decay already times s(t)
   HD void operator()(size_t i) const {
     const real gi = g[i] * clip_scale;
-    const real mi = from_bf16(to_bf16(beta1 * from_bf16(m[i]))) + (1 - beta1) * gi;
+    const real decayed = from_bf16(to_bf16(from_bf16(to_bf16(beta1)) * from_bf16(m[i])));      // a product of two bfloat16
+    const real mi = decayed + (1 - beta1) * gi;
     const real vi = beta2 * v[i] + (1 - beta2) * gi * gi;
     m[i] = to_bf16(mi);
     v[i] = vi;

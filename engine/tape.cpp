@@ -58,6 +58,7 @@ real* Tape::scratch(size_t n) {
 real* Tape::value(Tensor x) {
   Node& n = node(x);
   if (!n.value) {
+    if (!n.remake) fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
     n.value = pool_.take<real>(n.shape.size());
     n.remake();
   }
@@ -73,7 +74,7 @@ void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake =
 void Tape::drop(Tensor x) {
   Node& n = node(x);
   if (!n.remake) fail(ExitCode::failed, "tape: op {} cannot be computed again, so its result cannot be dropped", n.op);
-  pool_.give(std::exchange(n.value, nullptr), n.shape.size());
+  if (n.value) pool_.give(std::exchange(n.value, nullptr), n.shape.size());
 }
 
 real* Tape::gradient(Tensor x) {
@@ -131,10 +132,14 @@ void Tape::clear() {
     if (n.owned && n.value) pool_.give(n.value, n.shape.size());
     release_gradient(n);
   }
-  for (auto [block, n] : scratch_) pool_.give(block, n);
+  give_back_scratch();
   nodes_.clear();
-  scratch_.clear();
   done_ = false;
+}
+
+void Tape::give_back_scratch() {
+  for (auto [block, n] : scratch_) pool_.give(block, n);
+  scratch_.clear();
 }
 
 void Tape::forget(Tensor x) {
@@ -142,6 +147,8 @@ void Tape::forget(Tensor x) {
 }
 
 void Tape::forget_since(size_t mark, Tensor keep) {
+  if (recording_) return;
   for (size_t i = mark; i < nodes_.size(); i++)
     if (int(i) != keep.node) forget({nodes_[i].shape, int(i)});
+  give_back_scratch();
 }

@@ -40,7 +40,7 @@ class Tape {
   void on_remake(Tensor x, std::function<void()> forward);
   void drop(Tensor x);
 
-  bool wants_gradient(Tensor x) const { return x && nodes_[x.node].wants_gradient; }
+  bool wants_gradient(Tensor x) { return x && node(x).wants_gradient; }
   real* gradient(Tensor x);                                       // of an op's result, inside its backward
   Gradient add_gradient(Tensor x);                                // where to put all of it, or add all of it
   real* add_into_gradient(Tensor x);                              // the same, zeroed if nothing was there: for ops that touch parts
@@ -75,6 +75,7 @@ class Tape {
   Tensor append(Node node);
   Node& node(Tensor x);
   void release_gradient(Node& node);
+  void give_back_scratch();
 
   Pool pool_;
   bool recording_, done_ = false;

@@ -31,5 +31,12 @@ std::string first_non_finite(Tape& tape, const Parameters& parameters) {
   // Gradients come in the reverse of the order in which the forward pass read the parameters.
   for (size_t i = tape.size(); i-- > 0;)
     if (const std::string op(tape.op(i)); parameters.has(op) && broken(parameters.gradient(parameters.find(op)))) return "first in the gradient of " + op;
-  return "in the sum of the squared gradients";
+  const auto largest = [&](const Parameter& p) {
+    float most = 0;
+    for (float g : parameters.gradient(p)) most = std::max(most, std::fabs(g));
+    return most;
+  };
+  const auto& list = parameters.list();
+  const auto worst = std::max_element(list.begin(), list.end(), [&](const Parameter& a, const Parameter& b) { return largest(a) < largest(b); });
+  return fmt::format("first in the squares of gradients, the largest {:.3g} in {}", largest(*worst), worst->name);
 }

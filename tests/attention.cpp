@@ -1,77 +1,17 @@
 // Every attention function through the op, against an untiled reference in double that is written from the formulas.
 // Queries and keys are multiples of 1/4 and √d is 4, so scores are exact: kinks, too, must agree.
 #include <doctest/doctest.h>
+#include <algorithm>
 #include <cmath>
-#include <functional>
-#include <map>
 #include <mutex>
 #include "engine/attention/attention.h"
+#include "tests/attention_reference.h"
 #include "tests/error_of.h"
 #include "tests/synthetic.h"
 
 TEST_SUITE_BEGIN("attention");
 
 namespace {
-
-using Row = std::vector<double>;
-
-// a = forward(s), ds = backward(s, da)
-struct RowFunction {
-  std::function<Row(const Row& s)> forward;
-  std::function<Row(const Row& s, const Row& da)> backward;
-};
-
-RowFunction softmax() {
-  auto forward = [](const Row& s) {
-    Row a;
-    double sum = 0;
-    for (double x : s) sum += std::exp(x);
-    for (double x : s) a.push_back(std::exp(x) / sum);
-    return a;
-  };
-  return {forward, [=](const Row& s, const Row& da) {
-            const Row a = forward(s);
-            Row ds(s.size());
-            for (size_t j = 0; j < s.size(); j++)
-              for (size_t k = 0; k < s.size(); k++) ds[j] += da[k] * a[k] * ((j == k) - a[j]);
-            return ds;
-          }};
-}
-
-using Scalar = double (*)(double);
-RowFunction pointwise(double alpha, Scalar h, Scalar slope) {
-  auto scale = [=](const Row& s) { return std::pow(double(s.size()), -alpha); };
-  return {[=](const Row& s) {
-            Row a;
-            for (double x : s) a.push_back(scale(s) * h(x));
-            return a;
-          },
-          [=](const Row& s, const Row& da) {
-            Row ds;
-            for (size_t j = 0; j < s.size(); j++) ds.push_back(scale(s) * slope(s[j]) * da[j]);
-            return ds;
-          }};
-}
-
-double inner(double s) { return std::sqrt(2 / M_PI) * (s + 0.044715 * s * s * s); }
-double sigmoid(double s) { return 1 / (1 + std::exp(-s)); }
-
-RowFunction reference(const std::string& name, double alpha) {
-  const std::map<std::string, std::pair<Scalar, Scalar>> scalars = {
-      {"relu", {[](double s) { return std::max(s, 0.0); }, [](double s) { return double(s > 0); }}},
-      {"relu2", {[](double s) { return std::pow(std::max(s, 0.0), 2); }, [](double s) { return 2 * std::max(s, 0.0); }}},
-      {"gelu", {[](double s) { return s / 2 * (1 + std::tanh(inner(s))); },
-                [](double s) {
-                  return (1 + std::tanh(inner(s))) / 2 + s / 2 / std::pow(std::cosh(inner(s)), 2) * std::sqrt(2 / M_PI) * (1 + 3 * 0.044715 * s * s);
-                }}},
-      {"softplus", {[](double s) { return std::log1p(std::exp(s)); }, sigmoid}},
-      {"identity", {[](double s) { return s; }, [](double) { return 1.0; }}},
-      {"relu6", {[](double s) { return std::min(std::max(s, 0.0), 6.0); }, [](double s) { return double(s > 0 && s < 6); }}},
-      {"sigmoid", {sigmoid, [](double s) { return sigmoid(s) * sigmoid(-s); }}}};
-  if (name == "softmax") return softmax();
-  REQUIRE_MESSAGE(scalars.count(name), "write the formula of '" << name << "' here");
-  return pointwise(alpha, scalars.at(name).first, scalars.at(name).second);
-}
 
 // q[B,Lq,D], and k and v side by side in kv[B,L,2D]; one upstream gradient.
 struct Problem {
@@ -155,7 +95,7 @@ template <class T> double error(const std::vector<T>& got, const std::vector<dou
 void check(Device& device, const Problem& p, const std::string& function, double alpha = 1) {
   INFO(function, " alpha ", alpha, " Lq ", p.Lq, " L ", p.L);
   const Result<float> got = run(device, p, function, alpha);
-  const Result<double> exact = reference(p, reference(function, alpha));
+  const Result<double> exact = reference(p, reference_function(function, alpha));
   CHECK(error(got.o, exact.o) <= 2e-6);
   CHECK(error(got.dq, exact.dq) <= 2e-6);
   CHECK(error(got.dkv, exact.dkv) <= 2e-6);
@@ -214,7 +154,9 @@ TEST_CASE("a tile at a time gives the bits of its queries alone") {
     for (int first : {0, 150}) {
       Problem part{1, 2, 150, 300};
       part.kv = whole.kv;
-      for (auto [from, to] : {std::pair{&whole.q, &part.q}, {&whole.d_o, &part.d_o}}) to->assign(from->begin() + whole.at(0, first, 0), from->begin() + whole.at(0, first + 150, 0));
+      auto rows = [&](const std::vector<float>& x) { return std::vector<float>(x.begin() + whole.at(0, first, 0), x.begin() + whole.at(0, first + 150, 0)); };
+      part.q = rows(whole.q);
+      part.d_o = rows(whole.d_o);
       const Result<float> r = run(*device, part, f.name);
       parts.o.insert(parts.o.end(), r.o.begin(), r.o.end());
       parts.dq.insert(parts.dq.end(), r.dq.begin(), r.dq.end());
@@ -248,7 +190,7 @@ TEST_CASE("a probe sees every row once, and what the reference sees") {
       Recorder seen(p);
       run(*device, p, f.name, 0.5, &seen);
       Maps exact(seen.maps.S.size());
-      reference(p, reference(f.name, 0.5), &exact);
+      reference(p, reference_function(f.name, 0.5), &exact);
       CHECK(seen.forward == std::vector<int>(seen.forward.size(), 1));
       CHECK(seen.backward == seen.forward);
       CHECK(seen.maps.S == exact.S);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include "engine/bf16.h"
 #include "engine/cpu/gemm.h"
 #include "tests/error_of.h"
 #include "tests/synthetic.h"
@@ -30,13 +31,14 @@ std::vector<float> padded(const std::vector<float>& values, int width, int paddi
 
 class Product {
  public:
-  Product(int m, int n, int k, bool ta, bool tb)
+  Product(int m, int n, int k, bool ta, bool tb, Precision precision)
       : m_(m), n_(n), k_(k), ta_(ta), tb_(tb), a_(random_values(size_t(m) * k, 1)), b_(random_values(size_t(k) * n, 2)), c_(random_values(size_t(m) * n, 3)),
         bias_(random_values(n, 4)), residual_(random_values(size_t(m) * n, 5)), sums_(size_t(m) * n), sizes_(size_t(m) * n) {
     for (int i = 0; i < m; i++)
       for (int j = 0; j < n; j++)
         for (int l = 0; l < k; l++) {
-          const double term = double(a_[ta ? size_t(l) * m + i : size_t(i) * k + l]) * b_[tb ? size_t(j) * k + l : size_t(l) * n + j];
+          auto input = [&](float x) { return double(precision == Precision::bf16 ? from_bf16(to_bf16(x)) : x); };
+          const double term = input(a_[ta ? size_t(l) * m + i : size_t(i) * k + l]) * input(b_[tb ? size_t(j) * k + l : size_t(l) * n + j]);
           sums_[size_t(i) * n + j] += term;
           sizes_[size_t(i) * n + j] += std::abs(term);
         }
@@ -78,8 +80,8 @@ class Product {
   std::vector<double> sums_, sizes_;       // Σ a b and Σ |a b|
 };
 
-void check_library(GemmLibrary library) {
-  std::unique_ptr<Device> devices[] = {make_cpu(1, library), make_cpu(2, library), make_cpu(3, library)};
+void check_library(Precision precision, GemmLibrary library) {
+  std::unique_ptr<Device> devices[] = {make_cpu(1, precision, library), make_cpu(2, precision, library), make_cpu(3, precision, library)};
   const Options options[] = {{}, {.alpha = 0.5f, .beta = 1}, {.beta = -0.5f, .residual = true}, {.bias = true}, {.padding = 3},
                              {.alpha = 0.125f, .bias = true, .residual = true, .padding = 5}, {.beta = 1, .bias = true, .padding = 1}};
   const int shapes[][3] = {{1, 1, 1}, {3, 1, 17}, {16, 16, 16}, {17, 3, 64}, {1, 1000, 64}, {64, 197, 64}, {197, 64, 197}, {300, 17, 1}, {1000, 5, 16}, {400, 1200, 3}};
@@ -87,7 +89,7 @@ void check_library(GemmLibrary library) {
   for (const auto [m, n, k] : shapes)
     for (const bool ta : {false, true})
       for (const bool tb : {false, true}) {
-        const Product product(m, n, k, ta, tb);
+        const Product product(m, n, k, ta, tb, precision);
         for (const Options& o : options) {
           INFO(m, " x ", n, " x ", k, " ta ", ta, " tb ", tb, " alpha ", o.alpha, " beta ", o.beta, " bias ", o.bias, " residual ", o.residual, " padding ", o.padding);
           const std::vector<float> c = product.run(*devices[0], o);
@@ -102,11 +104,18 @@ void check_library(GemmLibrary library) {
 
 }  // namespace
 
-TEST_CASE("Eigen") { check_library(GemmLibrary::eigen); }
+TEST_CASE("Eigen") {
+  check_library(Precision::f32, GemmLibrary::eigen);
+  check_library(Precision::bf16, GemmLibrary::eigen);
+}
 
 TEST_CASE("oneDNN") {
-  if (has_onednn) return check_library(GemmLibrary::onednn);
-  CHECK(says(error_of(ExitCode::failed, [] { make_cpu(1, GemmLibrary::onednn); }), {"oneDNN", "libdnnl-dev"}));
+  if (!has_onednn) {
+    CHECK(says(error_of(ExitCode::failed, [] { make_cpu(1, Precision::f32, GemmLibrary::onednn); }), {"oneDNN", "libdnnl-dev"}));
+    return;
+  }
+  check_library(Precision::f32, GemmLibrary::onednn);
+  check_library(Precision::bf16, GemmLibrary::onednn);
 }
 
 TEST_SUITE_END();

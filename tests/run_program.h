@@ -46,12 +46,12 @@ class Child {
  public:
   // `file_limit` is the largest file that it can write, in bytes.
   Child(const std::string& name, const std::vector<std::string>& arguments, std::optional<rlim_t> file_limit = {}) {
-    const std::string path = program(name), cache = "XDG_CACHE_HOME=" + (common_folder() / "cache").string();
-    std::vector<char*> argv = {const_cast<char*>(path.c_str())}, envp = {const_cast<char*>(cache.c_str())};
+    const std::string path = program(name);
+    ::setenv("XDG_CACHE_HOME", (common_folder() / "cache").c_str(), 1);
+    ::setenv("OMP_WAIT_POLICY", "passive", 1);    // threads that wait spinning are very slow on a busy machine
+    std::vector<char*> argv = {const_cast<char*>(path.c_str())};
     for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    for (char** variable = environ; *variable; variable++)
-      if (!std::string_view(*variable).starts_with("XDG_CACHE_HOME=")) envp.push_back(*variable);
-    argv.push_back(nullptr), envp.push_back(nullptr);
+    argv.push_back(nullptr);
     const std::string out = output_.path() / "out", err = output_.path() / "err";
     REQUIRE_MESSAGE(::access(path.c_str(), X_OK) == 0, path << " is not built; set RELUCENT_BUILD");
 
@@ -64,7 +64,7 @@ class Child {
       const rlimit limit{*file_limit, *file_limit};
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
-    ::execve(path.c_str(), argv.data(), envp.data());
+    ::execv(path.c_str(), argv.data());
     ::_exit(127);
   }
   Child(const Child&) = delete;

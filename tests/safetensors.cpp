@@ -110,6 +110,9 @@ TEST_SUITE("safetensors") {
     CHECK(says(refusal("{\"a\xff\":1}", 0), {"not JSON"}));
     CHECK(says(refusal("\0\0\0\0", 0, 0), {"not JSON"}));
     const TempDir dir;
+    const auto large = make(dir, "{}", 0, 100'000'001);
+    std::filesystem::resize_file(large, 100'000'100);    // a sparse file that could hold such a header
+    CHECK(says(error_of(ExitCode::data, [&] { SafeTensors{large}; }), {"header of 100000001"}));
     write_atomically(dir.path() / "short", [](Writer& file) { file.write("1234567"); });
     CHECK(says(error_of(ExitCode::data, [&] { SafeTensors(dir.path() / "short"); }), {"7 bytes are too few"}));
   }

@@ -88,11 +88,15 @@ TEST_CASE("errors") {
     tape.clear();
     CHECK(says(error_of(ExitCode::failed, use), {"tape", "[1, 2]", "cleared"}));
   }
+  Tape other(*device);
+  CHECK(says(error_of(ExitCode::failed, [&] { gelu(other, y, false); }), {"tape", "[1, 2]", "expected one of 0"}));
   CHECK(says(error_of(ExitCode::failed, [&] { tape.input("x", {3}, doubled.x); }), {"x", "2 values", "[3]"}));
 
   Tape inference(*device, false);
   y = doubled(inference, false);
   CHECK(says(error_of(ExitCode::failed, [&] { inference.backward(y); }), {"not recorded"}));
+  inference.forget(y);
+  CHECK(says(error_of(ExitCode::failed, [&] { inference.value(y); }), {"linear", "forgotten"}));
 }
 
 TEST_CASE("after clear the same computation gives the same bits, in the same memory") {
@@ -143,7 +147,8 @@ TEST_CASE("what is dropped and computed again has the same bits") {
   for (const bool drop : {false, true}) {
     for (auto* gradient : {&dw[drop], &dscale[drop]}) gradient->resize(w.size());
     Tape tape(*device);
-    Tensor y = tape.input("x", {64, 48}, x), weight = tape.leaf("w", {48, 48}, w.data(), dw[drop].data()), s = tape.leaf("scale", {48}, scale.data(), dscale[drop].data());
+    Tensor y = tape.input("x", {64, 48}, x), weight = tape.leaf("w", {48, 48}, w.data(), dw[drop].data());
+    Tensor s = tape.leaf("scale", {48}, scale.data(), dscale[drop].data());
     for (int layer = 0; layer < 3; layer++) {
       Tensor n = layernorm(tape, y, s, tape.leaf("shift", {48}, shift.data())), h = linear(tape, n, weight);
       if (drop) tape.drop(n);

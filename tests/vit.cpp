@@ -46,8 +46,9 @@ TEST_CASE("variants by name") {
 
 TEST_CASE("numbers of parameters of BigVision's configs") {
   const struct { const char* model; size_t i1k, i21k, s16_i1k; } expected[] = {
-      {"Ti/16", 5754280, 9739731, 5716456},    {"S/32", 23026408, 30902739, 23007208},   {"S/16", 22198120, 30074451, 22122472},  {"S/8", 22202728, 30079059, 21901288},
-      {"B/32", 88814056, 104250963, 88775656}, {"B/16", 87157480, 102594387, 87006184}, {"L/16", 305375208, 325688659, 305173480}};
+      {"Ti/16", 5754280, 9739731, 5716456},    {"S/32", 23026408, 30902739, 23007208},   {"S/16", 22198120, 30074451, 22122472},
+      {"S/8", 22202728, 30079059, 21901288},   {"B/32", 88814056, 104250963, 88775656},  {"B/16", 87157480, 102594387, 87006184},
+      {"L/16", 305375208, 325688659, 305173480}};
   for (const auto& e : expected) {
     ViTConfig i1k{.pool = "cls", .head_hidden = true}, i21k{.classes = 21843}, s16_i1k{.position = "sincos2d", .head_hidden = true};
     for (ViTConfig* config : {&i1k, &i21k, &s16_i1k}) set_variant(*config, e.model);
@@ -72,8 +73,9 @@ TEST_CASE("weight decay acts on kernels") {
 
 TEST_CASE("a config that makes no sense is refused") {
   const struct { ViTConfig config; const char* words; } cases[] = {
-      {{.width = 385}, "385"}, {{.depth = 0}, "depth"}, {{.classes = -1}, "classes"}, {{.pool = "max"}, "'max'"}, {{.position = "none"}, "'none'"}, {{.gelu = "fast"}, "'fast'"},
-      {{.attention = "cosine"}, "'cosine'"}, {{.alpha = -1}, "alpha"}, {{.alpha = NAN}, "alpha"}, {{.image_size = 8}, "patch"}, {{.width = 390, .position = "sincos2d"}, "multiple of 4"}};
+      {{.image_size = 8}, "patch"}, {{.width = 385}, "385"}, {{.depth = 0}, "depth"}, {{.classes = -1}, "classes"}, {{.pool = "max"}, "'max'"},
+      {{.position = "none"}, "'none'"}, {{.width = 390, .position = "sincos2d"}, "multiple of 4"}, {{.gelu = "fast"}, "'fast'"},
+      {{.attention = "cosine"}, "'cosine'"}, {{.alpha = -1}, "alpha"}, {{.alpha = NAN}, "alpha"}};
   for (const auto& c : cases) CHECK(says(error_of(ExitCode::usage, [&] { check_config(c.config); }), {c.words}));
 }
 
@@ -147,7 +149,7 @@ TEST_CASE("first losses with the head at zero") {
     ViT vit(*device, config);
     vit.initialise(1);
     Adam adam(vit.parameters(), {});
-    CHECK(TrainStep(vit, adam, c.loss)(batch.images, batch.labels, 0).loss == doctest::Approx(c.expected).epsilon(1e-6));
+    CHECK(TrainStep(vit, adam, c.loss)(batch.images, batch.labels, 0).loss == doctest::Approx(c.expected).epsilon(2e-5));      // 21843 terms in float
   }
   Tape tape(*device);
   std::vector<float> logits(4);

@@ -44,14 +44,14 @@ template <class H> struct Pointwise {
 struct Relu : Pointwise<Relu> {
   static constexpr std::string_view name = "relu", formula = "max(s, 0)", source = "2309.08586, eq. 1 with alpha = 1: ReLU-attention";
   using Pointwise::Pointwise;
-  template <class T> HD static T value(T s) { return s > 0 ? s : T(0); }
+  template <class T> HD static T value(T s) { return s < 0 ? T(0) : s; }                  // a NaN stays one
   template <class T> HD static T slope(T s) { return s > 0 ? T(1) : T(0); }
 };
 
 struct SquaredRelu : Pointwise<SquaredRelu> {
   static constexpr std::string_view name = "relu2", formula = "max(s, 0)^2", source = "2309.08586; Hua et al. 2022, 2202.10447";
   using Pointwise::Pointwise;
-  template <class T> HD static T value(T s) { return s > 0 ? s * s : T(0); }
+  template <class T> HD static T value(T s) { return Relu::value(s) * Relu::value(s); }
   template <class T> HD static T slope(T s) { return s > 0 ? 2 * s : T(0); }
 };
 

@@ -34,8 +34,9 @@ struct SigmoidCrossEntropy {
   real *losses, *log_sum; const real *logits, *labels; int C;
   template <class Team> HD void operator()(Team team, size_t b) const {
     const real *z = logits + b * C, *y = labels + b * C;
-    const real loss = team.sum(C, [&](int c) { return softplus(z[c]) - y[c] * z[c]; });
-    team.once([&] { losses[b] = loss; });
+    const real all = team.sum(C, [&](int c) { return softplus(z[c]); });         // apart: thousands of tiny terms beside few large ones
+    const real labelled = team.sum(C, [&](int c) { return y[c] * z[c]; });
+    team.once([&] { losses[b] = all - labelled; });
   }
 };
 // dz = dloss (σ(z) - y)
