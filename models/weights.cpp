@@ -9,7 +9,6 @@
 #include "engine/error.h"
 #include "engine/safetensors.h"
 #include "models/bigvision.h"
-#include "models/position.h"
 #include "models/vit.h"
 
 namespace {
@@ -275,7 +274,7 @@ void write_weights(const std::filesystem::path& path, const ViTConfig& config, c
   Tensors added;    // what timm has and our ViT has not
   if (config.position == "sincos2d")
     added["pos_embed"] = {{1, config.grid() * config.grid(), config.width},
-                          sincos2d(config.grid(), config.width)};
+                          sincos2d(config.grid(), config.grid(), config.width)};
   if (config.pool == "cls") {
     if (config.position == "learned") added["pos_embed"] = tensors.at("pos_embed");
     auto& [shape, data] = added["pos_embed"];

@@ -79,13 +79,18 @@ TEST_CASE("damaged shards") {
     std::vector<std::string> words = c.words;
     words.push_back(path);
     check_error("train", train(train_flags(dir.path() / "run", {{"--train", path}})), 3, words);
-    check_error("eval", eval("accuracy", eval_flags(finished_run() / "last.safetensors", {{"--data", path}})), 3, words);
+    check_error("eval", eval("accuracy", eval_flags(finished_run() / "last.safetensors", {{"--data", path}})), 3,
+                words);
   }
-  check_error("train", train(train_flags(dir.path() / "run", {{"--train", dir.path() / "{cut,none}.tar"}})), 3, {"no such file", "none.tar"});
-  check_error("train", train(train_flags(dir.path() / "run", {{"--classes", "5"}})), 3, {"train-0000.tar:", ".jpg: label ", "expected 0 to 4"});
+  check_error("train", train(train_flags(dir.path() / "run", {{"--train", dir.path() / "{cut,none}.tar"}})), 3,
+              {"no such file", "none.tar"});
+  check_error("train", train(train_flags(dir.path() / "run", {{"--classes", "5"}})), 3,
+              {"train-0000.tar:", ".jpg: label ", "expected 0 to 4"});
   const fs::path high = write_file(dir.path() / "high.tar", tar_sample("a", jpeg, 10) + tar_end());
-  check_error("train", train(train_flags(dir.path() / "run", {{"--val", high}})), 3, {"high.tar:a.jpg: label 10, expected 0 to 9"});
-  check_error("eval", eval("accuracy", eval_flags(finished_run() / "last.safetensors", {{"--data", high}})), 3, {"high.tar:a.jpg: label 10"});
+  check_error("train", train(train_flags(dir.path() / "run", {{"--val", high}})), 3,
+              {"high.tar:a.jpg: label 10, expected 0 to 9"});
+  check_error("eval", eval("accuracy", eval_flags(finished_run() / "last.safetensors", {{"--data", high}})), 3,
+              {"high.tar:a.jpg: label 10"});
   CHECK_FALSE(fs::exists(dir.path() / "run"));
 }
 
@@ -99,11 +104,14 @@ TEST_CASE("damaged images are replaced and counted in training, and stop an eval
     if (i == 6) tar += tar_sample("header", good[0].substr(0, 30));
     if (i == 9) tar += tar_sample("huge", with_side(good[0], 20000));
   }
-  const fs::path shard = write_file(dir.path() / "damaged.tar", tar + tar_end()), weights = finished_run() / "last.safetensors";
+  const fs::path shard = write_file(dir.path() / "damaged.tar", tar + tar_end()),
+                 weights = finished_run() / "last.safetensors";
   // 16 samples in two batches of 8: each is drawn once
-  const Ended trained = train(train_flags(dir.path() / "run", {{"--train", shard}, {"--steps", "2"}, {"--warmup", "0"}}));
+  const Ended trained =
+      train(train_flags(dir.path() / "run", {{"--train", shard}, {"--steps", "2"}, {"--warmup", "0"}}));
   CHECK_MESSAGE(trained.code == 0, trained.err);
-  for (const char* key : {"zero", "header", "huge"}) CHECK_MESSAGE(contains(trained.err, "damaged " + shard.string() + ":" + key + ".jpg: "), trained.err);
+  for (const char* key : {"zero", "header", "huge"})
+    CHECK_MESSAGE(contains(trained.err, "damaged " + shard.string() + ":" + key + ".jpg: "), trained.err);
   size_t listed = 0;    // each once
   for (size_t at = 0; (at = trained.err.find("; replaced by the next", at)) != std::string::npos; at++) listed++;
   CHECK(listed == 3);
@@ -115,7 +123,8 @@ TEST_CASE("damaged images are replaced and counted in training, and stop an eval
   flags["--on-bad-image"] = "skip";
   const Ended skipped = eval("accuracy", flags);
   CHECK(contains(skipped.out, "13/16"));
-  for (const char* key : {"zero", "header", "huge"}) CHECK(contains(skipped.err, "left out " + shard.string() + ":" + key + ".jpg: "));
+  for (const char* key : {"zero", "header", "huge"})
+    CHECK(contains(skipped.err, "left out " + shard.string() + ":" + key + ".jpg: "));
   flags["--json"] = "";
   const auto numbers = nlohmann::json::parse(eval("accuracy", flags).out);
   CHECK(numbers["count"] == 13);
@@ -126,7 +135,8 @@ TEST_CASE("damaged images are replaced and counted in training, and stop an eval
     const fs::path picture = write_file(dir.path() / "picture.jpg", bytes);
     check_error("eval", run_program("eval", {"predict", "--checkpoint", weights, picture}), 3, {picture});
   }
-  check_error("eval", run_program("eval", {"predict", "--checkpoint", weights, dir.path() / "none.jpg"}), 1, {"none.jpg"});
+  check_error("eval", run_program("eval", {"predict", "--checkpoint", weights, dir.path() / "none.jpg"}), 1,
+              {"none.jpg"});
   // training has nothing to replace them with
   const fs::path hopeless = write_file(dir.path() / "hopeless.tar", tar_sample("zero", "") + tar_end());
   check_error("train", train(train_flags(dir.path() / "none", {{"--train", hopeless}})), 3, {"hopeless.tar:zero.jpg"});
@@ -134,14 +144,17 @@ TEST_CASE("damaged images are replaced and counted in training, and stop an eval
 
 TEST_CASE("weights and arrays that are not what they should be") {
   TempDir dir;
-  const auto accuracy = [&](const fs::path& weights) { return eval("accuracy", eval_flags(weights, {{"--data", drawn_set() / "val-*.tar"}})); };
+  const auto accuracy = [&](const fs::path& weights) {
+    return eval("accuracy", eval_flags(weights, {{"--data", drawn_set() / "val-*.tar"}}));
+  };
   const auto floats = [](std::vector<int64_t> shape) {
     return Array{shape, "F32", std::vector<std::byte>(*byte_count("F32", shape)), "made here"};
   };
   // BigVision's names of the small model: whole, without a tensor, with one of a dtype that weights never have
   const std::string block = "params/Transformer/encoderblock_0/", attention = block + "MultiHeadDotProductAttention_0/";
   std::map<std::string, Array> arrays{{"params/pos_embedding", floats({1, 4, 16})}};
-  const auto layer = [&](const std::string& name, const std::vector<int64_t>& kernel, const std::vector<int64_t>& bias, const char* leaf = "/kernel") {
+  const auto layer = [&](const std::string& name, const std::vector<int64_t>& kernel, const std::vector<int64_t>& bias,
+                         const char* leaf = "/kernel") {
     arrays[name + leaf] = floats(kernel);
     arrays[name + "/bias"] = floats(bias);
   };
@@ -150,7 +163,8 @@ TEST_CASE("weights and arrays that are not what they should be") {
   layer(attention + "out", {2, 8, 16}, {16});
   layer(block + "MlpBlock_0/Dense_0", {16, 64}, {64});
   layer(block + "MlpBlock_0/Dense_1", {64, 16}, {16});
-  for (const std::string& norm : {block + "LayerNorm_0", block + "LayerNorm_1", std::string("params/Transformer/encoder_norm")})
+  for (const std::string& norm :
+       {block + "LayerNorm_0", block + "LayerNorm_1", std::string("params/Transformer/encoder_norm")})
     layer(norm, {16}, {16}, "/scale");
   layer("params/head", {16, 10}, {10});
   const fs::path npz = dir.path() / "big_vision.npz";
@@ -168,10 +182,12 @@ TEST_CASE("weights and arrays that are not what they should be") {
   check_error("eval", with(bias, floats({63})), 3, {npz, "blocks.0.mlp.fc1.bias", "63", "64"});
   check_error("eval", with(bias, Array{{64}, "I64", std::vector<std::byte>(512), "made here"}), 3, {npz, bias, "I64"});
 
-  const std::string header = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})";
+  const std::string header =
+      R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})";
   const uint64_t size = header.size();
-  const fs::path overlap = write_file(dir.path() / "overlap.safetensors",
-                                      std::string(reinterpret_cast<const char*>(&size), sizeof size) + header + std::string(12, '\0'));
+  const fs::path overlap =
+      write_file(dir.path() / "overlap.safetensors",
+                 std::string(reinterpret_cast<const char*>(&size), sizeof size) + header + std::string(12, '\0'));
   check_error("eval", accuracy(overlap), 3, {overlap, "tensor \"b\"", "overlap"});
   check_error("eval", accuracy(dir.path() / "none.safetensors"), 1, {"none.safetensors"});
 
@@ -203,14 +219,16 @@ TEST_CASE("flags") {
   fails({{"--no-such-flag", "1"}}, {"--no-such-flag", "--help"});
   fails({{"--attention", "hardmax"}}, {"--attention", "hardmax", "softmax"});
   fails({{"--attention", "relu,hardmax"}}, {"hardmax"});
-  for (const char* attention : {"relu:x", "relu:"}) fails({{"--attention", attention}}, {"--attention", attention, "NAME:ALPHA"});
+  for (const char* attention : {"relu:x", "relu:"})
+    fails({{"--attention", attention}}, {"--attention", attention, "NAME:ALPHA"});
   for (const char* attention : {"relu:-1", "relu:nan"}) fails({{"--attention", attention}}, {"alpha"});
   fails({{"--model", "XXL/16"}}, {"--model", "XXL/16", "S/16"});
   fails({{"--model", "S"}}, {"--model", "'S'"});
   fails({{"--alpha", "-1"}}, {"--alpha"});
   fails({{"--patch", "32"}}, {"patch 32", "image size 16"});
   fails({{"--heads", "3"}}, {"heads"});
-  for (const char* warmup : {"nonsense", "-1", "10%%", "1.5", "nan", "100%", "20"}) fails({{"--warmup=" + std::string(warmup), ""}}, {"--warmup"});
+  for (const char* warmup : {"nonsense", "-1", "10%%", "1.5", "nan", "100%", "20"})
+    fails({{"--warmup=" + std::string(warmup), ""}}, {"--warmup"});
   fails({{"--epochs", "1"}}, {"--steps", "--epochs"});
   Flags endless = train_flags(dir.path() / "run");
   endless.erase("--steps");
@@ -233,7 +251,10 @@ TEST_CASE("folders that cannot be written") {
   for (const std::string& out : {file + "/run", file, std::string("/proc/nope")}) {
     check_error("train", train(train_flags(out)), 1, {out});
     check_error("pack", run_program("pack", {"drawn", "--out", out, "--images", "10", "--size", "16"}), 1, {out});
-    check_error("eval", eval("features", eval_flags(finished_run() / "last.safetensors", {{"--data", drawn_set() / "val-*.tar"}, {"--out", out + "/f.npy"}})), 1, {out});
+    check_error("eval",
+                eval("features", eval_flags(finished_run() / "last.safetensors",
+                                            {{"--data", drawn_set() / "val-*.tar"}, {"--out", out + "/f.npy"}})),
+                1, {out});
   }
   CHECK(read_text(file) == "kept");
 }
@@ -246,7 +267,8 @@ TEST_CASE("a run that cannot go on stays as it is") {
     const auto before = snapshot(run);
     check_error("train", train(flags), code, words);
     const auto after = snapshot(run);
-    for (const auto& [file, bytes] : before) CHECK_MESSAGE((after.contains(file) && after.at(file) == bytes), file << " changed");
+    for (const auto& [file, bytes] : before)
+      CHECK_MESSAGE((after.contains(file) && after.at(file) == bytes), file << " changed");
     CHECK(after.size() == before.size());
     for (const auto& [file, bytes] : before) write_file(run / file, bytes);
   };

@@ -1,7 +1,9 @@
 // train, eval and pack as a user has them: child processes with a time limit, on a small drawn set.
-// defines: Flags, Ended, Child, run_program, drawn_set, train_flags, eval_flags, snapshot
+// defines: Flags, read_text, common_folder, Ended, Child, run_program, train, eval, drawn_set, train_flags, eval_flags, snapshot
 #pragma once
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <fstream>
@@ -80,18 +82,12 @@ class Child {
   template <class Happened>
   void wait_until(Happened happened) {
     while (!happened()) {
-      INFO(err());
-      REQUIRE_FALSE(ended());
-      REQUIRE(in_time());
-      pause();
+      if (ended()) FAIL("it ended too early: ", err());
+      pause_in_time();
     }
   }
   Ended wait() {
-    while (!ended()) {
-      INFO(err());
-      REQUIRE(in_time());
-      pause();
-    }
+    while (!ended()) pause_in_time();
     return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_), read_text(output_.path() / "out"), err()};
   }
   bool ended() {
@@ -102,7 +98,10 @@ class Child {
  private:
   using Clock = std::chrono::steady_clock;
   static void pause() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
-  bool in_time() const { return Clock::now() < start_ + std::chrono::seconds(60); }
+  void pause_in_time() const {
+    if (Clock::now() > start_ + std::chrono::seconds(60)) FAIL("it takes more than a minute: ", err());
+    pause();
+  }
 
   TempDir output_;
   Clock::time_point start_ = Clock::now();

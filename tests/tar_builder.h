@@ -1,12 +1,12 @@
 // Tars made by hand, right or wrong, for tests.
-// defines: tar_entry, tar_end, write_file, error_of, contains
+// defines: tar_entry, tar_end, write_file, contains
 #pragma once
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
-#include "engine/error.h"
+#include "tests/error_of.h"
 
 // One member with its header, ustar unless `magic` says otherwise; `size` replaces the field of 12 bytes.
 inline std::string tar_entry(const std::string& name, const std::string& bytes, char type = '0',
@@ -31,20 +31,6 @@ inline std::filesystem::path write_file(const std::filesystem::path& path, const
   std::filesystem::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary) << bytes;
   return path;
-}
-
-// The message of the error that `action` must stop with: one line, with this exit code.
-template <class Action>
-std::string error_of(ExitCode code, Action&& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    CHECK(error.code == code);
-    CHECK(std::string(error.what()).find('\n') == std::string::npos);
-    return error.what();
-  }
-  FAIL_CHECK("no error");
-  return "";
 }
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }

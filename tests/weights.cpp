@@ -1,3 +1,4 @@
+#include "models/vit.h"
 #include "models/weights.h"
 
 #include <cmath>
@@ -5,7 +6,6 @@
 #include <doctest/doctest.h>
 
 #include "engine/safetensors.h"
-#include "models/position.h"
 #include "tests/error_of.h"
 #include "tests/npz_writer.h"
 #include "tests/temp_dir.h"
@@ -178,20 +178,11 @@ TEST_SUITE("weights") {
     config.position = "sincos2d", config.qk_norm = true;
     write_weights(dir.path() / "x", config, numbered_weights(config));
     const SafeTensors file(dir.path() / "x");
-    const std::vector<float> position = file.floats("pos_embed"), table = sincos2d(4, 12);
+    const std::vector<float> position = file.floats("pos_embed"), table = sincos2d(4, 4, 12);
     CHECK(file.at("pos_embed").shape == std::vector<int64_t>{1, 17, 12});
     CHECK(std::vector<float>(position.begin(), position.begin() + 12) == std::vector<float>(12));
     CHECK(std::vector<float>(position.begin() + 12, position.end()) == table);
     CHECK(file.floats("blocks.1.attn.k_norm.bias") == std::vector<float>(4));
-  }
-
-  TEST_CASE("sincos2d is BigVision's") {
-    const std::vector<float> table = sincos2d(3, 8);
-    const float expected[] = {0.841471f, 0.0001f, 0.540302f, 1, 0, 0, 1, 1};
-    for (int i = 0; i < 8; i++) {
-      CHECK(table[size_t(8 + i)] == doctest::Approx(expected[i]));    // y 0, x 1
-      CHECK(table[size_t(24 + (i + 4) % 8)] == doctest::Approx(expected[i]));    // y 1, x 0
-    }
   }
 
   TEST_CASE("BigVision: the architecture is found and every element gets its place") {
