@@ -61,13 +61,13 @@ packages:
 	  echo "packages: installing" $$missing; sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; fi
 
-DEMO_MODEL = --image-size 32 --patch 4 --width 64 --depth 4 --heads 2 --qk-norm
+DEMO_MODEL = --image-size 32 --patch 4 --width 64 --depth 2 --heads 2 --qk-norm
 demo: packages
 	@echo "demo: builds the programs, draws 7200 pictures, trains four small ViTs (about two minutes) and compares them"
 	@$(MAKE) --no-print-directory -s -j$$(nproc) all
 	@rm -rf demo && $(BUILD)/pack drawn --out demo
 	$(BUILD)/train --train 'demo/train-*.tar' --val 'demo/val-*.tar' --out demo/run $(DEMO_MODEL) \
-	  --attention softmax,relu,relu:0,identity --crop none --no-flip --epochs 8 --batch 64 --lr 2e-3
+	  --attention softmax,relu,relu:0,identity --crop none --no-flip --epochs 10 --batch 50 --lr 4e-3
 	@tar -xf demo/val-0000.tar -C demo $$(tar -tf demo/val-0000.tar | grep -m1 jpg)
 	$(BUILD)/eval predict --checkpoint demo/run/relu-alpha1/best.safetensors demo/*.jpg
 

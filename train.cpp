@@ -1,6 +1,7 @@
 // build/train: trains a Vision Transformer on image shards. Read from main() upward: flags, data, model, loop, log.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <set>
 #include "data/loader.h"
 #include "data/scan_cache.h"
 #include "data/source.h"
@@ -161,6 +162,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   Loader loader(s.train, {.batch = o.batch, .train = true, .preprocess = o.preprocess, .seed = o.seed, .start = uint64_t(state.step) * o.batch,
                           .workers = o.workers, .on_bad = OnBadImage::replace});
   TrainStep step(vit, adam, o.loss);
+  GlobalNorm value_norm(s.device, vit.parameters().size());
   Progress progress(s.steps);
   progress.say(fmt::format("model   {}, alpha {}: {} parameters, {:.3g} GFLOP an image forward", config.attention, config.alpha, vit.parameters().size(), forward_flops(config) / 1e9));
 
@@ -170,10 +172,12 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   auto window_start = start;
   double window_loss = 0, window_wait = 0;
   int64_t window_steps = 0, window_correct = 0;
-  size_t bad_listed = 0;
+  std::set<uint64_t> bad_listed;
   int64_t saved = fs::exists(state_file) ? state.step : -1;
   auto save_all = [&] {
     if (saved == state.step) return;
+    if (!std::isfinite(value_norm(vit.parameters().values())))           // the last update may have been the one that broke them
+      fail(ExitCode::non_finite, "step {}: {}; the checkpoint in {} is from before; try a smaller --lr", state.step, first_non_finite(step.tape(), vit.parameters()), folder.string());
     state.seconds = seconds_before + seconds_since(start);
     save(folder, "last.safetensors", s, vit, state.step);
     save_state(state_file, vit, adam, state, identity);
@@ -192,8 +196,8 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     window_correct += r.correct;
     if (state.step == first_step + 1)
       progress.say(fmt::format("memory  {} MiB of activations and gradients in the first step", step.tape().bytes_held() >> 20));
-    for (size_t i = 0; const auto& [sample, reason] : loader.bad_samples())
-      if (i++ >= bad_listed) progress.say("damaged " + reason + "; replaced by the next"), bad_listed++;
+    for (const auto& [sample, reason] : loader.bad_samples())
+      if (bad_listed.insert(sample).second) progress.say("damaged " + reason + "; replaced by the next");
 
     const double elapsed = seconds_since(window_start), speed = double(window_steps * o.batch) / elapsed;
     const double wait = (loader.waited_seconds() - window_wait) / elapsed, flops = 3 * forward_flops(config) * speed;
@@ -264,6 +268,9 @@ int run(CLI::App& app, Options& o) {
   o.preprocess.image_size = config.image_size;
   const std::vector<Member> members = grid(o);
   for (const Member& m : members) config.attention = m.attention, config.alpha = m.alpha, check_config(config);
+
+  if (const int unseen = config.image_size % config.patch)
+    fmt::print(stderr, "note    the last {} rows and columns of pixels are not seen: image size {} is no multiple of patch {}\n", unseen, config.image_size, config.patch);
 
   auto device = make_cpu(o.threads, precision_by_name(o.precision));
   fmt::print(stderr, "device  {}\n", device->description());

@@ -60,9 +60,11 @@ TEST_CASE("from nothing to predictions") {
   const fs::path run = dir.path() / "run", weights = run / "last.safetensors", picture = dir.path() / "picture.jpg";
   const Ended trained = train(train_flags(run, {{"--val", drawn_set() / "val-*.tar"}}));
   REQUIRE_MESSAGE(trained.code == 0, trained.err);
-  CHECK(says(trained.err, {"60 samples", "12 samples", "20 updates of 8 images", "6634 parameters", "20/20", "val     step 20"}));
+  CHECK(says(trained.err,
+             {"60 samples", "12 samples", "20 updates of 8 images", "6634 parameters", "20/20", "val     step 20"}));
   CHECK(says(trained.out, {"attention", "softmax", " %"}));
-  for (const char* file : {"config.toml", "metrics.jsonl", "best.safetensors", "last.state"}) CHECK(fs::exists(run / file));
+  for (const char* file : {"config.toml", "metrics.jsonl", "best.safetensors", "last.state"})
+    CHECK(fs::exists(run / file));
 
   Flags flags = eval_flags(weights, {{"--data", drawn_set() / "val-*.tar"}});
   const Ended accuracy = eval("accuracy", flags);
@@ -91,7 +93,8 @@ TEST_CASE("from nothing to predictions") {
   const Index index = Index::open(drawn_set() / "val-*.tar", {});
   std::vector<uint8_t> bytes;
   index.read(0, bytes);
-  std::ofstream(picture, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), std::streamsize(bytes.size()));
+  std::ofstream(picture, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), std::streamsize(bytes.size()));
   const Ended predicted = run_program("eval", {"predict", "--checkpoint", weights, "--json", picture});
   const Json top = Json::parse(predicted.out)[0]["top"];
   CHECK(Json::parse(predicted.out)[0]["image"] == picture.string());
@@ -197,7 +200,8 @@ TEST_CASE("a full disk leaves the last checkpoint as it was") {
 
 TEST_CASE("a list of attention functions trains member by member and only what is missing") {
   TempDir dir;
-  const Flags flags = train_flags(dir.path(), {{"--attention", "softmax,relu"}, {"--alpha", "0,1"}, {"--val", drawn_set() / "val-*.tar"}});
+  const Flags flags = train_flags(
+      dir.path(), {{"--attention", "softmax,relu"}, {"--alpha", "0,1"}, {"--val", drawn_set() / "val-*.tar"}});
   const std::vector<std::string> members = {"softmax", "relu-alpha0", "relu-alpha1"};    // α does nothing to softmax
   const Ended first = train(flags);
   REQUIRE_MESSAGE(first.code == 0, first.err);

@@ -1,5 +1,6 @@
 // train, eval and pack as a user has them: child processes with a time limit, on a small drawn set.
-// defines: Flags, read_text, common_folder, Ended, Child, run_program, train, eval, drawn_set, train_flags, eval_flags, snapshot
+// defines: Flags, read_text, common_folder, Ended, Child, run_program, train, eval, drawn_set, train_flags, eval_flags,
+//          snapshot
 #pragma once
 #include <chrono>
 #include <csignal>
@@ -88,7 +89,8 @@ class Child {
   }
   Ended wait() {
     while (!ended()) pause_in_time();
-    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_), read_text(output_.path() / "out"), err()};
+    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_), read_text(output_.path() / "out"),
+            err()};
   }
   bool ended() {
     if (!ended_) ended_ = ::waitpid(pid_, &status_, WNOHANG) == pid_;
@@ -118,8 +120,12 @@ inline std::vector<std::string> arguments_of(const Flags& flags) {
   }
   return arguments;
 }
-inline Ended run_program(const std::string& name, const std::vector<std::string>& arguments) { return Child(name, arguments).wait(); }
-inline Ended train(const Flags& flags, std::optional<rlim_t> file_limit = {}) { return Child("train", arguments_of(flags), file_limit).wait(); }
+inline Ended run_program(const std::string& name, const std::vector<std::string>& arguments) {
+  return Child(name, arguments).wait();
+}
+inline Ended train(const Flags& flags, std::optional<rlim_t> file_limit = {}) {
+  return Child("train", arguments_of(flags), file_limit).wait();
+}
 inline Ended eval(const std::string& subcommand, const Flags& flags) {
   std::vector<std::string> arguments = arguments_of(flags);
   arguments.insert(arguments.begin(), subcommand);
@@ -129,7 +135,8 @@ inline Ended eval(const std::string& subcommand, const Flags& flags) {
 // 60 training and 12 validation pictures of 16x16 in ten classes, in one shard each.
 inline const std::filesystem::path& drawn_set() {
   static const std::filesystem::path folder = [] {
-    const Ended pack = run_program("pack", {"drawn", "--out", common_folder() / "drawn", "--images", "60", "--size", "16"});
+    const Ended pack =
+        run_program("pack", {"drawn", "--out", common_folder() / "drawn", "--images", "60", "--size", "16"});
     REQUIRE_MESSAGE(pack.code == 0, pack.err);
     return common_folder() / "drawn";
   }();
@@ -138,8 +145,9 @@ inline const std::filesystem::path& drawn_set() {
 
 // A model of 6634 parameters; `more` adds flags or replaces them.
 inline Flags train_flags(const std::filesystem::path& out, Flags more = {}) {
-  more.merge(Flags{{"--train", drawn_set() / "train-*.tar"}, {"--out", out}, {"--image-size", "16"}, {"--patch", "8"}, {"--width", "16"},
-                   {"--depth", "1"}, {"--heads", "2"}, {"--batch", "8"}, {"--steps", "20"}, {"--log-every", "1"}, {"--threads", "1"}});
+  more.merge(Flags{{"--train", drawn_set() / "train-*.tar"}, {"--out", out}, {"--image-size", "16"}, {"--patch", "8"},
+                   {"--width", "16"}, {"--depth", "1"}, {"--heads", "2"}, {"--batch", "8"}, {"--steps", "20"},
+                   {"--log-every", "1"}, {"--threads", "1"}});
   return more;
 }
 inline Flags eval_flags(const std::filesystem::path& checkpoint, Flags more = {}) {
