@@ -41,10 +41,15 @@ $(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.
 
 $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
 	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(LDLIBS) -o $@
-$(BUILD)/double/%.o: %.cpp Makefile
+# Other settings than those of the last build: everything again.
+SETTINGS = $(CXX) $(CXXFLAGS) $(FLOAT) $(LDLIBS)
+$(BUILD)/settings: FORCE
+	@mkdir -p $(BUILD); echo '$(SETTINGS)' | cmp -s - $@ || echo '$(SETTINGS)' > $@
+FORCE:
+$(BUILD)/double/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) -DREAL=double -c $< -o $@
-$(BUILD)/%.o: %.cpp Makefile
+$(BUILD)/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(FLOAT) -c $< -o $@
 
@@ -52,7 +57,7 @@ $(BUILD)/%.o: %.cpp Makefile
 $(BUILD)/engine/cpu/%.o $(BUILD)/double/engine/cpu/%.o: OPT = -O3
 $(BUILD)/data/transform.o: OPT = -O3 -ffp-contract=off
 # Eigen's AVX-512 packets set off a false alarm of g++ 12 (as fmt does with -Wstringop-overflow).
-$(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o: CXXFLAGS += -Wno-maybe-uninitialized
+$(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o: CXXFLAGS += -Wno-maybe-uninitialized -Wno-uninitialized
 
 # Missing Debian packages, by name, through apt; says what it does.
 packages:
@@ -95,5 +100,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all clean packages demo test bench asan lines
+.PHONY: FORCE all clean packages demo test bench asan lines
 .SECONDARY:

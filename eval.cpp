@@ -26,6 +26,7 @@ struct Options {
   double alpha = 1;
   int batch = 64, threads = 0, workers = 1;
   bool json = false;
+  const CLI::App* flags = nullptr;     // of the subcommand
 };
 
 // What every subcommand needs: the weights, and what a foreign file does not say of itself.
@@ -58,9 +59,15 @@ Session open(const Options& o) {
   ViTConfig wanted = o.model.config();
   wanted.attention = o.attention;
   wanted.alpha = o.alpha;
+  check_config(wanted);
   Session s{make_cpu(o.threads, precision_by_name(o.precision)), {}};
   s.loaded = load_vit(*s.device, o.checkpoint, wanted);
   const ViTConfig& c = s.config();
+  auto agree = [&](const char* flag, const auto& given, const auto& has) {     // no flag is passed over in silence
+    if (o.flags->count(flag) && given != has) fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag, given, o.checkpoint, has);
+  };
+  agree("--attention", wanted.attention, c.attention), agree("--alpha", wanted.alpha, c.alpha), agree("--gelu", wanted.gelu, c.gelu);
+  agree("--image-size", wanted.image_size, c.image_size), agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
   fmt::print(stderr, "device  {}\nmodel   {}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters\n", s.device->description(), o.checkpoint,
              c.width, c.depth, c.heads, c.patch, c.image_size, c.pool, c.attention, c.attention == "softmax" ? "" : fmt::format(" alpha {}", c.alpha),
              c.qk_norm ? ", qk-norm" : "", c.classes, s.vit().parameters().size());
@@ -99,7 +106,7 @@ int accuracy(const Options& o) {
   Evaluation e;
   {
     Progress progress{int64_t(index.size())};
-    e = evaluate(s.vit(), loader, o.loss, [&](uint64_t done) { progress.show(int64_t(done), "images"); });
+    e = evaluate(s.vit(), loader, o.loss, [&](uint64_t done) { progress.show(int64_t(done), "images"); return true; });
   }
   for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "left out {}\n", reason);
   if (o.json) {
@@ -242,7 +249,7 @@ int main(int argc, char** argv) try {
   auto subcommand = [&](const char* name, const char* help, int (*run)(const Options&)) {
     CLI::App* sub = app.add_subcommand(name, help);
     add_model(*sub, o);
-    sub->callback([&result, &o, run] { catch_signals(); result = run(o); });
+    sub->callback([&result, &o, run, sub] { ignore_write_signals(); o.flags = sub; result = run(o); });
     return sub;
   };
   auto add_loss = [&](CLI::App* sub) { sub->add_option("--loss", o.loss, "softmax or sigmoid")->check(CLI::IsMember({"softmax", "sigmoid"}))->capture_default_str(); };

@@ -1,5 +1,6 @@
 // build/train: trains a Vision Transformer on image shards. Read from main() upward: flags, data, model, loop, log.
 #include <CLI/CLI.hpp>
+#include <fstream>
 #include <iostream>
 #include <set>
 #include "data/loader.h"
@@ -16,6 +17,7 @@
 #include "models/evaluate.h"
 #include "models/model_flags.h"
 #include "models/train_step.h"
+#include "models/weights.h"
 
 namespace {
 
@@ -62,7 +64,8 @@ std::vector<Member> grid(const Options& o) {
       fail(ExitCode::usage, "--attention: '{}', expected NAME or NAME:ALPHA", item);
     bool scaled = true;
     for (const auto& f : AttentionFunctions::all()) if (f.name == attention) scaled = f.scaled_by_length;
-    if (!scaled) alphas.resize(1);
+    if (!scaled && colon != std::string::npos) fail(ExitCode::usage, "--attention: '{}': {} has no alpha", item, attention);
+    if (!scaled) alphas = {1};
     for (double alpha : alphas) members.push_back({attention, alpha, scaled});
   }
   return members;
@@ -108,7 +111,7 @@ int64_t warmup_steps(const std::string& text, int64_t total) {
   double value = -1;
   try { value = std::stod(text, &end); } catch (const std::exception&) {}
   const bool percent = text.substr(end) == "%";
-  if (!(value >= 0) || !(percent || (end == text.size() && value == std::floor(value))) || (percent && value >= 100))
+  if (!(value >= 0 && value < 1e15) || !(percent || (end == text.size() && value == std::floor(value))) || (percent && value >= 100))
     fail(ExitCode::usage, "--warmup: '{}', expected a number of updates or a share such as 10%", text);
   const int64_t steps = percent ? std::llround(value / 100 * double(total)) : int64_t(value);
   if (steps >= total) fail(ExitCode::usage, "--warmup: {} updates, expected fewer than the {} of the run", steps, total);
@@ -133,9 +136,25 @@ struct Session {
   double peak;
 };
 
+// A signal ends it early: then `complete` is false.
 Evaluation validate(const Session& s, const ViT& vit) {
-  Loader loader(*s.val, {.batch = s.o.batch, .preprocess = s.o.preprocess, .workers = std::max(1, s.o.workers)});
-  return evaluate(vit, loader, s.o.loss);
+  Loader loader(*s.val, {.batch = s.o.batch, .preprocess = s.o.preprocess, .workers = std::max(1, s.o.workers), .on_bad = OnBadImage::skip});
+  Evaluation e = evaluate(vit, loader, s.o.loss, [](uint64_t) { return !caught_signal(); });
+  for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "val     left out {}\n", reason);
+  return e;
+}
+
+// What a resumed run must have in common with the one it goes on from.
+Metadata identity_of(const Session& s, const ViTConfig& config) {
+  const Options& o = s.o;
+  uint64_t labels = 0;                 // tells other data, or other shards first, from the same
+  for (size_t i = 0; i < s.train.size(); i++) labels = (labels ^ uint64_t(s.train.label(i))) * 0x100000001b3;
+  Metadata identity = config_metadata(config);
+  identity.insert({{"data", fmt::format("{} samples, labels {:016x}", s.train.size(), labels)}, {"run.batch", std::to_string(o.batch)},
+                   {"run.seed", std::to_string(o.seed)}, {"run.steps", std::to_string(s.steps)}, {"run.warmup", std::to_string(s.warmup)},
+                   {"run.lr", fmt::format("{}", o.adam.lr)}, {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)},
+                   {"run.loss", o.loss}, {"run.precision", o.precision}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}});
+  return identity;
 }
 
 void save(const fs::path& folder, const char* name, const Session& s, const ViT& vit, int64_t step) {
@@ -147,11 +166,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   const Options& o = s.o;
   ViT vit(s.device, config);
   Adam adam(vit.parameters(), o.adam);
-  const Metadata identity{{"data.samples", std::to_string(s.train.size())}, {"run.batch", std::to_string(o.batch)}, {"run.seed", std::to_string(o.seed)},
-                          {"run.steps", std::to_string(s.steps)}, {"run.warmup", std::to_string(s.warmup)}, {"run.lr", fmt::format("{}", o.adam.lr)},
-                          {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)}, {"run.loss", o.loss}, {"run.precision", o.precision},
-                          {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}, {"model.attention", config.attention},
-                          {"model.alpha", fmt::format("{}", config.alpha)}, {"model.parameters", std::to_string(vit.parameters().size())}};
+  const Metadata identity = identity_of(s, config);
   const fs::path state_file = folder / "last.state";
   TrainingState state;
   if (fs::exists(state_file)) state = load_state(state_file, vit, adam, identity);
@@ -166,24 +181,45 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   Progress progress(s.steps);
   progress.say(fmt::format("model   {}, alpha {}: {} parameters, {:.3g} GFLOP an image forward", config.attention, config.alpha, vit.parameters().size(), forward_flops(config) / 1e9));
 
-  const auto start = Clock::now();
-  const double seconds_before = state.seconds;
   const int64_t first_step = state.step;
-  auto window_start = start;
-  double window_loss = 0, window_wait = 0;
-  int64_t window_steps = 0, window_correct = 0;
-  std::set<uint64_t> bad_listed;
+  auto since = Clock::now();           // of training time not yet in state.seconds; evaluations and saves do not count
+  auto take_time = [&] { state.seconds += seconds_since(since); };
+  struct { double loss = 0, wait = 0, seconds = 0; int64_t steps = 0, correct = 0; } window{.wait = 0, .seconds = state.seconds};
+  std::set<uint64_t> damaged;
   int64_t saved = fs::exists(state_file) ? state.step : -1;
+
+  auto require_finite = [&] {          // the last update may have been the one that broke them
+    if (!std::isfinite(value_norm(vit.parameters().values())))
+      fail(ExitCode::non_finite, "step {}: {}; the checkpoint in {} is from before; try a smaller --lr", state.step, first_non_finite(step.tape(), vit.parameters()), folder.string());
+  };
   auto save_all = [&] {
     if (saved == state.step) return;
-    if (!std::isfinite(value_norm(vit.parameters().values())))           // the last update may have been the one that broke them
-      fail(ExitCode::non_finite, "step {}: {}; the checkpoint in {} is from before; try a smaller --lr", state.step, first_non_finite(step.tape(), vit.parameters()), folder.string());
-    state.seconds = seconds_before + seconds_since(start);
+    require_finite();
     save(folder, "last.safetensors", s, vit, state.step);
     save_state(state_file, vit, adam, state, identity);
     saved = state.step;
   };
+  auto evaluate_if_due = [&] {
+    const bool due = state.step == s.steps || (state.step > 0 && o.eval_every && state.step % o.eval_every == 0);
+    if (!s.val || !due || state.evaluated == state.step) return;
+    save_all();                        // before it: a signal need not wait for its end
+    const Evaluation e = validate(s, vit);
+    if (!e.complete) return;
+    progress.say(fmt::format("val     step {}: accuracy {:.2f} % ({}/{}), loss {:.4f}", state.step, 100 * e.accuracy(), e.correct, e.count, e.loss));
+    metrics.add(state.step, {{"val_loss", e.loss}, {"val_accuracy", e.accuracy()}});
+    if (e.accuracy() > state.best_accuracy) {
+      state.best_accuracy = e.accuracy();
+      save(folder, "best.safetensors", s, vit, state.step);
+    }
+    result.evaluation = e;
+    state.evaluated = state.step;
+    saved = -1;                        // with what is known now
+    save_all();
+  };
+
+  evaluate_if_due();                   // a run that was stopped before it
   for (Batch batch; state.step < s.steps && !caught_signal();) {
+    since = Clock::now();
     loader.next(batch);
     const double multiplier = schedule(state.step, s.steps, s.warmup);
     const StepResult r = step(batch.images, one_hot(batch.labels, config.classes), multiplier);
@@ -191,44 +227,38 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
       fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; the checkpoint in {} is from before; try a smaller --lr or --qk-norm",
            state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit.parameters()), folder.string());
     state.step++;
-    window_steps++;
-    window_loss += r.loss;
-    window_correct += r.correct;
+    take_time();
+    window.steps++;
+    window.loss += r.loss;
+    window.correct += r.correct;
     if (state.step == first_step + 1)
       progress.say(fmt::format("memory  {} MiB of activations and gradients in the first step", step.tape().bytes_held() >> 20));
     for (const auto& [sample, reason] : loader.bad_samples())
-      if (bad_listed.insert(sample).second) progress.say("damaged " + reason + "; replaced by the next");
-
-    const double elapsed = seconds_since(window_start), speed = double(window_steps * o.batch) / elapsed;
-    const double wait = (loader.waited_seconds() - window_wait) / elapsed, flops = 3 * forward_flops(config) * speed;
-    const bool log = state.step % o.log_every == 0 || state.step == s.steps;
-    progress.show(state.step, fmt::format("loss {:.4f}  acc {:.1f} %  {:.1f} img/s  data {:.0f} %  {:.3f} TFLOP/s ({:.0f} % of peak)", window_loss / double(window_steps),
-                                          100.0 * double(window_correct) / double(window_steps * o.batch), speed, 100 * wait, flops / 1e12, 100 * flops / s.peak), log);
-    if (log) {
-      metrics.add(state.step, {{"epoch", double(state.step * o.batch) / double(s.train.size())}, {"loss", window_loss / double(window_steps)},
-                               {"accuracy", double(window_correct) / double(window_steps * o.batch)}, {"learning_rate", o.adam.lr * multiplier},
-                               {"gradient_norm", r.gradient_norm}, {"images_per_second", speed}, {"data_wait", wait}});
-      window_start = Clock::now(), window_loss = 0, window_steps = window_correct = 0, window_wait = loader.waited_seconds();
-    }
-    if (s.val && (state.step == s.steps || (o.eval_every && state.step % o.eval_every == 0))) {
-      result.evaluation = validate(s, vit);
-      const Evaluation& e = result.evaluation;
-      progress.say(fmt::format("val     step {}: accuracy {:.2f} % ({}/{}), loss {:.4f}", state.step, 100 * e.accuracy(), e.correct, e.count, e.loss));
-      metrics.add(state.step, {{"val_loss", e.loss}, {"val_accuracy", e.accuracy()}});
-      if (e.accuracy() > state.best_accuracy) {
-        state.best_accuracy = e.accuracy();
-        save(folder, "best.safetensors", s, vit, state.step);
+      if (damaged.insert(sample).second) {
+        progress.say("damaged " + reason + "; replaced by the next");
+        std::ofstream(folder / "damaged.txt", std::ios::app) << reason << "\n";
       }
-      window_start = Clock::now(), window_loss = 0, window_steps = window_correct = 0, window_wait = loader.waited_seconds();
+
+    const double images = double(window.steps * o.batch), speed = images / (state.seconds - window.seconds), flops = 3 * forward_flops(config) * speed;
+    const double loss = window.loss / double(window.steps), correct = double(window.correct) / images;
+    const double wait = (loader.waited_seconds() - window.wait) / (state.seconds - window.seconds);
+    const bool log = state.step % o.log_every == 0 || state.step == s.steps;
+    progress.show(state.step, fmt::format("loss {:.4f}  acc {:.1f} %  {:.1f} img/s  data {:.0f} %  {:.3f} TFLOP/s ({:.0f} % of peak)", loss, 100 * correct, speed, 100 * wait,
+                                          flops / 1e12, 100 * flops / s.peak), log);
+    if (log) {
+      metrics.add(state.step, {{"epoch", double(state.step * o.batch) / double(s.train.size())}, {"loss", loss}, {"accuracy", correct},
+                               {"learning_rate", o.adam.lr * multiplier}, {"gradient_norm", r.gradient_norm}, {"images_per_second", speed}, {"data_wait", wait}});
+      window = {.wait = loader.waited_seconds(), .seconds = state.seconds};
     }
+    evaluate_if_due();
     if (state.step % o.save_every == 0) save_all();
   }
   save_all();
-  if (state.step < s.steps) {
+  if (caught_signal()) {
     progress.say(fmt::format("stopped by signal {} at step {}, saved; go on with --resume", caught_signal(), state.step));
     return false;
   }
-  if (loader.bad_count()) progress.say(fmt::format("damaged {} images were replaced", loader.bad_count()));
+  if (loader.bad_count()) progress.say(fmt::format("damaged {} images were replaced; {} lists them", loader.bad_count(), (folder / "damaged.txt").string()));
   result.images_per_second = double(s.steps * o.batch) / state.seconds;
   if (s.val && result.evaluation.count == 0) result.evaluation = validate(s, vit);           // a finished run, started again
   return true;

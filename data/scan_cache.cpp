@@ -64,7 +64,8 @@ std::optional<Scan> read_cached_scan(const fs::path& cache_dir, const File& shar
     return {};
 
   Scan scan{std::vector<Sample>(header.samples), header.without_image, header.skipped_members};
-  std::memcpy(scan.samples.data(), content.data() + sizeof header + name.size(), header.samples * sizeof(Sample));
+  if (header.samples)
+    std::memcpy(scan.samples.data(), content.data() + sizeof header + name.size(), header.samples * sizeof(Sample));
   return scan;
 } catch (const std::exception&) {    // whatever is wrong with it, the shard itself is there to be scanned
   return {};

@@ -2,7 +2,7 @@
 // A kernel is a body: a small struct with operator(), written once and run by either device:
 //   each   operator()(size_t i)               one element
 //   rows   operator()(Team team, size_t row)  one row, by a team: a CPU thread with SIMD loops, or a CUDA warp
-//   tiles  operator()(Tile& tile, size_t i)   products and rows on a piece that fits the cache
+//   tiles  operator()(Tile& tile, int head, int first_image, int images)   products and rows on a piece of attention
 // Bodies are listed in engine/kernels.h, from which each device makes its table.
 // defines: Gemm, Device, GemmLibrary, Precision, make_cpu
 #pragma once
@@ -13,6 +13,7 @@
 
 // c[m,n] = alpha op(a)[m,k] op(b)[k,n] + beta c; with `bias`, bias[n] is added to every row; with `residual`, residual[m,n] too.
 // op transposes what is stored as [k,m] (ta) or [n,k] (tb). A row of a, b, c starts every lda, ldb, ldc elements (0: contiguous).
+// With batch > 1: as many products, the matrices of one step_a, step_b, step_c elements after those of the one before.
 struct Gemm {
   real* c;
   const real *a, *b;
@@ -21,6 +22,8 @@ struct Gemm {
   real alpha = 1, beta = 0;
   const real *bias = nullptr, *residual = nullptr;
   int lda = 0, ldb = 0, ldc = 0;
+  int batch = 1;
+  size_t step_a = 0, step_b = 0, step_c = 0;
   int stride_a() const { return lda ? lda : ta ? m : k; }
   int stride_b() const { return ldb ? ldb : tb ? k : n; }
   int stride_c() const { return ldc ? ldc : n; }
@@ -32,14 +35,14 @@ class Device {
   virtual std::string description() const = 0;                     // for the start block: what runs, with which library
   virtual void* allocate(size_t bytes) = 0;                        // 64-byte aligned; fails with the size asked for
   virtual void release(void* memory) = 0;
-  virtual void upload(void* device, const void* host, size_t bytes) = 0;
-  virtual void download(void* host, const void* device, size_t bytes) = 0;
-  virtual void gemm(const Gemm& product) = 0;
+  virtual void upload(void* device, const void* host, size_t bytes) = 0;      // returns when `host` may be used again
+  virtual void download(void* host, const void* device, size_t bytes) = 0;    // waits for what was started before
+  virtual void gemm(const Gemm& product) = 0;                                 // batch 1
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each, rows, tiles below
 
   template <class Body> void each(size_t n, const Body& body) { run(typeid(Body), n, &body); }
   template <class Body> void rows(size_t n, const Body& body) { run(typeid(Body), n, &body); }
-  template <class Body> void tiles(size_t n, const Body& body) { run(typeid(Body), n, &body); }
+  template <class Body> void tiles(const Body& body) { run(typeid(Body), size_t(body.images()) * body.heads(), &body); }
 };
 
 enum class GemmLibrary { best, eigen, onednn };

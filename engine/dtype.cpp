@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 #include <map>
 
+#include "engine/bf16.h"
 #include "engine/error.h"
 
 static_assert(std::endian::native == std::endian::little, "tensor files are little-endian and are read in place");
@@ -43,8 +44,6 @@ std::vector<Out> converted(std::span<const std::byte> bytes, Convert convert) {
   }
   return out;
 }
-
-float from_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t(bits) << 16); }
 
 float from_f16(uint16_t bits) {
   const int exponent = bits >> 10 & 31, fraction = bits & 1023;

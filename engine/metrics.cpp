@@ -1,4 +1,5 @@
 #include "engine/metrics.h"
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
@@ -24,7 +25,10 @@ Metrics::Metrics(const std::filesystem::path& folder, std::vector<std::string> c
     const auto row = nlohmann::json::parse(line, nullptr, false);      // a line cut short by a kill is not kept
     return row.is_object() && row.contains("step") && row["step"].is_number_integer() ? row["step"].get<int64_t>() : INT64_MAX;
   });
-  keep_until(folder_ / "metrics.csv", step, [](const std::string& line) { return line.starts_with("step") ? 0 : std::atoll(line.c_str()); });
+  keep_until(folder_ / "metrics.csv", step, [&](const std::string& line) -> int64_t {
+    if (std::count(line.begin(), line.end(), ',') != int64_t(columns_.size())) return INT64_MAX;
+    return line.starts_with("step") ? 0 : std::atoll(line.c_str());
+  });
   if (!std::filesystem::exists(folder_ / "metrics.csv")) {
     std::string header = "step";
     for (const std::string& c : columns_) header += "," + c;

@@ -11,9 +11,14 @@ void on_signal(int signal) {
 }
 }  // namespace
 
-void catch_signals() {
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) std::signal(signal, on_signal);
+void ignore_write_signals() {
   for (int signal : {SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_IGN);
+}
+
+void catch_signals() {
+  ignore_write_signals();
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1})
+    if (std::signal(signal, on_signal) == SIG_IGN) std::signal(signal, SIG_IGN);
 }
 
 int caught_signal() { return caught == SIGHUP ? SIGTERM : caught; }

@@ -1,6 +1,7 @@
 // SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask a program to finish its step, save and end; a second SIGINT or SIGTERM ends it at once.
-// defines: catch_signals, caught_signal
+// defines: catch_signals, caught_signal, ignore_write_signals
 #pragma once
 
-void catch_signals();                    // SIGPIPE and SIGXFSZ are ignored: writes report them as errors
+void ignore_write_signals();             // SIGPIPE, SIGXFSZ: the write reports the error
+void catch_signals();                    // and ignores those; what is ignored already (nohup) stays so
 int caught_signal();                     // 0 while there is none; the exit code is 128 + this

@@ -46,7 +46,7 @@ class Tape {
   real* add_into_gradient(Tensor x);                              // the same, zeroed if nothing was there: for ops that touch parts
   void pass_gradient(Tensor from, Tensor to);                     // d to += d from; ends the use of gradient(from)
 
-  // Starts from d loss = 1 for every element of `loss`, or from what fill_gradient put there. Once per clear().
+  // Starts from d loss = 1 for every element of `loss`, or from what is in its gradient already. Once per clear().
   void backward(Tensor loss);
   void clear();                                                   // forgets every node; memory returns to the pool
   // Without recording, memory goes back as soon as nobody needs it: that of x, or of all nodes since `mark` except `keep`.

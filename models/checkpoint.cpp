@@ -21,7 +21,7 @@ template <class T> StoredTensor stored(const std::string& name, const std::strin
   return {name, dtype, {int64_t(values.size())}, std::as_bytes(std::span(values))};
 }
 
-// The flat order of Parameters, so that a state of another version cannot be taken for this one.
+// All parameters in the flat order that gradients and moments have.
 std::vector<float> flat_values(const Parameters& parameters) {
   std::vector<float> values(parameters.size());
   for (const Parameter& p : parameters.list()) {
@@ -42,7 +42,6 @@ void save_weights(const std::filesystem::path& path, const ViT& vit, const Prepr
     tensors[p.name] = {shape, vit.parameters().get(p)};
   }
   extra["crop"] = preprocess.crop;
-  extra["value_range"] = fmt::format("{} {}", preprocess.low, preprocess.high);
   if (!classes.empty()) extra["class_names"] = nlohmann::json(classes).dump();
   write_weights(path, vit.config(), tensors, extra);
 }
@@ -72,6 +71,7 @@ void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& a
   Metadata metadata = identity;
   metadata["state.step"] = std::to_string(state.step);
   metadata["state.updates"] = std::to_string(adam.count());
+  metadata["state.evaluated"] = std::to_string(state.evaluated);
   metadata["state.best_accuracy"] = fmt::format("{}", state.best_accuracy);
   metadata["state.seconds"] = fmt::format("{}", state.seconds);
   write_safetensors(path, {stored("values", "F32", values), stored("first_moment", "BF16", first), stored("second_moment", "F32", second)}, metadata);
@@ -95,7 +95,7 @@ TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam
   std::vector<bf16> moment(parameters.size());
   std::memcpy(moment.data(), first.bytes.data(), first.bytes.size());
   adam.restore(number<int64_t>(file.metadata(), "state.updates", path), moment, second);
-  return {number<int64_t>(file.metadata(), "state.step", path), number<double>(file.metadata(), "state.best_accuracy", path),
+  return {number<int64_t>(file.metadata(), "state.step", path), number<int64_t>(file.metadata(), "state.evaluated", path), number<double>(file.metadata(), "state.best_accuracy", path),
           number<double>(file.metadata(), "state.seconds", path)};
 }
 

@@ -28,6 +28,7 @@ Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConf
 
 struct TrainingState {
   int64_t step = 0;                    // updates done
+  int64_t evaluated = -1;              // the step of the last evaluation
   double best_accuracy = -1;           // on the validation set so far
   double seconds = 0;                  // spent training so far
 };

@@ -19,18 +19,27 @@ double RowSums::mean() const {
   return sum / rows;
 }
 
+// Classes before the label in order of their logits; equal ones in order of the classes, as argmax has it. NaN is last.
+static int rank_of(const float* logits, int classes, int label) {
+  const float target = logits[label];
+  if (target != target) return classes;
+  int before = 0;
+  for (int k = 0; k < classes; k++) before += k != label && !(logits[k] < target || (logits[k] == target && k > label));
+  return before;
+}
+
 std::vector<float> one_hot(std::span<const int> labels, int classes) {
   std::vector<float> y(labels.size() * classes);
   for (size_t i = 0; i < labels.size(); i++) y[i * classes + labels[i]] = 1;
   return y;
 }
 
-Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<void(uint64_t)>& progress) {
+Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on) {
   const ViTConfig& c = vit.config();
   const auto start = std::chrono::steady_clock::now();
   Tape tape(vit.parameters().device(), false);
   Evaluation result;
-  for (Batch batch; loader.next(batch);) {
+  for (Batch batch; result.complete && loader.next(batch);) {
     std::vector<RowSums> sums;
     std::vector<AttentionProbe*> probes;
     if (result.count == 0) {
@@ -44,14 +53,13 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
     const std::vector<float> z = tape.download(logits);
     for (int b = 0; b < batch.size; b++) {
       const float* row = z.data() + size_t(b) * c.classes;
-      const float target = row[batch.labels[b]];
-      const int above = int(std::count_if(row, row + c.classes, [&](float x) { return !(x <= target); }));     // a NaN counts as wrong
-      result.correct += above == 0 && row[batch.labels[b]] == target;
-      result.correct5 += above < 5 && target == target;
+      const int rank = rank_of(row, c.classes, batch.labels[b]);
+      result.correct += rank == 0;
+      result.correct5 += rank < 5;
     }
     for (const RowSums& s : sums) result.row_sum += s.mean() / c.depth;
     result.count += batch.size;
-    if (progress) progress(result.count);
+    result.complete = go_on(result.count);
   }
   result.bad_images = loader.bad_count();
   if (result.count == 0) fail(ExitCode::data, "evaluation: no image could be read");

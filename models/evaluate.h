@@ -23,12 +23,14 @@ struct Evaluation {
   double row_sum = 0;                  // mean over blocks, heads and rows of the first batch
   double seconds = 0;
   uint64_t bad_images = 0;             // left out
+  bool complete = true;                // not ended early
   double accuracy() const { return double(correct) / double(count); }
   double top5() const { return double(correct5) / double(count); }
 };
 
-// Runs through `loader` (made with train = false). loss: softmax or sigmoid. Calls progress(samples done) now and then.
-Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<void(uint64_t)>& progress = {});
+// Runs through `loader` (made with train = false). loss: softmax or sigmoid. Calls go_on(samples done) after every batch, and ends
+// early where that is false.
+Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on);
 
 // labels[size, classes], 1 at each label
 std::vector<float> one_hot(std::span<const int> labels, int classes);

@@ -19,12 +19,12 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
   const std::string group = "Model";
   app.add_option("--image-size", config_.image_size, "height and width the model sees")->check(CLI::PositiveNumber)->capture_default_str()->group(group);
   app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")->check(CLI::IsMember({"tanh", "erf"}))->capture_default_str()->group(group);
+  app.add_option("--width", width_, "channels D (default 384)")->check(CLI::PositiveNumber)->group(group);
+  app.add_option("--heads", heads_, "attention heads (default width / 64)")->check(CLI::PositiveNumber)->group(group);
   app.footer(attention_table());
   if (foreign) return;
   app.add_option("--model", model_, "VARIANT/PATCH, such as S/16; variants: " + variant_names())->group(group);
-  app.add_option("--width", width_, "channels D (default 384)")->check(CLI::PositiveNumber)->group(group);
   app.add_option("--depth", depth_, "blocks (default 12)")->check(CLI::PositiveNumber)->group(group);
-  app.add_option("--heads", heads_, "attention heads (default width / 64)")->check(CLI::PositiveNumber)->group(group);
   app.add_option("--mlp-width", mlp_width_, "hidden channels of the MLP (default 4 width)")->check(CLI::PositiveNumber)->group(group);
   app.add_option("--patch", patch_, "pixels a side of a patch (default 16)")->check(CLI::PositiveNumber)->group(group);
   app.add_flag("--qk-norm,!--no-qk-norm", config_.qk_norm, "LayerNorm over each head of q and k")->group(group);

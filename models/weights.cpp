@@ -203,42 +203,9 @@ ViTConfig metadata_config(const Metadata& metadata, const std::string& where) {
 }
 
 std::map<std::string, std::vector<int64_t>> weight_shapes(const ViTConfig& config) {
-  const int64_t D = config.width, M = config.mlp_width, d = config.head_width(), P = config.patch;
   std::map<std::string, std::vector<int64_t>> shapes;
-  const auto linear = [&](const std::string& name, int64_t out, int64_t in) {
-    shapes[name + ".weight"] = {out, in};
-    shapes[name + ".bias"] = {out};
-  };
-  const auto norm = [&](const std::string& name) { shapes[name + ".weight"] = shapes[name + ".bias"] = {D}; };
-  const auto mlp = [&](const std::string& name) {
-    linear(name + ".fc1", M, D);
-    linear(name + ".fc2", D, M);
-  };
-  shapes["patch_embed.proj.weight"] = {D, 3, P, P};
-  shapes["patch_embed.proj.bias"] = {D};
-  if (config.position == "learned") shapes["pos_embed"] = {1, int64_t(config.grid()) * config.grid(), D};
-  if (config.pool == "cls") shapes["cls_token"] = {1, 1, D};
-  for (int i = 0; i < config.depth; i++) {
-    const std::string block = fmt::format("blocks.{}.", i);
-    norm(block + "norm1");
-    linear(block + "attn.qkv", 3 * D, D);
-    if (config.qk_norm) shapes[block + "attn.q_norm.weight"] = shapes[block + "attn.k_norm.weight"] = {d};
-    if (config.gate) linear(block + "attn.gate", D, D);
-    linear(block + "attn.proj", D, D);
-    norm(block + "norm2");
-    mlp(block + "mlp");
-  }
-  norm("norm");
-  if (config.pool == "map") {
-    shapes["attn_pool.latent"] = {1, 1, D};
-    linear("attn_pool.q", D, D);
-    linear("attn_pool.kv", 2 * D, D);
-    linear("attn_pool.proj", D, D);
-    norm("attn_pool.norm");
-    mlp("attn_pool.mlp");
-  }
-  if (config.head_hidden) linear("pre_logits.fc", D, D);
-  linear("head", config.classes, D);
+  for (const Parameter& parameter : ViT::parameter_list(config))
+    for (int i = 0; i < parameter.shape.rank(); i++) shapes[parameter.name].push_back(parameter.shape[i]);
   return shapes;
 }
 

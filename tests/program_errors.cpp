@@ -117,6 +117,13 @@ TEST_CASE("damaged images are replaced and counted in training, and stop an eval
   CHECK(listed == 3);
   CHECK(contains(trained.err, "3 images were replaced"));
   CHECK(contains(trained.err, "2/2"));
+  const std::string list = read_text(dir.path() / "run" / "damaged.txt");
+  CHECK(std::count(list.begin(), list.end(), '\n') == 3);
+
+  const Ended validated = train(train_flags(dir.path() / "val", {{"--val", shard}, {"--steps", "2"}, {"--warmup", "0"}}));
+  CHECK_MESSAGE(validated.code == 0, validated.err);
+  CHECK(contains(validated.err, "val     left out " + shard.string() + ":zero.jpg: "));
+  CHECK(contains(validated.err, "/13)"));
 
   Flags flags = eval_flags(weights, {{"--data", shard}});
   check_error("eval", eval("accuracy", flags), 3, {shard.string() + ":zero.jpg: "});
@@ -280,8 +287,9 @@ TEST_CASE("a run that cannot go on stays as it is") {
   unchanged(2, train_flags(run, {{"--batch", "4"}}), {run, "--resume"});
   unchanged(2, resume({{"--batch", "4"}}), {state, "run.batch = 8, now it is 4"});
   unchanged(2, resume({{"--steps", "30"}}), {state, "run.steps = 20, now it is 30"});
-  unchanged(2, resume({{"--width", "32"}}), {state, "model.parameters"});
-  unchanged(2, resume({{"--train", drawn_set() / "val-*.tar"}}), {state, "data.samples"});
+  unchanged(2, resume({{"--width", "32"}}), {state, "width = 16, now it is 32"});
+  unchanged(2, resume({{"--gelu", "erf"}}), {state, "gelu = tanh, now it is erf"});
+  unchanged(2, resume({{"--train", drawn_set() / "val-*.tar"}}), {state, "data = 60 samples, labels "});
   unchanged(3, resume({{"--train", dir.path() / "none.tar"}}), {"none.tar"});
 
   std::string bytes = read_text(state);

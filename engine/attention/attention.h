@@ -4,7 +4,8 @@
 //   forward   S = q kᵀ/√d   A = φ(S)   o = A v
 //   backward  S, A again;  dA = do vᵀ;  dv += Aᵀ do;  dS = φ'(S; A, dA);  dq += dS k/√d;  dk += dSᵀ q/√d
 //
-// A tile is some query rows of one head against all its keys, so φ sees whole rows and may be any row function.
+// A tile is some query rows of one head, of one image (CPU) or several (CUDA), against all their keys: φ sees whole rows and
+// may be any row function. The device's Tile says how many rows at once.
 // defines: HeadView, AttentionProbe, attention
 #pragma once
 #include "engine/attention/functions.h"
@@ -31,15 +32,11 @@ struct AttentionProbe {
 template <class T> struct HeadRows {
   T* data; int L, width;
   HD T* at(size_t b, int i, int h, int d) const { return data + (b * L + i) * size_t(width) + h * d; }
+  HD size_t step() const { return size_t(L) * width; }                   // from image to image
 };
 
 struct AttentionShape {
   int B, H, Lq, L, d;
-  // Query rows of a tile: as many as keep a tile of scores within 192 KiB, in equal parts.
-  HD int tile_rows() const {
-    const int most = 49152 / L > 16 ? 49152 / L : 16, tiles = (Lq + most - 1) / most;
-    return (Lq + tiles - 1) / tiles;
-  }
 };
 
 template <class F> struct WeightsForward {                    // A = φ(S), row by row
@@ -55,43 +52,52 @@ template <class F> struct WeightsBackward {                   // dS = φ'(S; A, 
 
 template <class F> struct AttentionForward {
   HeadRows<real> o; HeadRows<const real> q, k, v; AttentionShape n; F f; real scale; AttentionProbe* probe;
-  template <class Tile> void operator()(Tile& tile, size_t image_head) const {
-    const int b = int(image_head) / n.H, h = int(image_head) % n.H, most = n.tile_rows();
+  int images() const { return n.B; }
+  int heads() const { return n.H; }
+  template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
+    const int most = tile.query_rows(n.Lq, n.L);
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
-      real* S = tile.scratch(0, size_t(rows) * n.L);
-      real* A = probe ? tile.scratch(1, size_t(rows) * n.L) : S;
-      weights(tile, S, A, b, h, first, rows);
-      tile.gemm({.c = o.at(b, first, h, n.d), .a = A, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .ldb = v.width, .ldc = o.width});
-      if (probe) tile.show(*probe, {b, h, first, rows, n.L, S, A, nullptr, nullptr});
+      const size_t scores = size_t(rows) * n.L;
+      real* S = tile.scratch(0, images * scores);
+      real* A = probe ? tile.scratch(1, images * scores) : S;
+      weights(tile, S, A, h, b, images, first, rows);
+      tile.gemm({.c = o.at(b, first, h, n.d), .a = A, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .ldb = v.width, .ldc = o.width,
+                 .batch = images, .step_a = scores, .step_b = v.step(), .step_c = o.step()});
+      if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, nullptr, nullptr});
     }
   }
-  template <class Tile> void weights(Tile& tile, real* S, real* A, int b, int h, int first, int rows) const {
+  template <class Tile> void weights(Tile& tile, real* S, real* A, int h, int b, int images, int first, int rows) const {
     tile.gemm({.c = S, .a = q.at(b, first, h, n.d), .b = k.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .alpha = scale,
-               .lda = q.width, .ldb = k.width});
-    tile.rows(rows, WeightsForward<F>{A, S, f, n.L});
+               .lda = q.width, .ldb = k.width, .batch = images, .step_a = q.step(), .step_b = k.step(), .step_c = size_t(rows) * n.L});
+    tile.rows(size_t(images) * rows, WeightsForward<F>{A, S, f, n.L});
   }
 };
 
 template <class F> struct AttentionBackward {
   HeadRows<real> dq, dk, dv; HeadRows<const real> d_o; AttentionForward<F> forward;
-  template <class Tile> void operator()(Tile& tile, size_t image_head) const {
+  int images() const { return forward.images(); }
+  int heads() const { return forward.heads(); }
+  template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe] = forward;
-    const int b = int(image_head) / n.H, h = int(image_head) % n.H, most = n.tile_rows();
+    const int most = tile.query_rows(n.Lq, n.L);
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
-      real *S = tile.scratch(0, size_t(rows) * n.L), *A = tile.scratch(1, size_t(rows) * n.L), *dA = tile.scratch(2, size_t(rows) * n.L);
-      real* dS = probe ? tile.scratch(3, size_t(rows) * n.L) : dA;
-      const real* dout = d_o.at(b, first, h, n.d);
-      forward.weights(tile, S, A, b, h, first, rows);
-      tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .lda = d_o.width, .ldb = v.width});
-      tile.gemm({.c = dv.at(b, 0, h, n.d), .a = A, .b = dout, .m = n.L, .n = n.d, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width});
-      tile.rows(rows, WeightsBackward<F>{dS, dA, A, S, f, n.L});
-      tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1,
-                 .ldb = k.width, .ldc = dq.width});
-      tile.gemm({.c = dk.at(b, 0, h, n.d), .a = dS, .b = q.at(b, first, h, n.d), .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale,
-                 .beta = 1, .ldb = q.width, .ldc = dk.width});
-      if (probe) tile.show(*probe, {b, h, first, rows, n.L, S, A, dA, dS});
+      const size_t scores = size_t(rows) * n.L;
+      real *S = tile.scratch(0, images * scores), *A = tile.scratch(1, images * scores), *dA = tile.scratch(2, images * scores);
+      real* dS = probe ? tile.scratch(3, images * scores) : dA;
+      const real *dout = d_o.at(b, first, h, n.d), *queries = q.at(b, first, h, n.d), *keys = k.at(b, 0, h, n.d);
+      forward.weights(tile, S, A, h, b, images, first, rows);
+      tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .lda = d_o.width, .ldb = v.width,
+                 .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
+      tile.gemm({.c = dv.at(b, 0, h, n.d), .a = A, .b = dout, .m = n.L, .n = n.d, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
+                 .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
+      tile.rows(size_t(images) * rows, WeightsBackward<F>{dS, dA, A, S, f, n.L});
+      tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = keys, .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1, .ldb = k.width,
+                 .ldc = dq.width, .batch = images, .step_a = scores, .step_b = k.step(), .step_c = dq.step()});
+      tile.gemm({.c = dk.at(b, 0, h, n.d), .a = dS, .b = queries, .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale, .beta = 1,
+                 .ldb = q.width, .ldc = dk.width, .batch = images, .step_a = scores, .step_b = q.step(), .step_c = dk.step()});
+      if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, dA, dS});
     }
   }
 };
@@ -110,11 +116,11 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
     auto forward = [=, &t] {
       return AttentionForward<decltype(f)>{{t.value(o), n.Lq, heads * d}, read(q), read(k), read(v), n, f, scale, probe};
     };
-    t.device.tiles(size_t(n.B) * heads, forward());
+    t.device.tiles(forward());
     t.on_backward(o, [=, &t] {
       auto write = [&t](HeadView view) { return HeadRows<real>{t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
       const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * d};
-      t.device.tiles(size_t(n.B) * heads, AttentionBackward<decltype(f)>{write(q), write(k), write(v), d_o, forward()});
+      t.device.tiles(AttentionBackward<decltype(f)>{write(q), write(k), write(v), d_o, forward()});
     });
   });
   if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <thread>
 #include <unordered_map>
@@ -50,9 +51,14 @@ class CpuTile {
     if (memory.size() < n) memory.resize(n);
     return memory.data();
   }
-  void gemm(const Gemm& product) const { product_(product); }
+  // Query rows at a time: as many as keep a tile of scores within 192 KiB, in equal parts.
+  int query_rows(int Lq, int L) const {
+    const int most = std::max(16, 49152 / L), tiles = (Lq + most - 1) / most;
+    return (Lq + tiles - 1) / tiles;
+  }
+  void gemm(const Gemm& product) const { product_(product); }            // batch 1: launch() hands out one image at a time
   template <class Body> void rows(size_t n, const Body& body) const { for (size_t row = 0; row < n; row++) body(Thread{}, row); }
-  void show(AttentionProbe& probe, const AttentionTile& tile) const { probe.tile(tile); }
+  void show(AttentionProbe& probe, int /*images*/, const AttentionTile& tile) const { probe.tile(tile); }
 
  private:
   Product product_;
@@ -108,11 +114,13 @@ class Cpu final : public Device {
 
   // Cut by shape alone, each piece on one thread: the same bits for any number of threads.
   void gemm(const Gemm& p) override {
-    const int m_tiles = pieces(p.m, tile_m), n_tiles = pieces(p.n, tile_n), m = part(p.m, m_tiles), n = part(p.n, n_tiles);
-#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (m_tiles * n_tiles > 1)
-    for (int tile = 0; tile < m_tiles * n_tiles; tile++) {
-      const int i = tile % m_tiles * m, j = tile / m_tiles * n;
-      if (i >= p.m || j >= p.n) continue;
+    int most_m = 256, most_n = 768;
+    while (pieces(p.m, most_m) * pieces(p.n, most_n) < 8 && 2.0 * p.m * p.n * p.k > 2e7 && std::max(most_m, most_n) > 96)
+      (most_n > most_m ? most_n : most_m) /= 2;              // large products in at least 8 pieces
+    const int m_tiles = pieces(p.m, most_m), n_tiles = pieces(p.n, most_n), m = part(p.m, m_tiles), n = part(p.n, n_tiles);
+    parallel(size_t(m_tiles) * n_tiles, [&](size_t tile, int) {
+      const int i = int(tile) % m_tiles * m, j = int(tile) / m_tiles * n;
+      if (i >= p.m || j >= p.n) return;
       Gemm piece = p;
       piece.m = std::min(m, p.m - i);
       piece.n = std::min(n, p.n - j);
@@ -124,7 +132,7 @@ class Cpu final : public Device {
       if (p.residual) piece.residual += c;
       if (p.bias) piece.bias += j;
       product_(piece);
-    }
+    });
   }
 
   void run(std::type_index body, size_t n, const void* fields) override {
@@ -135,7 +143,6 @@ class Cpu final : public Device {
 
  private:
   static constexpr size_t huge_page = size_t(2) << 20;
-  static constexpr int tile_m = 256, tile_n = 768;
   static int pieces(int n, int most) { return std::max(1, (n + most / 2) / most); }
   static int part(int n, int pieces) { return ((n + pieces - 1) / pieces + 15) / 16 * 16; }       // whole SIMD registers
 
@@ -161,9 +168,24 @@ class Cpu final : public Device {
 #pragma omp parallel for schedule(static) num_threads(threads_) if (n > 1)
       for (size_t row = 0; row < n; row++) fields(Thread{}, row);
     } else {
-#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (n > 1)
-      for (size_t tile = 0; tile < n; tile++) fields(tiles_[omp_get_thread_num()], tile);
+      const int heads = fields.heads();
+      parallel(n, [&](size_t i, int thread) { fields(tiles_[thread], int(i) % heads, int(i) / heads, 1); });
     }
+  }
+
+  // Calls work(i, thread) for every i below n. An exception leaves the parallel region only after its end.
+  template <class Work> void parallel(size_t n, Work work) {
+    std::exception_ptr error;
+#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (n > 1)
+    for (size_t i = 0; i < n; i++) {
+      try {
+        work(i, omp_get_thread_num());
+      } catch (...) {
+#pragma omp critical(relucent_error)
+        if (!error) error = std::current_exception();
+      }
+    }
+    if (error) std::rethrow_exception(error);
   }
 
   int threads_;

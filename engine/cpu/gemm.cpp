@@ -76,6 +76,7 @@ void gemm_onednn(const Gemm& p) {
   if (status != dnnl_success) fail(ExitCode::failed, "oneDNN: product of {} x {} x {} failed with status {}", p.m, p.n, p.k, int(status));
 }
 
+#if DNNL_VERSION_MAJOR == 2          // other versions have another interface: gemm_rounded takes their place
 bool has_onednn_bf16() { return __builtin_cpu_supports("avx512bf16"); }
 
 void gemm_onednn_bf16(const Gemm& p) {
@@ -109,6 +110,10 @@ void gemm_onednn_bf16(const Gemm& p) {
   product.c.set_data_handle(p.c);
   product.multiply.execute(stream_, {{DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.c}});
 }
+#else
+bool has_onednn_bf16() { return false; }
+void gemm_onednn_bf16(const Gemm& p) { gemm_rounded(p, gemm_onednn); }
+#endif
 
 std::string onednn_name() {
   const dnnl_version_t* v = dnnl_version();

@@ -1,0 +1,41 @@
+// Accuracy on a source: each image once, ranks as argmax has them, and the way out before the end.
+#include <doctest/doctest.h>
+#include "data/draw.h"
+#include "models/evaluate.h"
+#include "tests/synthetic.h"
+#include "tests/temp_dir.h"
+
+TEST_SUITE_BEGIN("evaluate");
+
+TEST_CASE("a head at zero chooses the first class, and row sums are those of the function") {
+  TempDir dir;
+  write_drawn_set(dir.path() / "set", 50, 30, 32, 1);
+  const Index index = Index::open((dir.path() / "set" / "val-0000.tar").string(), {});
+  int first = 0, first_five = 0;
+  for (size_t i = 0; i < index.size(); i++) first += index.label(i) == 0, first_five += index.label(i) < 5;
+  auto device = make_cpu(2);
+  ViTConfig config{.image_size = 32, .patch = 8, .width = 16, .depth = 2, .heads = 2, .mlp_width = 16, .classes = 10};
+  const LoaderOptions options{.batch = 8, .preprocess = {.image_size = 32, .crop = "none"}};
+  for (const char* function : {"softmax", "sigmoid"}) {
+    config.attention = function;
+    config.alpha = 0;
+    ViT vit(*device, config);
+    vit.initialise(1);
+    Loader loader(index, options);
+    uint64_t last = 0;
+    const Evaluation e = evaluate(vit, loader, "softmax", [&](uint64_t done) { last = done; return true; });
+    CHECK(e.complete);
+    CHECK(e.count == 30);
+    CHECK(last == 30);
+    CHECK(e.correct == uint64_t(first));
+    CHECK(e.correct5 == uint64_t(first_five));
+    CHECK(e.loss == doctest::Approx(2.302585));
+    CHECK(e.row_sum == doctest::Approx(std::string(function) == "softmax" ? 1 : 8).epsilon(0.05));       // sigmoid: L / 2
+    Loader again(index, options);
+    const Evaluation part = evaluate(vit, again, "softmax", [](uint64_t done) { return done < 16; });
+    CHECK_FALSE(part.complete);
+    CHECK(part.count == 16);
+  }
+}
+
+TEST_SUITE_END();
