@@ -33,7 +33,7 @@ struct Options {
 void add_model(CLI::App& app, Options& o) {
   app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
   o.model.add(app, true);
-  app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
+  app.add_option("--attention", o.attention, "attention function of a foreign file: " + AttentionFunctions::names())->capture_default_str()->group("Model");
   app.add_option("--alpha", o.alpha, "its exponent of L")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
   app.add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}))->capture_default_str();
   app.add_option("--precision", o.precision, "f32, or bf16: inputs of matrix products rounded, everything else f32")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();

@@ -15,7 +15,7 @@
 #include "models/checkpoint.h"
 #include "models/diagnose.h"
 #include "models/evaluate.h"
-#include "models/model_flags.h"
+#include "models/train_options.h"
 #include "models/train_step.h"
 #include "models/weights.h"
 
@@ -24,99 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-struct Options {
-  std::string train, val, out;
-  ModelFlags model;
-  std::vector<std::string> attention{"softmax"};
-  std::vector<double> alpha{1};
-  int classes = 0;                     // 0: from the class list, else the largest label
-  int64_t steps = 0;
-  double epochs = 0;
-  int batch = 128;
-  AdamOptions adam;
-  std::string warmup = "10%", loss = "softmax";
-  Preprocess preprocess;
-  std::string device = "cpu", precision = "f32";
-  int threads = 0, workers = 1;
-  uint64_t seed = 0;
-  bool resume = false;
-  int64_t log_every = 50, eval_every = 0, save_every = 500;
-};
-
-// One member of the grid: an attention function and its exponent of L.
-struct Member {
-  std::string attention;
-  double alpha;
-  bool scaled;                         // α matters
-  std::string name() const { return scaled ? fmt::format("{}-alpha{}", attention, alpha) : attention; }
-};
-
-// --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once
-std::vector<Member> grid(const Options& o) {
-  std::vector<Member> members;
-  for (const std::string& item : o.attention) {
-    const size_t colon = item.find(':');
-    const std::string attention = item.substr(0, colon);
-    std::vector<double> alphas = o.alpha;
-    if (colon != std::string::npos) alphas = {-1};
-    if (colon != std::string::npos && !CLI::detail::lexical_cast(item.substr(colon + 1), alphas[0]))
-      fail(ExitCode::usage, "--attention: '{}', expected NAME or NAME:ALPHA", item);
-    bool scaled = true;
-    for (const auto& f : AttentionFunctions::all()) if (f.name == attention) scaled = f.scaled_by_length;
-    if (!scaled && colon != std::string::npos) fail(ExitCode::usage, "--attention: '{}': {} has no alpha", item, attention);
-    if (!scaled) alphas = {1};
-    for (double alpha : alphas) members.push_back({attention, alpha, scaled});
-  }
-  return members;
-}
-
-void add_flags(CLI::App& app, Options& o) {
-  app.set_config("--config", "", "a TOML file of flags without the dashes; flags on the command line win");
-  app.allow_config_extras(false);
-  app.add_option("--train", o.train, "training images: a shard pattern with braces, a folder, a tar, or a text file of them")->required();
-  app.add_option("--val", o.val, "validation images, likewise");
-  app.add_option("--out", o.out, "run folder: config.toml, metrics, weights, state")->required()->configurable(false);
-  app.add_flag("--resume", o.resume, "go on where the run in --out was stopped; its flags are those of RUN/config.toml")->configurable(false);
-  o.model.add(app);
-  app.add_option("--attention", o.attention, "attention functions, as NAME or NAME:ALPHA; several train one after another: " + attention_names())->delimiter(',')->capture_default_str()->group("Model");
-  app.add_option("--alpha", o.alpha, "exponents of L in L^-alpha h(s); several train one after another")->delimiter(',')->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
-  app.add_option("--classes", o.classes, "classes of the head (default: the class list beside the shards, else the largest label + 1)")->check(CLI::NonNegativeNumber)->group("Model");
-
-  const std::string recipe = "Recipe";
-  auto* steps = app.add_option("--steps", o.steps, "updates")->check(CLI::PositiveNumber)->group(recipe);
-  app.add_option("--epochs", o.epochs, "passes over the training images, instead of --steps")->check(CLI::PositiveNumber)->excludes(steps)->group(recipe);
-  app.add_option("--batch", o.batch, "images an update")->check(CLI::PositiveNumber)->capture_default_str()->group(recipe);
-  app.add_option("--lr", o.adam.lr, "peak learning rate of Adam")->check(CLI::NonNegativeNumber)->capture_default_str()->group(recipe);
-  app.add_option("--weight-decay", o.adam.weight_decay, "decoupled, times the schedule but not the learning rate: AdamW's is this / lr")->check(CLI::NonNegativeNumber)->capture_default_str()->group(recipe);
-  app.add_option("--warmup", o.warmup, "updates of linear warm-up before the cosine, or a share of all such as 10%")->capture_default_str()->group(recipe);
-  app.add_option("--clip", o.adam.clip, "largest global norm of the gradient; 0: no clipping")->check(CLI::NonNegativeNumber)->capture_default_str()->group(recipe);
-  app.add_option("--loss", o.loss, "softmax or sigmoid cross-entropy")->check(CLI::IsMember({"softmax", "sigmoid"}))->capture_default_str()->group(recipe);
-  app.add_option("--crop", o.preprocess.crop, "inception (random window), pad (4 pixels, random offset) or none")->check(CLI::IsMember({"inception", "pad", "none"}))->capture_default_str()->group(recipe);
-  app.add_flag("--flip,!--no-flip", o.preprocess.flip, "mirror every second image (default on)")->default_str("true")->group(recipe);
-
-  const std::string run = "Run";
-  app.add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}))->capture_default_str()->group(run);
-  app.add_option("--precision", o.precision, "f32, or bf16: inputs of matrix products rounded, everything else f32")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str()->group(run);
-  app.add_option("--threads", o.threads, "0: all cores; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
-  app.add_option("--workers", o.workers, "threads that decode images ahead; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
-  app.add_option("--seed", o.seed, "of initialisation, order and augmentation")->capture_default_str()->group(run);
-  app.add_option("--log-every", o.log_every, "updates between lines of the metrics")->check(CLI::PositiveNumber)->capture_default_str()->group(run);
-  app.add_option("--eval-every", o.eval_every, "updates between evaluations; 0: at the end")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
-  app.add_option("--save-every", o.save_every, "updates between saves")->check(CLI::PositiveNumber)->capture_default_str()->group(run);
-}
-
-int64_t warmup_steps(const std::string& text, int64_t total) {
-  size_t end = 0;
-  double value = -1;
-  try { value = std::stod(text, &end); } catch (const std::exception&) {}
-  const bool percent = text.substr(end) == "%";
-  if (!(value >= 0 && value < 1e15) || !(percent || (end == text.size() && value == std::floor(value))) || (percent && value >= 100))
-    fail(ExitCode::usage, "--warmup: '{}', expected a number of updates or a share such as 10%", text);
-  const int64_t steps = percent ? std::llround(value / 100 * double(total)) : int64_t(value);
-  if (steps >= total) fail(ExitCode::usage, "--warmup: {} updates, expected fewer than the {} of the run", steps, total);
-  return steps;
-}
 
 struct Result {
   Member member;
@@ -127,7 +34,7 @@ struct Result {
 
 // Everything a run needs that all members of a grid share.
 struct Session {
-  const Options& o;
+  const TrainOptions& o;
   Device& device;
   const Index& train;
   const Index* val;
@@ -146,7 +53,7 @@ Evaluation validate(const Session& s, const ViT& vit) {
 
 // What a resumed run must have in common with the one it goes on from.
 Metadata identity_of(const Session& s, const ViTConfig& config) {
-  const Options& o = s.o;
+  const TrainOptions& o = s.o;
   uint64_t labels = 0;                 // tells other data, or other shards first, from the same
   for (size_t i = 0; i < s.train.size(); i++) labels = (labels ^ uint64_t(s.train.label(i))) * 0x100000001b3;
   Metadata identity = config_metadata(config);
@@ -163,7 +70,7 @@ void save(const fs::path& folder, const char* name, const Session& s, const ViT&
 
 // Trains one member. Returns false if a signal stopped it (everything saved).
 bool train_member(const Session& s, const ViTConfig& config, const fs::path& folder, Result& result, const std::function<void()>& write_configs) {
-  const Options& o = s.o;
+  const TrainOptions& o = s.o;
   ViT vit(s.device, config);
   Adam adam(vit.parameters(), o.adam);
   const Metadata identity = identity_of(s, config);
@@ -292,11 +199,11 @@ void write_config(CLI::App& app, const fs::path& folder, const ViTConfig& c, con
   write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
 }
 
-int run(CLI::App& app, Options& o) {
+int run(CLI::App& app, TrainOptions& o) {
   if (!o.steps && !o.epochs) fail(ExitCode::usage, "--steps or --epochs is missing: how long to train");
   ViTConfig config = o.model.config();
   o.preprocess.image_size = config.image_size;
-  const std::vector<Member> members = grid(o);
+  const std::vector<Member> members = o.grid();
   for (const Member& m : members) config.attention = m.attention, config.alpha = m.alpha, check_config(config);
 
   if (const int unseen = config.image_size % config.patch)
@@ -316,7 +223,7 @@ int run(CLI::App& app, Options& o) {
   train.require_labels_below(config.classes);
   if (val) val->require_labels_below(config.classes);
   s.steps = o.steps ? o.steps : std::max<int64_t>(1, std::llround(o.epochs * double(train.size()) / o.batch));
-  s.warmup = warmup_steps(o.warmup, s.steps);
+  s.warmup = o.warmup_steps(s.steps);
   fmt::print(stderr, "run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {:.3g} TFLOP/s\n", s.steps, o.batch,
              double(s.steps) * o.batch / double(train.size()), s.warmup, s.peak / 1e12);
 
@@ -361,8 +268,8 @@ std::vector<std::string> arguments(int argc, char** argv) {
 
 int main(int argc, char** argv) try {
   CLI::App app{"Trains a Vision Transformer with any attention function on image shards.", "train"};
-  Options options;
-  add_flags(app, options);
+  TrainOptions options;
+  options.add(app);
   try {
     app.parse(arguments(argc, argv));
   } catch (const CLI::Success& help) {

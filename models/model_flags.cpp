@@ -3,12 +3,6 @@
 #include "engine/attention/functions.h"
 #include "models/presets.h"
 
-std::string attention_names() {
-  std::string names;
-  for (const auto& f : AttentionFunctions::all()) names += (names.empty() ? "" : ", ") + f.name;
-  return names;
-}
-
 std::string attention_table() {
   std::string table = "Attention functions (s = q.k/sqrt(d), L keys):\n";
   for (const auto& f : AttentionFunctions::all()) table += fmt::format("  {:<10}{:<56}{}\n", f.name, f.formula, f.source);

@@ -1,5 +1,5 @@
 // The command-line flags that say what a model is; the same in train and eval.
-// defines: ModelFlags, attention_names, attention_table, precision_by_name
+// defines: ModelFlags, attention_table, precision_by_name
 #pragma once
 #include <CLI/CLI.hpp>
 #include <optional>
@@ -19,6 +19,5 @@ class ModelFlags {
   ViTConfig config_;
 };
 
-std::string attention_names();             // "softmax, relu, ..."
 std::string attention_table();             // a line each, for --help
 Precision precision_by_name(const std::string& name);      // f32 or bf16

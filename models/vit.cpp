@@ -36,11 +36,8 @@ void check_config(const ViTConfig& c) {
   one_of("gelu", c.gelu, {"tanh", "erf"});
   require(c.position != "sincos2d" || (c.width % 4 == 0 && c.width > 4), fmt::format("position sincos2d needs a width that is a multiple of 4 and more than 4, got {}", c.width));
   require(std::isfinite(c.alpha) && c.alpha >= 0, fmt::format("alpha is {}, expected a number of at least 0", c.alpha));
-  if (!AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](auto) {})) {
-    std::string names;
-    for (const auto& f : AttentionFunctions::all()) names += (names.empty() ? "" : ", ") + f.name;
-    fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}", c.attention, names);
-  }
+  if (!AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](auto) {}))
+    fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}", c.attention, AttentionFunctions::names());
 }
 
 double forward_flops(const ViTConfig& c) {

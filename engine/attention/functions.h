@@ -103,6 +103,11 @@ template <class... F> struct AttentionFunctionList {
   static std::vector<AttentionFunctionInfo> all() {
     return {{std::string(F::name), (F::scaled_by_length ? "L^-alpha " : "") + std::string(F::formula), std::string(F::source), F::scaled_by_length}...};
   }
+  static std::string names() {
+    std::string list;
+    ((list += (list.empty() ? "" : ", ") + std::string(F::name)), ...);
+    return list;
+  }
   template <template <class> class Kernel, template <class...> class List> using Kernels = List<Kernel<F>...>;
 };
 

@@ -1,0 +1,39 @@
+// What build/train can be told: the flags, their defaults, and what follows from them.
+// defines: Member, TrainOptions
+#pragma once
+#include "data/transform.h"
+#include "engine/error.h"
+#include "engine/optimizer.h"
+#include "models/model_flags.h"
+
+// One member of the grid: an attention function and its exponent of L.
+struct Member {
+  std::string attention;
+  double alpha;
+  bool scaled;                         // α matters
+  std::string name() const { return scaled ? fmt::format("{}-alpha{}", attention, alpha) : attention; }
+};
+
+struct TrainOptions {
+  std::string train, val, out;
+  ModelFlags model;
+  std::vector<std::string> attention{"softmax"};
+  std::vector<double> alpha{1};
+  int classes = 0;                     // 0: from the class list, else the largest label
+  int64_t steps = 0;
+  double epochs = 0;
+  int batch = 128;
+  AdamOptions adam;
+  std::string warmup = "10%", loss = "softmax";
+  Preprocess preprocess;
+  std::string device = "cpu", precision = "f32";
+  int threads = 0, workers = 1;
+  uint64_t seed = 0;
+  bool resume = false;
+  int64_t log_every = 50, eval_every = 0, save_every = 500;
+
+  void add(CLI::App& app);                       // the flags
+  // --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once
+  std::vector<Member> grid() const;
+  int64_t warmup_steps(int64_t total) const;     // of --warmup, a number or a share
+};
