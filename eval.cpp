@@ -194,7 +194,7 @@ int predict(const Options& o) {
     }
     rows.push_back({{"image", names[i]}, {"top", top}});
   }
-  if (o.json) fmt::print("{}\n", rows.dump());
+  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"predictions", rows}}.dump());
   return 0;
 }
 

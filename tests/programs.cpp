@@ -96,8 +96,8 @@ TEST_CASE("from nothing to predictions") {
   std::ofstream(picture, std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()), std::streamsize(bytes.size()));
   const Ended predicted = run_program("eval", {"predict", "--checkpoint", weights, "--json", picture});
-  const Json top = Json::parse(predicted.out)[0]["top"];
-  CHECK(Json::parse(predicted.out)[0]["image"] == picture.string());
+  const Json top = Json::parse(predicted.out)["predictions"][0]["top"];
+  CHECK(Json::parse(predicted.out)["predictions"][0]["image"] == picture.string());
   REQUIRE(top.size() == 5);
   for (size_t i = 0; i < 5; i++) {
     CHECK(top[i]["name"] == drawn_classes[top[i]["class"].get<size_t>()]);
