@@ -74,6 +74,10 @@ Session open(const Options& o) {
   return s;
 }
 
+LoaderOptions loader_options(const Options& o, const Session& s) {
+  return {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = o.workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error};
+}
+
 // Images from x.npy, float32 [N, H, W, 3], already in the range the model was trained on.
 Array read_input(const Session& s, const std::string& path) {
   Array x = read_npy(path);
@@ -102,7 +106,7 @@ int accuracy(const Options& o) {
   const Index index = Index::open(o.data, default_cache_dir());
   fmt::print(stderr, "data    {}\n", index.summary());
   index.require_labels_below(s.config().classes);
-  Loader loader(index, {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = o.workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error});
+  Loader loader(index, loader_options(o, s));
   Evaluation e;
   {
     Progress progress{int64_t(index.size())};
@@ -133,7 +137,7 @@ int features(const Options& o) {
   } else {
     const Index index = Index::open(o.data, default_cache_dir());
     fmt::print(stderr, "data    {}\n", index.summary());
-    Loader loader(index, {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = o.workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error});
+    Loader loader(index, loader_options(o, s));
     Progress progress{int64_t(index.size())};
     for (Batch batch; loader.next(batch);) {
       forward_batches(s, batch.images, o.batch, keep);

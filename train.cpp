@@ -89,19 +89,14 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   progress.say(fmt::format("model   {}, alpha {}: {} parameters, {:.3g} GFLOP an image forward", config.attention, config.alpha, vit.parameters().size(), forward_flops(config) / 1e9));
 
   const int64_t first_step = state.step;
-  auto since = Clock::now();           // of training time not yet in state.seconds; evaluations and saves do not count
-  auto take_time = [&] { state.seconds += seconds_since(since); };
-  struct { double loss = 0, wait = 0, seconds = 0; int64_t steps = 0, correct = 0; } window{.wait = 0, .seconds = state.seconds};
+  struct { double loss = 0, wait = 0, seconds = 0; int64_t steps = 0, correct = 0; } window{.seconds = state.seconds};
   std::set<uint64_t> damaged;
   int64_t saved = fs::exists(state_file) ? state.step : -1;
 
-  auto require_finite = [&] {          // the last update may have been the one that broke them
-    if (!std::isfinite(value_norm(vit.parameters().values())))
-      fail(ExitCode::non_finite, "step {}: {}; the checkpoint in {} is from before; try a smaller --lr", state.step, first_non_finite(step.tape(), vit.parameters()), folder.string());
-  };
   auto save_all = [&] {
     if (saved == state.step) return;
-    require_finite();
+    if (!std::isfinite(value_norm(vit.parameters().values())))           // the last update may have been the one that broke them
+      fail(ExitCode::non_finite, "step {}: {}; the checkpoint in {} is from before; try a smaller --lr", state.step, first_non_finite(step.tape(), vit.parameters()), folder.string());
     save(folder, "last.safetensors", s, vit, state.step);
     save_state(state_file, vit, adam, state, identity);
     saved = state.step;
@@ -126,7 +121,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
 
   evaluate_if_due();                   // a run that was stopped before it
   for (Batch batch; state.step < s.steps && !caught_signal();) {
-    since = Clock::now();
+    const auto start = Clock::now();   // evaluations and saves do not count
     loader.next(batch);
     const double multiplier = schedule(state.step, s.steps, s.warmup);
     const StepResult r = step(batch.images, one_hot(batch.labels, config.classes), multiplier);
@@ -134,7 +129,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
       fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; the checkpoint in {} is from before; try a smaller --lr or --qk-norm",
            state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit.parameters()), folder.string());
     state.step++;
-    take_time();
+    state.seconds += seconds_since(start);
     window.steps++;
     window.loss += r.loss;
     window.correct += r.correct;
