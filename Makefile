@@ -3,13 +3,20 @@
 # make test      install missing packages (apt), build and run all tests
 # make bench     images/s of training on this machine
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make emulator  the CUDA device and its tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
 # make lines     lines of code by folder
-# Settings: CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder)
+# Settings: CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder),
+#           CUDA=0 (without --device cuda), CUDA_HOME, CUDA_ARCH="80 90 100" (GPUs to build for; PTX of the last serves later ones)
 CXX    ?= g++
 ARCH   ?= native
 BUILD  ?= build
 EIGEN  ?= /usr/include/eigen3
 ONEDNN ?= $(if $(wildcard /usr/include/dnnl.h /usr/include/*/dnnl.h /usr/local/include/dnnl.h),1,0)
+
+NVCC   ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA   ?= $(if $(NVCC),1,0)
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUDA_ARCH ?= 80 90 100
 
 PACKAGES = g++ make libeigen3-dev libdnnl-dev libstb-dev libcli11-dev doctest-dev libarchive-dev nlohmann-json3-dev libfmt-dev zlib1g-dev
 
@@ -20,13 +27,24 @@ CXXFLAGS += -std=c++20 $(OPT) -march=$(ARCH) -fopenmp -Wall -Wextra -Werror -Wno
 FLOAT     = $(if $(filter 1,$(ONEDNN)),-DRELUCENT_ONEDNN)
 LDLIBS   += $(if $(filter 1,$(ONEDNN)),-ldnnl) -larchive -lz -lfmt -lpthread
 
+CUDA_INCLUDE = -isystem $(CUDA_HOME)/include
+WITH_CUDA    = -DRELUCENT_CUDA $(CUDA_INCLUDE)
+# cuBLAS itself is loaded when a GPU is opened.
+CUDA_LIBS    = -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -Wl,-rpath,$(CUDA_HOME)/lib64:$(CUDA_HOME)/lib -lcudart_static -ldl -lrt
+# Machine code for each of CUDA_ARCH, and PTX of the last one, which later GPUs translate.
+NVCCFLAGS = -std=c++20 -O3 --expt-relaxed-constexpr --threads 0 -I. -Xcompiler -Wall,-Wextra,-Werror \
+            $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+
 ENGINE = $(wildcard engine/*.cpp engine/cpu/*.cpp)
+KERNELS = $(wildcard engine/cuda/*.cu)
+ON_CUDA = $(wildcard engine/cuda/*.cpp)
 MODELS = $(wildcard models/*.cpp)
 DATA   = $(filter-out data/pack.cpp,$(wildcard data/*.cpp))
 TESTS  = $(wildcard tests/*.cpp)
 DOUBLE = $(wildcard tests/double/*.cpp) tests/main.cpp
 
-LIBRARY = $(patsubst %.cpp,$(BUILD)/%.o,$(ENGINE) $(MODELS) $(DATA))
+CPU_LIBRARY = $(patsubst %.cpp,$(BUILD)/%.o,$(ENGINE) $(MODELS) $(DATA))
+LIBRARY = $(CPU_LIBRARY) $(if $(filter 1,$(CUDA)),$(ON_CUDA:%.cpp=$(BUILD)/%.o) $(KERNELS:%.cu=$(BUILD)/%.o))
 PROGRAMS = $(BUILD)/train $(BUILD)/eval $(BUILD)/pack $(BUILD)/bench
 
 all: $(PROGRAMS)
@@ -39,10 +57,20 @@ $(BUILD)/tests/run: $(TESTS:%.cpp=$(BUILD)/%.o) $(LIBRARY)
 # The gradient checks: tape, kernels and model again, in double.
 $(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp)
 
+$(PROGRAMS) $(BUILD)/tests/run: LDLIBS += $(if $(filter 1,$(CUDA)),$(CUDA_LIBS))
 $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
 	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(LDLIBS) -o $@
+
+# The CUDA device on the CPU: the same sources, compiled by g++ and linked with tests/emulator in place of CUDA's libraries.
+# DEVICE_TESTS run on either device.
+DEVICE_TESTS = attention tape vit golden optimizer device main
+EMULATED = $(DEVICE_TESTS:%=$(BUILD)/tests/%.o) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp tests/emulator/*.cpp)) $(ON_CUDA:%.cpp=$(BUILD)/%.o) \
+           $(KERNELS:%.cu=$(BUILD)/emulated/%.o) $(filter-out %/device.o,$(CPU_LIBRARY)) $(BUILD)/emulated/engine/device.o
+$(BUILD)/emulator: $(EMULATED)
+	$(CXX) $(CXXFLAGS) -rdynamic $^ $(LDFLAGS) $(LDLIBS) -o $@
+
 # Other settings than those of the last build: everything again.
-SETTINGS = $(CXX) $(CXXFLAGS) $(FLOAT) $(LDLIBS)
+SETTINGS = $(CXX) $(CXXFLAGS) $(FLOAT) $(LDLIBS) CUDA=$(CUDA) $(if $(filter 1,$(CUDA)),$(NVCC) $(NVCCFLAGS))
 $(BUILD)/settings: FORCE
 	@mkdir -p $(BUILD); echo '$(SETTINGS)' | cmp -s - $@ || echo '$(SETTINGS)' > $@
 FORCE:
@@ -52,12 +80,25 @@ $(BUILD)/double/%.o: %.cpp $(BUILD)/settings
 $(BUILD)/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(FLOAT) -c $< -o $@
+$(BUILD)/%.o: %.cu $(BUILD)/settings
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+$(BUILD)/emulated/%.o: %.cu $(BUILD)/settings
+	@mkdir -p $(@D)
+	$(CXX) -x c++ $(CXXFLAGS) -c $< -o $@
+$(BUILD)/emulated/%.o: %.cpp $(BUILD)/settings
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $(FLOAT) -c $< -o $@
+$(BUILD)/emulated/%.o: FLOAT += $(WITH_CUDA)
+$(BUILD)/emulated/%.o: CXXFLAGS += $(CUDA_INCLUDE) -Wno-unknown-pragmas -fno-strict-aliasing
+$(BUILD)/engine/cuda/%.o $(BUILD)/tests/cuda/%.o $(BUILD)/tests/emulator/%.o: CXXFLAGS += $(CUDA_INCLUDE)
+$(BUILD)/engine/device.o: FLOAT += $(if $(filter 1,$(CUDA)),$(WITH_CUDA))
 
 # Where the time goes: kernels and image resizing. Resizing must round as TensorFlow does, so no fused multiply-add there.
 $(BUILD)/engine/cpu/%.o $(BUILD)/double/engine/cpu/%.o: OPT = -O3
 $(BUILD)/data/transform.o: OPT = -O3 -ffp-contract=off
 # Eigen's AVX-512 packets set off a false alarm of g++ 12 (as fmt does with -Wstringop-overflow).
-$(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o: CXXFLAGS += -Wno-maybe-uninitialized -Wno-uninitialized
+$(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o $(BUILD)/tests/emulator/cublas.o: CXXFLAGS += -Wno-maybe-uninitialized -Wno-uninitialized
 
 # Missing Debian packages, by name, through apt; says what it does.
 packages:

@@ -19,12 +19,13 @@
 namespace {
 
 struct Options {
-  std::string checkpoint, data, input, labels, out, logits, loss = "softmax", device = "cpu", precision = "f32", bad = "error";
+  std::string checkpoint, data, input, labels, out, logits, loss = "softmax", bad = "error";
   std::vector<std::string> images;
   ModelFlags model;
   std::string attention = "softmax";
   double alpha = 1;
-  int batch = 64, threads = 0, workers = 1;
+  DeviceFlags device;
+  int batch = 64, workers = 1;
   bool json = false;
   const CLI::App* flags = nullptr;     // of the subcommand
 };
@@ -35,9 +36,7 @@ void add_model(CLI::App& app, Options& o) {
   o.model.add(app, true);
   app.add_option("--attention", o.attention, "attention function of a foreign file: " + AttentionFunctions::names())->capture_default_str()->group("Model");
   app.add_option("--alpha", o.alpha, "its exponent of L")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
-  app.add_option("--device", o.device, "where to compute")->check(CLI::IsMember({"cpu"}))->capture_default_str();
-  app.add_option("--precision", o.precision, "f32, or bf16: inputs of matrix products rounded, everything else f32")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
+  o.device.add(app);
   app.add_option("--batch", o.batch, "images at a time")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_flag("--json", o.json, "one JSON object on stdout");
 }
@@ -60,7 +59,7 @@ Session open(const Options& o) {
   wanted.attention = o.attention;
   wanted.alpha = o.alpha;
   check_config(wanted);
-  Session s{make_cpu(o.threads, precision_by_name(o.precision)), {}};
+  Session s{o.device.open(), {}};
   s.loaded = load_vit(*s.device, o.checkpoint, wanted);
   const ViTConfig& c = s.config();
   auto agree = [&](const char* flag, const auto& given, const auto& has) {     // no flag is passed over in silence
@@ -68,7 +67,7 @@ Session open(const Options& o) {
   };
   agree("--attention", wanted.attention, c.attention), agree("--alpha", wanted.alpha, c.alpha), agree("--gelu", wanted.gelu, c.gelu);
   agree("--image-size", wanted.image_size, c.image_size), agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
-  fmt::print(stderr, "device  {}\nmodel   {}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters\n", s.device->description(), o.checkpoint,
+  fmt::print(stderr, "model   {}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters\n", o.checkpoint,
              c.width, c.depth, c.heads, c.patch, c.image_size, c.pool, c.attention, c.attention == "softmax" ? "" : fmt::format(" alpha {}", c.alpha),
              c.qk_norm ? ", qk-norm" : "", c.classes, s.vit().parameters().size());
   return s;

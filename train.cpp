@@ -60,7 +60,7 @@ Metadata identity_of(const Session& s, const ViTConfig& config) {
   identity.insert({{"data", fmt::format("{} samples, labels {:016x}", s.train.size(), labels)}, {"run.batch", std::to_string(o.batch)},
                    {"run.seed", std::to_string(o.seed)}, {"run.steps", std::to_string(s.steps)}, {"run.warmup", std::to_string(s.warmup)},
                    {"run.lr", fmt::format("{}", o.adam.lr)}, {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)},
-                   {"run.loss", o.loss}, {"run.precision", o.precision}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}});
+                   {"run.loss", o.loss}, {"run.precision", o.device.precision()}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}});
   return identity;
 }
 
@@ -120,11 +120,18 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   };
 
   evaluate_if_due();                   // a run that was stopped before it
-  for (Batch batch; state.step < s.steps && !caught_signal();) {
-    const auto start = Clock::now();   // evaluations and saves do not count
+  Batch batch;
+  auto load = [&] {
     loader.next(batch);
+    step.load(batch.images, one_hot(batch.labels, config.classes));
+  };
+  if (state.step < s.steps && !caught_signal()) load();
+  while (state.step < s.steps && !caught_signal()) {
+    const auto start = Clock::now();   // evaluations and saves do not count
     const double multiplier = schedule(state.step, s.steps, s.warmup);
-    const StepResult r = step(batch.images, one_hot(batch.labels, config.classes), multiplier);
+    step.start(multiplier);
+    if (state.step + 1 < s.steps) load();                                // a GPU computes meanwhile
+    const StepResult r = step.finish();
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm))
       fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; the checkpoint in {} is from before; try a smaller --lr or --qk-norm",
            state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit.parameters()), folder.string());
@@ -204,8 +211,7 @@ int run(CLI::App& app, TrainOptions& o) {
   if (const int unseen = config.image_size % config.patch)
     fmt::print(stderr, "note    the last {} rows and columns of pixels are not seen: image size {} is no multiple of patch {}\n", unseen, config.image_size, config.patch);
 
-  auto device = make_cpu(o.threads, precision_by_name(o.precision));
-  fmt::print(stderr, "device  {}\n", device->description());
+  auto device = o.device.open();
   const Index train = Index::open(o.train, default_cache_dir());
   fmt::print(stderr, "train   {}\n", train.summary());
   std::optional<Index> val;

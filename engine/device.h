@@ -2,9 +2,9 @@
 // A kernel is a body: a small struct with operator(), written once and run by either device:
 //   each   operator()(size_t i)               one element
 //   rows   operator()(Team team, size_t row)  one row, by a team: a CPU thread with SIMD loops, or a CUDA warp
-//   tiles  operator()(Tile& tile, int head, int first_image, int images)   products and rows on a piece of attention
+//   tiles  operator()(Tile& tile, int head, int first_image, int images)   products and rows on a piece of attention, in host code
 // Bodies are listed in engine/kernels.h, from which each device makes its table.
-// defines: Gemm, Device, GemmLibrary, Precision, make_cpu
+// defines: Gemm, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
 #pragma once
 #include <memory>
 #include <string>
@@ -35,7 +35,10 @@ class Device {
   virtual std::string description() const = 0;                     // for the start block: what runs, with which library
   virtual void* allocate(size_t bytes) = 0;                        // 64-byte aligned; fails with the size asked for
   virtual void release(void* memory) = 0;
-  virtual void upload(void* device, const void* host, size_t bytes) = 0;      // returns when `host` may be used again
+  // Both return when `host` may be used again. upload waits for what was started before; upload_early need not, so that it
+  // may overlap: nothing started before may still use the memory. What is started later sees the values.
+  virtual void upload(void* device, const void* host, size_t bytes) = 0;
+  virtual void upload_early(void* device, const void* host, size_t bytes) { upload(device, host, bytes); }
   virtual void download(void* host, const void* device, size_t bytes) = 0;    // waits for what was started before
   virtual void gemm(const Gemm& product) = 0;                                 // batch 1
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each, rows, tiles below
@@ -47,8 +50,24 @@ class Device {
 
 enum class GemmLibrary { best, eigen, onednn };
 // bf16: the inputs of matrix products are rounded to bfloat16 and accumulated in f32, as on the accelerators of the paper;
-// everything else stays f32.
-enum class Precision { f32, bf16 };
+// tf32 (CUDA only): to NVIDIA's 19-bit format. Everything else stays f32.
+enum class Precision { f32, tf32, bf16 };
 
 // threads = 0: all cores. onednn where it was not built in is an error.
 std::unique_ptr<Device> make_cpu(int threads = 0, Precision precision = Precision::f32, GemmLibrary library = GemmLibrary::best);
+
+struct CudaOptions {
+  Precision precision = Precision::f32;
+  bool fused_attention = true;                       // where it applies: bf16, heads of 64 channels, no probe
+  size_t workspace = size_t(512) << 20;              // bytes for the scores of tiled attention
+};
+// The first GPU. A build without CUDA, or a machine without a GPU or driver, is an error that says what to do.
+std::unique_ptr<Device> make_cuda(const CudaOptions& options = {});
+
+struct DeviceOptions {
+  std::string device = "cpu";                        // or cuda
+  int threads = 0;                                   // of the CPU
+  Precision precision = Precision::f32;
+  bool fused_attention = true;
+};
+std::unique_ptr<Device> make_device(const DeviceOptions& options);

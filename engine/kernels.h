@@ -21,8 +21,9 @@ using Kernels = Joined<
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormBackward, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
                SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward,
-               AdamStep, SquaresOfChunk>,
-    AttentionFunctions::Kernels<AttentionForward, KernelList>, AttentionFunctions::Kernels<AttentionBackward, KernelList>>::List;
+               AdamStep, SquaresOfChunk, RootOfSum>,
+    AttentionFunctions::Kernels<AttentionForward, KernelList>, AttentionFunctions::Kernels<AttentionBackward, KernelList>,
+    AttentionFunctions::Kernels<WeightsForward, KernelList>, AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;
 
 // calls f.template operator()<Body>() for each
 template <class F, class... Body> void for_each_kernel(KernelList<Body...>, F f) { (f.template operator()<Body>(), ...); }

@@ -2,18 +2,25 @@
 #include <cmath>
 #include "engine/error.h"
 
+static size_t chunks_of(size_t n) { return (n + values_per_chunk - 1) / values_per_chunk; }
+
 GlobalNorm::GlobalNorm(Device& device, size_t n)
-    : device_(device), n_(n), host_((n + values_per_chunk - 1) / values_per_chunk),
-      partial_(static_cast<real*>(device.allocate(host_.size() * sizeof(real)))) {}
+    : device_(device), n_(n), partial_(static_cast<real*>(device.allocate(chunks_of(n) * sizeof(real)))), norm_(static_cast<real*>(device.allocate(sizeof(real)))) {}
 
-GlobalNorm::~GlobalNorm() { device_.release(partial_); }
+GlobalNorm::~GlobalNorm() {
+  device_.release(partial_);
+  device_.release(norm_);
+}
 
-double GlobalNorm::operator()(const real* x) {
-  device_.rows(host_.size(), SquaresOfChunk{partial_, x, n_});
-  device_.download(host_.data(), partial_, host_.size() * sizeof(real));
-  double sum = 0;
-  for (real s : host_) sum += s;
-  return std::sqrt(sum);
+void GlobalNorm::start(const real* x) {
+  device_.rows(chunks_of(n_), SquaresOfChunk{partial_, x, n_});
+  device_.rows(1, RootOfSum{norm_, partial_, int(chunks_of(n_))});
+}
+
+double GlobalNorm::wait() const {
+  real norm;
+  device_.download(&norm, norm_, sizeof norm);
+  return norm;
 }
 
 Adam::Adam(Parameters& parameters, AdamOptions options) : parameters_(parameters), options_(options), norm_(parameters.device(), parameters.size()) {
@@ -28,18 +35,19 @@ Adam::~Adam() {
   parameters_.device().release(v_);
 }
 
-double Adam::step(double multiplier) {
-  Device& device = parameters_.device();
-  const double norm = norm_(parameters_.gradients());
-  if (!std::isfinite(norm)) return norm;
+void Adam::start(double multiplier) {
+  norm_.start(parameters_.gradients());
   const auto& [lr, decay, clip, beta1, beta2, epsilon] = options_;
-  const double t = double(count_ + 1), clip_scale = clip > 0 && norm >= clip ? clip / norm : 1;
-  for (auto [first, end, wd] : {std::tuple{size_t(0), parameters_.decayed_size(), decay}, {parameters_.decayed_size(), parameters_.size(), 0.0}})
-    if (end > first)
-      device.each(end - first, AdamStep{parameters_.values() + first, m_ + first, v_ + first, parameters_.gradients() + first, real(clip_scale),
-                                        real(lr * multiplier), real(wd * multiplier), real(beta1), real(beta2),
-                                        real(1 - std::pow(beta1, t)), real(1 - std::pow(beta2, t)), real(epsilon)});
-  count_++;
+  const double t = double(count_ + 1);
+  parameters_.device().rows(chunks_of(parameters_.size()),
+                            AdamStep{parameters_.values(), m_, v_, parameters_.gradients(), norm_.on_device(), parameters_.size(), parameters_.decayed_size(), real(clip),
+                                     real(lr * multiplier), real(decay * multiplier), real(beta1), real(beta2), real(1 - std::pow(beta1, t)),
+                                     real(1 - std::pow(beta2, t)), real(epsilon)});
+}
+
+double Adam::finish() {
+  const double norm = norm_.wait();
+  if (std::isfinite(norm)) count_++;
   return norm;
 }
 

@@ -5,6 +5,7 @@
 // m is kept in bfloat16 between steps as optax's mu_dtype: β₁ m is a product of two bfloat16, the update uses the unrounded m.
 // defines: AdamOptions, GlobalNorm, Adam
 #pragma once
+#include <limits>
 #include <span>
 #include "engine/bf16.h"
 #include "engine/ops/elementwise.h"
@@ -15,43 +16,65 @@ struct AdamOptions {
   bool operator==(const AdamOptions&) const = default;
 };
 
-struct AdamStep {
-  real* theta; bf16* m; real* v; const real* g;
-  real clip_scale, lr, decay, beta1, beta2, correction1, correction2, epsilon;     // lr and decay already times s(t)
-  HD void operator()(size_t i) const {
-    const real gi = g[i] * clip_scale;
-    const real decayed = from_bf16(to_bf16(from_bf16(to_bf16(beta1)) * from_bf16(m[i])));      // a product of two bfloat16
-    const real mi = decayed + (1 - beta1) * gi;
-    const real vi = beta2 * v[i] + (1 - beta2) * gi * gi;
-    m[i] = to_bf16(mi);
-    v[i] = vi;
-    theta[i] -= lr * (mi / correction1 / (std::sqrt(vi / correction2) + epsilon)) + decay * theta[i];
-  }
-};
-
 inline constexpr size_t values_per_chunk = 4096;
+HD inline int chunk_size(size_t chunk, size_t n) {
+  const size_t first = chunk * values_per_chunk;
+  return int(first + values_per_chunk < n ? values_per_chunk : n - first);
+}
+
 struct SquaresOfChunk {                                     // partial[chunk] = Σ x² over a chunk
   real* partial; const real* x; size_t n;
   template <class Team> HD void operator()(Team team, size_t chunk) const {
-    const size_t first = chunk * values_per_chunk, count = first + values_per_chunk < n ? values_per_chunk : n - first;
-    const real s = team.sum(int(count), [&](int i) { return x[first + i] * x[first + i]; });
+    const real* values = x + chunk * values_per_chunk;
+    const real s = team.sum(chunk_size(chunk, n), [&](int i) { return values[i] * values[i]; });
     team.once([&] { partial[chunk] = s; });
   }
 };
+struct RootOfSum {                                          // *norm = √Σ partial, summed in double
+  real* norm; const real* partial; int chunks;
+  template <class Team> HD void operator()(Team team, size_t) const {
+    const double s = team.sum(chunks, [&](int i) { return double(partial[i]); });
+    team.once([&] { *norm = real(std::sqrt(s)); });
+  }
+};
 
-// √Σx² over x[n] in device memory, in a fixed order; chunks in real, their sum in double
+struct AdamStep {                                           // one chunk, which begins with `decayed` kernels; nothing where the norm is not finite
+  real* theta; bf16* m; real* v; const real *g, *norm; size_t n, decayed;
+  real clip, lr, decay, beta1, beta2, correction1, correction2, epsilon;      // clip 0: none; lr and decay already times s(t)
+  template <class Team> HD void operator()(Team team, size_t chunk) const {
+    const real length = *norm;
+    if (!(length <= std::numeric_limits<real>::max())) return;
+    const real clip_scale = clip > 0 && length >= clip ? clip / length : real(1);
+    const size_t first = chunk * values_per_chunk;
+    const int count = chunk_size(chunk, n), kernels = decayed <= first ? 0 : decayed - first < size_t(count) ? int(decayed - first) : count;
+    team.each(count, [&](int k) {
+      const size_t i = first + k;
+      const real gi = g[i] * clip_scale;
+      const real kept = from_bf16(to_bf16(from_bf16(to_bf16(beta1)) * from_bf16(m[i])));       // a product of two bfloat16
+      const real mi = kept + (1 - beta1) * gi;
+      const real vi = beta2 * v[i] + (1 - beta2) * gi * gi;
+      m[i] = to_bf16(mi);
+      v[i] = vi;
+      theta[i] -= lr * (mi / correction1 / (std::sqrt(vi / correction2) + epsilon)) + (k < kernels ? decay : real(0)) * theta[i];
+    });
+  }
+};
+
+// √Σx² over x[n] in device memory, in a fixed order
 class GlobalNorm {
  public:
   GlobalNorm(Device& device, size_t n);
   ~GlobalNorm();
   GlobalNorm(const GlobalNorm&) = delete;
-  double operator()(const real* x);
+  void start(const real* x);
+  const real* on_device() const { return norm_; }           // for what is started after start()
+  double wait() const;
+  double operator()(const real* x) { start(x); return wait(); }
 
  private:
   Device& device_;
   size_t n_;
-  std::vector<real> host_;
-  real* partial_;
+  real *partial_, *norm_;
 };
 
 class Adam {
@@ -59,9 +82,11 @@ class Adam {
   Adam(Parameters& parameters, AdamOptions options);
   ~Adam();
   Adam(const Adam&) = delete;
-  // One update from the gradients with multiplier s(t) of the schedule. Returns the norm before clipping; where that is
-  // not finite, changes nothing.
-  double step(double multiplier);
+  // One update from the gradients with multiplier s(t) of the schedule. finish() returns the norm before clipping; where that
+  // is not finite, nothing was changed.
+  void start(double multiplier);
+  double finish();
+  double step(double multiplier) { start(multiplier); return finish(); }
   int64_t count() const { return count_; }
 
   // What a checkpoint keeps, in the order of Parameters.

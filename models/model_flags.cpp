@@ -44,4 +44,17 @@ ViTConfig ModelFlags::config() const {
   return c;
 }
 
-Precision precision_by_name(const std::string& name) { return name == "bf16" ? Precision::bf16 : Precision::f32; }
+void DeviceFlags::add(CLI::App& app, const std::string& group) {
+  app.add_option("--device", options_.device, "where to compute: cpu, or cuda for the first GPU")->check(CLI::IsMember({"cpu", "cuda"}))->capture_default_str()->group(group);
+  app.add_option("--precision", precision_, "of the inputs of matrix products: f32, bf16, or (cuda) tf32; everything else is f32")->check(CLI::IsMember({"f32", "tf32", "bf16"}))->capture_default_str()->group(group);
+  app.add_flag("--fused-attention,!--no-fused-attention", options_.fused_attention, "cuda with bf16: one kernel a pass where heads have 64 channels (default on)")->default_str("true")->group(group);
+  app.add_option("--threads", options_.threads, "of the CPU; 0: all cores; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(group);
+}
+
+std::unique_ptr<Device> DeviceFlags::open() const {
+  DeviceOptions options = options_;
+  options.precision = precision_ == "bf16" ? Precision::bf16 : precision_ == "tf32" ? Precision::tf32 : Precision::f32;
+  auto device = make_device(options);
+  fmt::print(stderr, "device  {}\n", device->description());
+  return device;
+}

@@ -1,5 +1,5 @@
-// The command-line flags that say what a model is; the same in train and eval.
-// defines: ModelFlags, attention_table, precision_by_name
+// The command-line flags that say what a model is and where it runs; the same in every program.
+// defines: ModelFlags, DeviceFlags, attention_table
 #pragma once
 #include <CLI/CLI.hpp>
 #include <optional>
@@ -20,4 +20,15 @@ class ModelFlags {
 };
 
 std::string attention_table();             // a line each, for --help
-Precision precision_by_name(const std::string& name);      // f32 or bf16
+
+// Where and how to compute.
+class DeviceFlags {
+ public:
+  void add(CLI::App& app, const std::string& group = "Run");
+  std::unique_ptr<Device> open() const;      // and says on stderr what it found
+  const std::string& precision() const { return precision_; }
+
+ private:
+  std::string precision_ = "f32";
+  DeviceOptions options_;
+};

@@ -45,9 +45,7 @@ void TrainOptions::add(CLI::App& app) {
   app.add_flag("--flip,!--no-flip", preprocess.flip, "mirror every second image (default on)")->default_str("true")->group(recipe);
 
   const std::string run = "Run";
-  app.add_option("--device", device, "where to compute")->check(CLI::IsMember({"cpu"}))->capture_default_str()->group(run);
-  app.add_option("--precision", precision, "f32, or bf16: inputs of matrix products rounded, everything else f32")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str()->group(run);
-  app.add_option("--threads", threads, "0: all cores; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
+  device.add(app, run);
   app.add_option("--workers", workers, "threads that decode images ahead; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run);
   app.add_option("--seed", seed, "of initialisation, order and augmentation")->capture_default_str()->group(run);
   app.add_option("--log-every", log_every, "updates between lines of the metrics")->check(CLI::PositiveNumber)->capture_default_str()->group(run);

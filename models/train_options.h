@@ -26,8 +26,8 @@ struct TrainOptions {
   AdamOptions adam;
   std::string warmup = "10%", loss = "softmax";
   Preprocess preprocess;
-  std::string device = "cpu", precision = "f32";
-  int threads = 0, workers = 1;
+  DeviceFlags device;
+  int workers = 1;
   uint64_t seed = 0;
   bool resume = false;
   int64_t log_every = 50, eval_every = 0, save_every = 500;

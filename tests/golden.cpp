@@ -9,6 +9,7 @@
 #include "models/weights.h"
 #include "tests/error_of.h"
 #include "tests/temp_dir.h"
+#include "tests/test_device.h"
 
 TEST_SUITE_BEGIN("golden");
 
@@ -95,7 +96,7 @@ TEST_CASE("logits") {
       {{.attention = "sigmoid", .qk_norm = true}, {.365767, .269201, .136200, -.015235, -.164608, .292766, .193969, .068920, -.065457, -.190975}},
       {{.attention = "relu", .alpha = 0, .qk_norm = true}, {-.849092, -.999480, -1.014592, -.892385, -.649397, -.621201, -.797008, -.864943, -.815812, -.656265}},
       {{.attention = "relu", .alpha = 2, .qk_norm = true}, {.587482, .473115, .294713, .076423, -.152210, .346381, .245212, .110854, -.038507, -.182656}}};
-  auto device = make_cpu(2);
+  auto device = test_device(2);
   double largest = 0;
   for (const auto& row : rows) {
     ViT vit(*device, mu16(row.config));
@@ -119,7 +120,7 @@ TEST_CASE("losses and gradients") {
       {{.attention = "relu", .qk_norm = true}, {1.665698, 28.247084, 3.511370, 82.339584, .3147, .0481243, .0769363}},
       {{.attention = "gelu", .qk_norm = true}, {1.649878, 27.604559, 3.549178, 78.940002, .285588, .0433688, .0660044}},
       {{.attention = "sigmoid", .qk_norm = true}, {1.613065, 17.214657, 3.612723, 48.338081, .0426453, .00702852, .00787634}}};
-  auto device = make_cpu(2);
+  auto device = test_device(2);
   const std::vector<float> labels{0, 1, 0, 0, 0, 0, 0, 0, 1, 0};
   for (const auto& [config, expected] : rows) {
     ViT vit(*device, mu16(config));

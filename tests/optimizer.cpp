@@ -5,6 +5,7 @@
 #include "engine/schedule.h"
 #include "tests/error_of.h"
 #include "tests/synthetic.h"
+#include "tests/test_device.h"
 
 TEST_SUITE_BEGIN("optimizer");
 
@@ -26,7 +27,7 @@ std::vector<float> kernel_then_bias(const Parameters& parameters) {
 }  // namespace
 
 TEST_CASE("three steps as optax makes them, with the first moment in bfloat16") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   Parameters parameters(*device, kernel_and_bias());
   parameters.set("a/kernel", {1, -2});
   parameters.set("a/bias", {0.5f});
@@ -86,9 +87,9 @@ TEST_CASE("global norm, over several chunks, for any number of threads") {
   for (float value : x) squares += double(value) * value;
   double norms[3];
   for (int threads : {1, 2, 3}) {
-    auto device = make_cpu(threads);
+    auto device = test_device(threads);
     GlobalNorm norm(*device, x.size());
-    norms[threads - 1] = norm(x.data());
+    norms[threads - 1] = norm(DeviceValues(*device, x).data());
   }
   CHECK(norms[0] == doctest::Approx(std::sqrt(squares)).epsilon(1e-6));
   CHECK(norms[1] == norms[0]);
@@ -96,7 +97,7 @@ TEST_CASE("global norm, over several chunks, for any number of threads") {
 }
 
 TEST_CASE("clipping from the norm on, not below; weight decay on kernels alone") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   const struct { double clip, kernel_gradient, first_moment; } cases[] = {{1, 0.5, 0.05}, {1, 4, 0.1}, {0, 4, 0.4}, {8, 4, 0.4}};
   for (const auto& c : cases) {
     Parameters parameters(*device, kernel_and_bias());
@@ -115,7 +116,7 @@ TEST_CASE("clipping from the norm on, not below; weight decay on kernels alone")
 }
 
 TEST_CASE("a gradient that is not finite changes nothing") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   for (const float bad : {NAN, INFINITY, -INFINITY}) {
     Parameters parameters(*device, kernel_and_bias());
     parameters.set("a/kernel", {1, -2});
@@ -135,7 +136,7 @@ TEST_CASE("a gradient that is not finite changes nothing") {
 }
 
 TEST_CASE("a restored state goes on with the same bits") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   Parameters whole(*device, kernel_and_bias()), resumed(*device, kernel_and_bias());
   Adam adam(whole, {}), again(resumed, {});
   auto step = [](Parameters& parameters, Adam& a, int t) {

@@ -9,30 +9,32 @@
 #include "models/train_step.h"
 #include "tests/error_of.h"
 #include "tests/synthetic.h"
+#include "tests/test_device.h"
 
 TEST_SUITE_BEGIN("tape");
 
 namespace {
 
-// Passes everything on to a CPU and counts allocations.
+// Passes everything on and counts allocations.
 class CountingDevice final : public Device {
  public:
-  std::string description() const override { return cpu_->description(); }
-  void* allocate(size_t bytes) override { allocations++; return cpu_->allocate(bytes); }
-  void release(void* memory) override { releases++; cpu_->release(memory); }
-  void upload(void* device, const void* host, size_t bytes) override { cpu_->upload(device, host, bytes); }
-  void download(void* host, const void* device, size_t bytes) override { cpu_->download(host, device, bytes); }
-  void gemm(const Gemm& product) override { cpu_->gemm(product); }
-  void run(std::type_index body, size_t n, const void* fields) override { cpu_->run(body, n, fields); }
+  std::string description() const override { return inner_->description(); }
+  void* allocate(size_t bytes) override { allocations++; return inner_->allocate(bytes); }
+  void release(void* memory) override { releases++; inner_->release(memory); }
+  void upload(void* device, const void* host, size_t bytes) override { inner_->upload(device, host, bytes); }
+  void download(void* host, const void* device, size_t bytes) override { inner_->download(host, device, bytes); }
+  void gemm(const Gemm& product) override { inner_->gemm(product); }
+  void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
   int allocations = 0, releases = 0;
 
  private:
-  std::unique_ptr<Device> cpu_ = make_cpu(1);
+  std::unique_ptr<Device> inner_ = test_device(1);
 };
 
 // y = x Wᵀ + x for one row of two, W = [1 2; 3 4]: d Σy / dx = [1 + 3 + 1, 2 + 4 + 1]
 struct Doubled {
-  std::vector<float> x{1, 2}, w{1, 2, 3, 4}, dx{100, 200}, dw{0, 0, 0, 0};
+  explicit Doubled(Device& device) : x(device, {1, 2}), w(device, {1, 2, 3, 4}), dx(device, {100, 200}), dw(device, {0, 0, 0, 0}) {}
+  DeviceValues x, w, dx, dw;
   Tensor operator()(Tape& tape, bool add) {
     Tensor in = tape.leaf("x", {1, 2}, x.data(), dx.data(), add);
     return linear(tape, in, tape.leaf("w", {2, 2}, w.data(), dw.data(), add), {}, in);
@@ -42,42 +44,42 @@ struct Doubled {
 }  // namespace
 
 TEST_CASE("gradients of a tensor that is used twice add up") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   Tape tape(*device);
-  Doubled doubled;
+  Doubled doubled(*device);
   Tensor y = doubled(tape, false);
   CHECK(tape.download(y) == std::vector<float>{6, 13});
   tape.backward(y);
-  CHECK(doubled.dx == std::vector<float>{5, 7});
-  CHECK(doubled.dw == std::vector<float>{1, 2, 1, 2});
+  CHECK(doubled.dx.read() == std::vector<float>{5, 7});
+  CHECK(doubled.dw.read() == std::vector<float>{1, 2, 1, 2});
 }
 
 TEST_CASE("gradients are added to what a leaf had before, if asked for") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   Tape tape(*device);
-  Doubled doubled;
+  Doubled doubled(*device);
   for (int pass = 0; pass < 3; pass++) {
     tape.clear();
     tape.backward(doubled(tape, true));
   }
-  CHECK(doubled.dx == std::vector<float>{115, 221});
-  CHECK(doubled.dw == std::vector<float>{3, 6, 3, 6});
+  CHECK(doubled.dx.read() == std::vector<float>{115, 221});
+  CHECK(doubled.dw.read() == std::vector<float>{3, 6, 3, 6});
 }
 
 TEST_CASE("a leaf on which the loss does not depend has gradient 0") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   Tape tape(*device);
-  std::vector<float> x{1, 2}, dx{7, 7}, unused_dx{7, 7};
+  const DeviceValues x(*device, {1, 2}), dx(*device, {7, 7}), unused_dx(*device, {7, 7});
   tape.leaf("unused", {2}, x.data(), unused_dx.data());
   tape.backward(mean(tape, tape.leaf("x", {2}, x.data(), dx.data())));
-  CHECK(dx == std::vector<float>{0.5f, 0.5f});
-  CHECK(unused_dx == std::vector<float>{0, 0});
+  CHECK(dx.read() == std::vector<float>{0.5f, 0.5f});
+  CHECK(unused_dx.read() == std::vector<float>{0, 0});
 }
 
 TEST_CASE("errors") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   Tape tape(*device);
-  Doubled doubled;
+  Doubled doubled(*device);
   Tensor y = doubled(tape, false);
   tape.backward(y);
   CHECK(says(error_of(ExitCode::failed, [&] { tape.backward(y); }), {"backward", "already", "clear"}));
@@ -90,7 +92,7 @@ TEST_CASE("errors") {
   }
   Tape other(*device);
   CHECK(says(error_of(ExitCode::failed, [&] { gelu(other, y, false); }), {"tape", "[1, 2]", "expected one of 0"}));
-  CHECK(says(error_of(ExitCode::failed, [&] { tape.input("x", {3}, doubled.x); }), {"x", "2 values", "[3]"}));
+  CHECK(says(error_of(ExitCode::failed, [&] { tape.input("x", {3}, std::vector<float>(2)); }), {"x", "2 values", "[3]"}));
 
   Tape inference(*device, false);
   y = doubled(inference, false);
@@ -100,7 +102,7 @@ TEST_CASE("errors") {
 }
 
 TEST_CASE("after clear the same computation gives the same bits, in the same memory") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   const ViTConfig config = small_vit("relu");
   const MadeUpBatch batch = made_up_batch(config, 4);
   ViT vit(*device, config);
@@ -140,15 +142,16 @@ TEST_CASE("a training step allocates nothing after the first") {
 }
 
 TEST_CASE("what is dropped and computed again has the same bits") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   const std::vector<float> x = random_values(64 * 48, 1);
-  std::vector<float> w = random_values(48 * 48, 2), scale = random_values(48, 3), shift = random_values(48, 4), logits[2], dw[2], dscale[2];
+  const DeviceValues w(*device, random_values(48 * 48, 2)), scale(*device, random_values(48, 3)), shift(*device, random_values(48, 4));
+  std::vector<float> logits[2], dw[2], dscale[2];
   size_t held[2];
   for (const bool drop : {false, true}) {
-    for (auto* gradient : {&dw[drop], &dscale[drop]}) gradient->resize(w.size());
+    const DeviceValues dw_values(*device, std::vector<float>(48 * 48)), dscale_values(*device, std::vector<float>(48));
     Tape tape(*device);
-    Tensor y = tape.input("x", {64, 48}, x), weight = tape.leaf("w", {48, 48}, w.data(), dw[drop].data());
-    Tensor s = tape.leaf("scale", {48}, scale.data(), dscale[drop].data());
+    Tensor y = tape.input("x", {64, 48}, x), weight = tape.leaf("w", {48, 48}, w.data(), dw_values.data());
+    Tensor s = tape.leaf("scale", {48}, scale.data(), dscale_values.data());
     for (int layer = 0; layer < 3; layer++) {
       Tensor n = layernorm(tape, y, s, tape.leaf("shift", {48}, shift.data())), h = linear(tape, n, weight);
       if (drop) tape.drop(n);
@@ -159,6 +162,8 @@ TEST_CASE("what is dropped and computed again has the same bits") {
     held[drop] = tape.bytes_held();
     logits[drop] = tape.download(y);
     tape.backward(y);
+    dw[drop] = dw_values.read();
+    dscale[drop] = dscale_values.read();
   }
   CHECK(logits[0] == logits[1]);
   CHECK(dw[0] == dw[1]);
@@ -167,7 +172,7 @@ TEST_CASE("what is dropped and computed again has the same bits") {
 }
 
 TEST_CASE("dropping twice is dropping once") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   Tape tape(*device);
   Tensor y = gelu(tape, tape.input("x", {2}, std::vector<float>{1, -1}), false);
   const std::vector<float> before = tape.download(y);
@@ -180,7 +185,7 @@ TEST_CASE("dropping twice is dropping once") {
 }
 
 TEST_CASE("without recording: the same logits, in memory that does not grow with the depth") {
-  auto device = make_cpu(2);
+  auto device = test_device(2);
   for (const char* pool : {"gap", "cls", "map"}) {
     std::vector<size_t> held, held_recorded;
     for (int depth : {2, 6}) {

@@ -7,6 +7,7 @@
 #include "models/train_step.h"
 #include "tests/error_of.h"
 #include "tests/synthetic.h"
+#include "tests/test_device.h"
 
 TEST_SUITE_BEGIN("vit");
 
@@ -90,7 +91,7 @@ TEST_CASE("position embedding sincos2d: x first, then y") {
 }
 
 TEST_CASE("initialisation of S/16") {
-  auto device = make_cpu(2);
+  auto device = test_device(2);
   ViT vit(*device, {.depth = 2, .pool = "cls", .head_hidden = true, .head_bias = -6.9, .qk_norm = true, .gate = true});
   vit.initialise(1);
   std::set<std::vector<float>> seen;
@@ -122,7 +123,7 @@ TEST_CASE("initialisation of S/16") {
 }
 
 TEST_CASE("the initial values of a parameter depend on the seed and its name alone") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   ViTConfig config = small_vit("relu");
   ViT one(*device, config), other(*device, config);
   config.depth = 1, config.attention = "softmax", config.gate = false, config.pool = "map";
@@ -139,7 +140,7 @@ TEST_CASE("the initial values of a parameter depend on the seed and its name alo
 }
 
 TEST_CASE("first losses with the head at zero") {
-  auto device = make_cpu(2);
+  auto device = test_device(2);
   const struct { const char* loss; int classes; double bias, expected; } cases[] = {
       {"sigmoid", 1000, -6.9, 7.907278}, {"sigmoid", 21843, -10, 10.991648}, {"softmax", 1000, 0, 6.907755}};
   for (const auto& c : cases) {
@@ -152,8 +153,7 @@ TEST_CASE("first losses with the head at zero") {
     CHECK(TrainStep(vit, adam, c.loss)(batch.images, batch.labels, 0).loss == doctest::Approx(c.expected).epsilon(2e-5));      // 21843 terms in float
   }
   Tape tape(*device);
-  std::vector<float> logits(4);
-  Tensor z = tape.leaf("logits", {2, 2}, logits.data());
+  Tensor z = tape.input("logits", {2, 2}, std::vector<float>(4));
   CHECK(says(error_of(ExitCode::usage, [&] { loss_op(tape, "hinge", z, z); }), {"--loss", "'hinge'", "softmax", "sigmoid"}));
 }
 
@@ -170,7 +170,7 @@ TEST_CASE("three steps give the same bits for any number of threads") {
     std::vector<double> losses[3];
     std::vector<std::vector<float>> values[3];
     for (int threads : {1, 2, 3}) {
-      auto device = make_cpu(threads);
+      auto device = test_device(threads);
       ViT vit(*device, config);
       vit.initialise(1);
       Adam adam(vit.parameters(), {.lr = 1e-2});
@@ -190,7 +190,7 @@ TEST_CASE("three steps give the same bits for any number of threads") {
 }
 
 TEST_CASE("ten steps on one batch reduce the loss and learn it") {
-  auto device = make_cpu(2);
+  auto device = test_device(2);
   for (const auto& f : AttentionFunctions::all()) {
     ViTConfig config = small_vit(f.name);
     config.depth = 1, config.pool = f.name == "relu" ? "map" : "gap";
@@ -209,12 +209,12 @@ TEST_CASE("ten steps on one batch reduce the loss and learn it") {
 }
 
 TEST_CASE("errors") {
-  auto device = make_cpu(1);
+  auto device = test_device(1);
   const ViTConfig config = small_vit("relu");
   ViT vit(*device, config);
   Tape tape(*device);
   std::vector<float> images(2 * 28 * 28 * 3);
-  CHECK(says(error_of(ExitCode::data, [&] { vit.forward(tape, tape.leaf("images", {2, 28, 28, 3}, images.data())); }), {"[2, 28, 28, 3]", "[2, 32, 32, 3]"}));
+  CHECK(says(error_of(ExitCode::data, [&] { vit.forward(tape, tape.input("images", {2, 28, 28, 3}, images)); }), {"[2, 28, 28, 3]", "[2, 32, 32, 3]"}));
   CHECK(says(error_of(ExitCode::failed, [&] { vit.parameters().find("blocks.9.norm1.weight"); }), {"blocks.9.norm1.weight"}));
   CHECK(says(error_of(ExitCode::data, [&] { vit.parameters().set("head.bias", {1, 2}); }), {"head.bias", "2 values", "[10]"}));
   AttentionProbe* probes[1] = {};

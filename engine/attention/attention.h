@@ -54,6 +54,8 @@ template <class F> struct AttentionForward {
   HeadRows<real> o; HeadRows<const real> q, k, v; AttentionShape n; F f; real scale; AttentionProbe* probe;
   int images() const { return n.B; }
   int heads() const { return n.H; }
+  int queries() const { return n.Lq; }
+  int keys() const { return n.L; }
   template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
     const int most = tile.query_rows(n.Lq, n.L);
     for (int first = 0; first < n.Lq; first += most) {
@@ -78,6 +80,8 @@ template <class F> struct AttentionBackward {
   HeadRows<real> dq, dk, dv; HeadRows<const real> d_o; AttentionForward<F> forward;
   int images() const { return forward.images(); }
   int heads() const { return forward.heads(); }
+  int queries() const { return forward.queries(); }
+  int keys() const { return forward.keys(); }
   template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe] = forward;
     const int most = tile.query_rows(n.Lq, n.L);

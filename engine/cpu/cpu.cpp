@@ -18,8 +18,8 @@ using Product = void (*)(const Gemm&);
 
 // A team of one thread; its loops become SIMD code.
 struct Thread {
-  template <class F> real sum(int n, F f) const {
-    real s = 0;
+  template <class F> auto sum(int n, F f) const {
+    decltype(f(0)) s = 0;
 #pragma omp simd reduction(+ : s)
     for (int i = 0; i < n; i++) s += f(i);
     return s;

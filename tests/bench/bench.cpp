@@ -31,9 +31,8 @@ ViTConfig model_by_name(const std::string& name, const std::string& attention) {
   return config;
 }
 
-void work(const ViTConfig& config, int batch, Precision precision, int threads) {
-  auto device = make_cpu(threads, precision);
-  std::cerr << device->description() << "\n";
+void work(const ViTConfig& config, int batch, const DeviceFlags& flags) {
+  auto device = flags.open();
   ViT vit(*device, config);
   vit.initialise(0);
   Random random(0, purpose::synthetic, 0);
@@ -54,7 +53,7 @@ void work(const ViTConfig& config, int batch, Precision precision, int threads) 
         train(images, labels, 1);
       } else {
         inference.clear();
-        vit.forward(inference, inference.input("images", {batch, config.image_size, config.image_size, 3}, images));
+        inference.download(vit.forward(inference, inference.input("images", {batch, config.image_size, config.image_size, 3}, images)));
       }
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -67,17 +66,17 @@ void work(const ViTConfig& config, int batch, Precision precision, int threads) 
 int main(int argc, char** argv) {
   CLI::App app{"Speed of training and inference on synthetic images"};
   app.require_subcommand(1);
-  std::string model = "s16", attention = "softmax", precision = "f32";
-  int batch = 16, threads = 0;
+  std::string model = "s16", attention = "softmax";
+  int batch = 16;
+  DeviceFlags device;
   CLI::App* worker = app.add_subcommand("worker", "answers 'train N', 'infer N', 'quit' on stdin with one JSON line each");
   worker->add_option("--model", model, "cifar, ti16, s16, s32 or s8")->capture_default_str();
   worker->add_option("--batch", batch, "images a step")->check(CLI::PositiveNumber)->capture_default_str();
   worker->add_option("--attention", attention, "attention function")->capture_default_str();
-  worker->add_option("--precision", precision, "f32 or bf16")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
-  worker->add_option("--threads", threads, "0: all cores")->capture_default_str();
+  device.add(*worker);
   try {
     app.parse(argc, argv);
-    work(model_by_name(model, attention), batch, precision_by_name(precision), threads);
+    work(model_by_name(model, attention), batch, device);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) ? int(ExitCode::usage) : 0;
   } catch (const Error& e) {

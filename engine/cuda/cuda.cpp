@@ -1,0 +1,170 @@
+// The CUDA device: one compute stream in which everything has its order, and one for copies from the host.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+#include "engine/cuda/fused_attention.h"
+#include "engine/cuda/gemm.h"
+#include "engine/error.h"
+#include "engine/kernels.h"
+
+namespace {
+
+class Cuda final : public Device {
+ public:
+  explicit Cuda(const CudaOptions& options)
+      : name_(find_device()), compute_(gpu::make_stream()), launchers_(kernel_launchers()), products_(compute_.get(), options.precision, launchers_),
+        uploads_(compute_.get()), tile_(*this, options.workspace) {
+    if (options.fused_attention && options.precision == Precision::bf16) fused_ = fused_attention_launchers();
+    for_each_kernel(Kernels{}, AddTiles{tiled_});
+  }
+  ~Cuda() override { cudaStreamSynchronize(compute_.get()); }
+
+  std::string description() const override {
+    return fmt::format("cuda: {}, products by {}, attention {}", name_, products_.description(), fused_.empty() ? "tiled" : "fused where it applies, else tiled");
+  }
+
+  void* allocate(size_t bytes) override {
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, std::max<size_t>(bytes, 64)) == cudaSuccess) return memory;
+    cudaGetLastError();
+    size_t free = 0, total = 0;
+    CUDA_CALL(cudaMemGetInfo(&free, &total));
+    fail(ExitCode::failed, "cuda: out of memory: {} MiB asked for, {} of {} MiB free; try a smaller --batch", bytes >> 20, free >> 20, total >> 20);
+  }
+  void release(void* memory) override { cudaFree(memory); }
+
+  void upload(void* device, const void* host, size_t bytes) override {
+    uploads_.wait_for_compute();
+    uploads_.copy(device, host, bytes);
+  }
+  void upload_early(void* device, const void* host, size_t bytes) override { uploads_.copy(device, host, bytes); }
+  void download(void* host, const void* device, size_t bytes) override {
+    if (bytes) CUDA_CALL(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, compute_.get()));
+    CUDA_CALL(cudaStreamSynchronize(compute_.get()));
+  }
+
+  void gemm(const Gemm& product) override { products_(product); }
+
+  void run(std::type_index body, size_t n, const void* fields) override {
+    if (n == 0) return;
+    if (const auto kernel = launchers_.find(body); kernel != launchers_.end()) return CUDA_CALL(kernel->second(n, fields, compute_.get()));
+    if (const auto fused = fused_.find(body); fused != fused_.end() && fused->second.applies(fields))
+      return CUDA_CALL(fused->second.launch(fields, [this](size_t bytes) { return tile_.scratch(0, bytes / sizeof(real)); }, compute_.get()));
+    const auto tiled = tiled_.find(body);
+    if (tiled == tiled_.end()) fail(ExitCode::failed, "cuda: kernel {} is not in engine/kernels.h", body.name());
+    tiled->second(tile_, fields);
+  }
+
+ private:
+  // Pinned memory, twice: one half fills while the other is on its way.
+  class Uploads {
+   public:
+    explicit Uploads(cudaStream_t compute) : compute_(compute), stream_(gpu::make_stream()), started_(gpu::make_event()), arrived_(gpu::make_event()) {
+      for (Half& half : halves_) half = {gpu::make_pinned(half_bytes), gpu::make_event()};
+    }
+    ~Uploads() { cudaStreamSynchronize(stream_.get()); }
+    void wait_for_compute() {
+      CUDA_CALL(cudaEventRecord(started_.get(), compute_));
+      CUDA_CALL(cudaStreamWaitEvent(stream_.get(), started_.get(), 0));
+    }
+    void copy(void* device, const void* host, size_t bytes) {
+      for (size_t done = 0; done < bytes; done += half_bytes) {
+        Half& half = halves_[next_ ^= 1];
+        const size_t part = std::min(half_bytes, bytes - done);
+        CUDA_CALL(cudaEventSynchronize(half.copied.get()));
+        std::memcpy(half.memory.get(), static_cast<const char*>(host) + done, part);
+        CUDA_CALL(cudaMemcpyAsync(static_cast<char*>(device) + done, half.memory.get(), part, cudaMemcpyHostToDevice, stream_.get()));
+        CUDA_CALL(cudaEventRecord(half.copied.get(), stream_.get()));
+      }
+      CUDA_CALL(cudaEventRecord(arrived_.get(), stream_.get()));
+      CUDA_CALL(cudaStreamWaitEvent(compute_, arrived_.get(), 0));
+    }
+
+   private:
+    static constexpr size_t half_bytes = size_t(16) << 20;
+    struct Half { gpu::PinnedMemory memory; gpu::Event copied; };
+    cudaStream_t compute_;
+    gpu::Stream stream_;
+    gpu::Event started_, arrived_;
+    Half halves_[2];
+    int next_ = 0;
+  };
+
+  // A tile is a chunk of the batch, one head of it, as large as the workspace allows.
+  class Tile {
+   public:
+    Tile(Cuda& device, size_t workspace) : device_(device), scores_(workspace / (4 * sizeof(real))) {}
+    ~Tile() { for (Slot& slot : slots_) cudaFree(slot.memory); }
+    int query_rows(int Lq, int L) const { return int(std::clamp<size_t>(scores_ / L, 1, Lq)); }
+    int images(int Lq, int L) const { return int(std::max<size_t>(1, scores_ / (size_t(query_rows(Lq, L)) * L))); }
+    real* scratch(int i, size_t n) {
+      Slot& slot = slots_[i];
+      if (slot.n < n) {
+        cudaFree(slot.memory);                       // waits for those who use it
+        slot = {};
+        slot = {static_cast<real*>(device_.allocate(n * sizeof(real))), n};
+      }
+      return slot.memory;
+    }
+    void gemm(const Gemm& product) { device_.gemm(product); }
+    template <class Body> void rows(size_t n, const Body& body) { device_.rows(n, body); }
+    // A probe reads in host memory, image by image.
+    void show(AttentionProbe& probe, int images, const AttentionTile& tile) {
+      const size_t n = size_t(tile.rows) * tile.L;
+      const real* const maps[] = {tile.S, tile.A, tile.dA, tile.dS};
+      for (int k = 0; k < 4; k++) {
+        if (!maps[k]) continue;
+        shown_[k].resize(images * n);
+        device_.download(shown_[k].data(), maps[k], images * n * sizeof(real));
+      }
+      for (int i = 0; i < images; i++) {
+        auto map = [&](int k) { return maps[k] ? shown_[k].data() + i * n : nullptr; };
+        probe.tile({tile.image + i, tile.head, tile.first_row, tile.rows, tile.L, map(0), map(1), map(2), map(3)});
+      }
+    }
+
+   private:
+    struct Slot { real* memory = nullptr; size_t n = 0; };
+    Cuda& device_;
+    size_t scores_;                                  // in one slot
+    Slot slots_[4];
+    std::vector<real> shown_[4];
+  };
+
+  using Tiled = void (*)(Tile& tile, const void* fields);
+  struct AddTiles {
+    std::unordered_map<std::type_index, Tiled>& table;
+    template <class Body> void operator()() {
+      if constexpr (requires(const Body& body) { body.heads(); }) table[typeid(Body)] = run_tiles<Body>;
+    }
+  };
+  template <class Body> static void run_tiles(Tile& tile, const void* fields) {
+    const Body& body = *static_cast<const Body*>(fields);
+    const int most = tile.images(body.queries(), body.keys());
+    for (int h = 0; h < body.heads(); h++)
+      for (int b = 0; b < body.images(); b += most) body(tile, h, b, std::min(most, body.images() - b));
+  }
+
+  static std::string find_device() {
+    int count = 0;
+    if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0)
+      fail(ExitCode::failed, "cuda: no GPU can be used: {}; install a GPU and its driver, or use --device cpu", status ? cudaGetErrorString(status) : "none was found");
+    cudaDeviceProp properties{};
+    CUDA_CALL(cudaSetDevice(0));
+    CUDA_CALL(cudaGetDeviceProperties(&properties, 0));
+    return fmt::format("{}, sm_{}{}, {} MiB", properties.name, properties.major, properties.minor, properties.totalGlobalMem >> 20);
+  }
+
+  std::string name_;
+  gpu::Stream compute_;
+  std::unordered_map<std::type_index, Launcher> launchers_;
+  std::unordered_map<std::type_index, FusedLauncher> fused_;
+  std::unordered_map<std::type_index, Tiled> tiled_;
+  CudaProducts products_;
+  Uploads uploads_;
+  Tile tile_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cuda(const CudaOptions& options) { return std::make_unique<Cuda>(options); }

@@ -1,0 +1,49 @@
+#include "engine/cuda/gemm.h"
+#include "engine/error.h"
+
+std::string CudaProducts::description() const {
+  const int version = cublas_.version();
+  const char* arithmetic = precision_ == Precision::f32 ? "in f32" : precision_ == Precision::tf32 ? "in TF32" : "in bf16";
+  return fmt::format("cuBLAS {}.{} {}", version / 10000, version / 100 % 100, arithmetic);
+}
+
+const bf16* CudaProducts::round(Rounded& to, const real* x, int rows_, int columns, int stride, int batch, size_t step) {
+  const size_t n = size_t(batch) * rows_ * columns;
+  if (to.n < n) {
+    cudaFree(to.memory);                             // waits for those who use it
+    to = {};
+    CUDA_CALL(cudaMalloc(reinterpret_cast<void**>(&to.memory), n * sizeof(bf16)));
+    to.n = n;
+  }
+  rows(size_t(batch) * rows_, RoundRows{to.memory, x, rows_, columns, stride, step});
+  return to.memory;
+}
+
+// cuBLAS thinks in columns: to it a row-major matrix is its transpose, and the product is cᵀ = op(b)ᵀ op(a)ᵀ.
+void CudaProducts::operator()(const Gemm& p) {
+  real beta = p.beta;
+  if (p.bias || p.residual) {
+    if (p.batch != 1) fail(ExitCode::failed, "cuda: a batch of {} products with bias or residual, expected 1", p.batch);
+    rows(p.m, PrepareProduct{p.c, p.bias, p.residual, p.beta, p.n, p.stride_c()});
+    beta = 1;
+  }
+  const void *a = p.a, *b = p.b;
+  int lda = p.stride_a(), ldb = p.stride_b();
+  size_t step_a = p.step_a, step_b = p.step_b;
+  const bool bf16_inputs = precision_ == Precision::bf16;
+  if (bf16_inputs) {
+    const int a_rows = p.ta ? p.k : p.m, a_columns = p.ta ? p.m : p.k, b_rows = p.tb ? p.n : p.k, b_columns = p.tb ? p.k : p.n;
+    a = round(rounded_[0], p.a, a_rows, a_columns, lda, p.batch, step_a);
+    b = round(rounded_[1], p.b, b_rows, b_columns, ldb, p.batch, step_b);
+    lda = a_columns, ldb = b_columns;
+    step_a = size_t(a_rows) * a_columns, step_b = size_t(b_rows) * b_columns;
+  }
+  const cudaDataType inputs = bf16_inputs ? CUDA_R_16BF : CUDA_R_32F;
+  const cublasComputeType_t compute = precision_ == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  const cublasOperation_t op_a = p.ta ? CUBLAS_OP_T : CUBLAS_OP_N, op_b = p.tb ? CUBLAS_OP_T : CUBLAS_OP_N;
+  if (p.batch == 1)
+    cublas_.gemm(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, a, inputs, lda, &beta, p.c, CUDA_R_32F, p.stride_c(), compute, CUBLAS_GEMM_DEFAULT);
+  else
+    cublas_.gemm_batch(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, (long long)step_b, a, inputs, lda, (long long)step_a, &beta, p.c, CUDA_R_32F,
+                       p.stride_c(), (long long)p.step_c, p.batch, compute, CUBLAS_GEMM_DEFAULT);
+}

@@ -1,0 +1,58 @@
+#include "engine/cuda/runtime.h"
+#include <dlfcn.h>
+#include "engine/error.h"
+
+namespace gpu {
+
+void check(cudaError_t status, const char* call) {
+  if (status != cudaSuccess) fail(ExitCode::failed, "cuda: {} failed: {} ({})", call, cudaGetErrorString(status), cudaGetErrorName(status));
+}
+
+Stream make_stream() {
+  cudaStream_t stream;
+  CUDA_CALL(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return Stream(stream);
+}
+
+Event make_event() {
+  cudaEvent_t event;
+  CUDA_CALL(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  return Event(event);
+}
+
+PinnedMemory make_pinned(size_t bytes) {
+  void* memory;
+  CUDA_CALL(cudaMallocHost(&memory, bytes));
+  return PinnedMemory(memory);
+}
+
+Cublas::Cublas(cudaStream_t stream) {
+  const std::string name = fmt::format("libcublas.so.{}", CUBLAS_VER_MAJOR);
+  const bool linked = dlsym(RTLD_DEFAULT, "cublasCreate_v2");              // as the emulation is
+  void* library = linked ? RTLD_DEFAULT : dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!linked && !library) fail(ExitCode::failed, "cuda: {}; install the cuBLAS of CUDA {}", dlerror(), CUBLAS_VER_MAJOR);
+  auto find = [&]<class F>(F*& function, const char* symbol) {
+    function = reinterpret_cast<F*>(dlsym(library, symbol));
+    if (!function) fail(ExitCode::failed, "cuda: {} has no {}; install the cuBLAS of CUDA {}", name, symbol, CUBLAS_VER_MAJOR);
+  };
+  decltype(&cublasCreate_v2) create;
+  decltype(&cublasSetStream_v2) set_stream;
+  find(create, "cublasCreate_v2"), find(set_stream, "cublasSetStream_v2"), find(destroy_, "cublasDestroy_v2"), find(get_version_, "cublasGetVersion_v2");
+  find(gemm_, "cublasGemmEx"), find(gemm_batch_, "cublasGemmStridedBatchedEx"), find(status_text_, "cublasGetStatusString");
+  check(create(&handle_), "cublasCreate");
+  check(set_stream(handle_, stream), "cublasSetStream");
+}
+
+Cublas::~Cublas() { destroy_(handle_); }
+
+int Cublas::version() const {
+  int version = 0;
+  check(get_version_(handle_, &version), "cublasGetVersion");
+  return version;
+}
+
+void Cublas::check(cublasStatus_t status, const char* call) const {
+  if (status != CUBLAS_STATUS_SUCCESS) fail(ExitCode::failed, "cuda: {} failed: {}", call, status_text_(status));
+}
+
+}  // namespace gpu

@@ -1,0 +1,54 @@
+// CUDA's and cuBLAS's handles as owners, and their status codes as errors that quote the call.
+// defines: CUDA_CALL, Stream, Event, PinnedMemory, Cublas
+#pragma once
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+#include <memory>
+#include <utility>
+
+#define CUDA_CALL(call) ::gpu::check(call, #call)
+
+namespace gpu {
+
+void check(cudaError_t status, const char* call);
+
+template <auto destroy> struct Destroy {
+  template <class T> void operator()(T* handle) const { destroy(handle); }
+};
+template <class Handle, auto destroy> using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy<destroy>>;
+
+using Stream = Owner<cudaStream_t, cudaStreamDestroy>;
+using Event = Owner<cudaEvent_t, cudaEventDestroy>;
+using PinnedMemory = Owner<void*, cudaFreeHost>;
+
+Stream make_stream();
+Event make_event();
+PinnedMemory make_pinned(size_t bytes);
+
+// cuBLAS, loaded when the first GPU is opened: its library is hundreds of MB, and a machine without a GPU need not have it.
+class Cublas {
+ public:
+  explicit Cublas(cudaStream_t stream);
+  ~Cublas();
+  Cublas(const Cublas&) = delete;
+  int version() const;
+  // With the arguments of cublasGemmEx and cublasGemmStridedBatchedEx behind the handle.
+  template <class... A> void gemm(A... arguments) const { check(gemm_(handle_, arguments...), "cublasGemmEx"); }
+  template <class... A> void gemm_batch(A... arguments) const { check(gemm_batch_(handle_, arguments...), "cublasGemmStridedBatchedEx"); }
+
+ private:
+  using Operation = cublasOperation_t;
+  using Type = cudaDataType;
+  void check(cublasStatus_t status, const char* call) const;
+  decltype(&cublasDestroy_v2) destroy_;
+  decltype(&cublasGetVersion_v2) get_version_;
+  // Written out: the header overloads both names.
+  cublasStatus_t (*gemm_)(cublasHandle_t, Operation, Operation, int m, int n, int k, const void* alpha, const void* a, Type, int lda, const void* b, Type, int ldb,
+                          const void* beta, void* c, Type, int ldc, cublasComputeType_t, cublasGemmAlgo_t);
+  cublasStatus_t (*gemm_batch_)(cublasHandle_t, Operation, Operation, int m, int n, int k, const void* alpha, const void* a, Type, int lda, long long step_a, const void* b,
+                                Type, int ldb, long long step_b, const void* beta, void* c, Type, int ldc, long long step_c, int batch, cublasComputeType_t, cublasGemmAlgo_t);
+  decltype(&cublasGetStatusString) status_text_;
+  cublasHandle_t handle_ = nullptr;
+};
+
+}  // namespace gpu

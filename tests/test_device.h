@@ -1,0 +1,38 @@
+// The device that tests of ops and models run on: the CPU, or with RELUCENT_TEST_DEVICE=cuda a GPU or its emulation.
+// defines: on_cuda, test_device, DeviceValues
+#pragma once
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+#include <vector>
+#include "engine/device.h"
+
+inline bool on_cuda() {
+  const char* device = std::getenv("RELUCENT_TEST_DEVICE");
+  return device && std::string_view(device) == "cuda";
+}
+inline std::unique_ptr<Device> test_device(int threads = 1, Precision precision = Precision::f32) {
+  if (on_cuda()) return make_cuda({.precision = precision});
+  return make_cpu(threads, precision);
+}
+
+// Values in the memory of a device.
+class DeviceValues {
+ public:
+  DeviceValues(Device& device, const std::vector<float>& values) : device_(device), n_(values.size()), data_(static_cast<float*>(device.allocate(n_ * sizeof(float)))) {
+    device_.upload(data_, values.data(), n_ * sizeof(float));
+  }
+  ~DeviceValues() { device_.release(data_); }
+  DeviceValues(const DeviceValues&) = delete;
+  float* data() const { return data_; }
+  std::vector<float> read() const {
+    std::vector<float> values(n_);
+    device_.download(values.data(), data_, n_ * sizeof(float));
+    return values;
+  }
+
+ private:
+  Device& device_;
+  size_t n_;
+  float* data_;
+};
