@@ -3,7 +3,7 @@
 # make test      install missing packages (apt), build and run all tests
 # make bench     images/s of training on this machine
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
-# make emulator  the CUDA device and its tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
+# make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
 # make lines     lines of code by folder
 # Settings: CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder),
 #           CUDA=0 (without --device cuda), CUDA_HOME, CUDA_ARCH="80 90 100" (GPUs to build for; PTX of the last serves later ones)
@@ -62,11 +62,19 @@ $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
 	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(LDLIBS) -o $@
 
 # The CUDA device on the CPU: the same sources, compiled by g++ and linked with tests/emulator in place of CUDA's libraries.
-# DEVICE_TESTS run on either device.
-DEVICE_TESTS = attention tape vit golden optimizer device main
-EMULATED = $(DEVICE_TESTS:%=$(BUILD)/tests/%.o) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp tests/emulator/*.cpp)) $(ON_CUDA:%.cpp=$(BUILD)/%.o) \
-           $(KERNELS:%.cu=$(BUILD)/emulated/%.o) $(filter-out %/device.o,$(CPU_LIBRARY)) $(BUILD)/emulated/engine/device.o
-$(BUILD)/emulator: $(EMULATED)
+# DEVICE_TESTS run on either device. Under TSan only the kernels are: the emulator tells it which threads there are.
+DEVICE_TESTS = $(patsubst %,$(BUILD)/tests/%.o,attention tape vit golden optimizer device main) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp))
+EMULATION = $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/*.cpp) $(ON_CUDA)) $(filter-out %/engine/device.o,$(CPU_LIBRARY)) $(BUILD)/emulated/engine/device.o
+EMULATED = $(addprefix $(BUILD)/emulated/,tests/run train eval pack)
+$(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run: $(DEVICE_TESTS)
+$(BUILD)/emulated/train: $(BUILD)/train.o
+$(BUILD)/emulated/eval:  $(BUILD)/eval.o
+$(BUILD)/emulated/pack:  $(BUILD)/data/pack.o
+$(EMULATED): $(EMULATION) $(KERNELS:%.cu=$(BUILD)/emulated/%.o)
+$(BUILD)/tsan/tests/run: $(EMULATION) $(KERNELS:%.cu=$(BUILD)/tsan/%.o)
+$(BUILD)/tsan/%: CXXFLAGS += -fsanitize=thread
+$(EMULATED) $(BUILD)/tsan/tests/run:
+	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) -rdynamic $^ $(LDFLAGS) $(LDLIBS) -o $@
 
 # Other settings than those of the last build: everything again.
@@ -83,14 +91,14 @@ $(BUILD)/%.o: %.cpp $(BUILD)/settings
 $(BUILD)/%.o: %.cu $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
-$(BUILD)/emulated/%.o: %.cu $(BUILD)/settings
+$(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: %.cu $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CXX) -x c++ $(CXXFLAGS) -c $< -o $@
 $(BUILD)/emulated/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(FLOAT) -c $< -o $@
 $(BUILD)/emulated/%.o: FLOAT += $(WITH_CUDA)
-$(BUILD)/emulated/%.o: CXXFLAGS += $(CUDA_INCLUDE) -Wno-unknown-pragmas -fno-strict-aliasing
+$(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: CXXFLAGS += $(CUDA_INCLUDE) -Wno-unknown-pragmas -fno-strict-aliasing
 $(BUILD)/engine/cuda/%.o $(BUILD)/tests/cuda/%.o $(BUILD)/tests/emulator/%.o: CXXFLAGS += $(CUDA_INCLUDE)
 $(BUILD)/engine/device.o: FLOAT += $(if $(filter 1,$(CUDA)),$(WITH_CUDA))
 
@@ -129,6 +137,17 @@ bench: all
 	  awk -v m=$$1 -v b=$$2 -v a=$$a -v p=$$p -F'[:,}]' '/"s"/ { if (!t || $$2 < t) t = $$2; rss = $$4 } END { printf "%-6s batch %-3d %-8s %-5s %8.1f images/s  %6.0f MB\n", m, b, a, p, 3 * b / t, rss }'; \
 	  done; done; done
 
+# The tests of ops, attention and models on the emulated CUDA device, in other orders of threads and streams, and under TSan.
+KERNEL_SUITES = -ts="attention,fused attention,device,golden,optimizer"
+test-emulated: packages
+	@if [ -z "$(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h)" ]; then echo "skipped: the emulated CUDA device, for want of the CUDA Toolkit's headers"; exit; fi; \
+	set -e; echo "test-emulated: builds the CUDA device with g++, every CUDA thread a fiber, and runs the tests on it"; \
+	$(MAKE) --no-print-directory -s -j$$(nproc) $(EMULATED) $(BUILD)/tsan/tests/run; export RELUCENT_TEST_DEVICE=cuda; set -x; \
+	$(BUILD)/emulated/tests/run; \
+	EMULATOR_ORDER=1 EMULATOR_LAZY=1 $(BUILD)/emulated/tests/run $(KERNEL_SUITES); \
+	EMULATOR_ORDER=7 EMULATOR_LAZY=2 $(BUILD)/emulated/tests/run $(KERNEL_SUITES); \
+	$(BUILD)/tsan/tests/run $(KERNEL_SUITES)
+
 asan:
 	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan OPT="-O1 -g -ffp-contract=off" \
 	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run
@@ -141,5 +160,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: FORCE all clean packages demo test bench asan lines
+.PHONY: FORCE all clean packages demo test test-emulated bench asan lines
 .SECONDARY:

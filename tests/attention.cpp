@@ -6,93 +6,12 @@
 #include <cmath>
 #include <mutex>
 #include "engine/attention/attention.h"
-#include "tests/attention_reference.h"
+#include "tests/attention_problem.h"
 #include "tests/error_of.h"
-#include "tests/synthetic.h"
-#include "tests/test_device.h"
 
 TEST_SUITE_BEGIN("attention");
 
 namespace {
-
-// q[B,Lq,D], and k and v side by side in kv[B,L,2D]; one upstream gradient.
-struct Problem {
-  int B, H, Lq, L;
-  static constexpr int d = 16;
-  int D = H * d;
-  std::vector<float> q = quarters(size_t(B) * Lq * D, 1), kv = quarters(size_t(B) * L * 2 * D, 2), d_o = random_values(size_t(B) * Lq * D, 3);
-  size_t at(int b, int i, int h) const { return (size_t(b) * Lq + i) * D + h * d; }                 // of q, o
-  size_t at_key(int b, int j, int h) const { return (size_t(b) * L + j) * 2 * D + h * d; }          // of kv; v is D further
-
-  static std::vector<float> quarters(size_t n, uint64_t item) {
-    Random random(1, purpose::synthetic, item);
-    std::vector<float> values(n);
-    for (float& x : values) x = float(int(random.below(25)) - 12) / 4;
-    return values;
-  }
-};
-
-// Output and gradients; float from the op, double from the reference.
-template <class T> struct Result {
-  std::vector<T> o, dq, dkv;
-  bool operator==(const Result&) const = default;
-};
-
-// S, A, dA, dS of all rows, [B,H,Lq,L], as the reference or a probe sees them.
-struct Maps {
-  std::vector<double> S, A, dA, dS;
-  explicit Maps(size_t n) : S(n), A(n), dA(n), dS(n) {}
-};
-
-Result<double> reference(const Problem& p, const RowFunction& f, Maps* maps = nullptr) {
-  Result<double> r{std::vector<double>(p.q.size()), std::vector<double>(p.q.size()), std::vector<double>(p.kv.size())};
-  for (int b = 0; b < p.B; b++)
-    for (int h = 0; h < p.H; h++)
-      for (int i = 0; i < p.Lq; i++) {
-        const size_t q = p.at(b, i, h);
-        Row s(p.L), da(p.L);
-        for (int j = 0; j < p.L; j++)
-          for (int c = 0; c < p.d; c++) {
-            s[j] += double(p.q[q + c]) * p.kv[p.at_key(b, j, h) + c] / std::sqrt(p.d);
-            da[j] += double(p.d_o[q + c]) * p.kv[p.at_key(b, j, h) + p.D + c];
-          }
-        const Row a = f.forward(s), ds = f.backward(s, da);
-        for (int j = 0; j < p.L; j++)
-          for (int c = 0; c < p.d; c++) {
-            const size_t k = p.at_key(b, j, h) + c, v = k + p.D;
-            r.o[q + c] += a[j] * p.kv[v];
-            r.dkv[v] += a[j] * p.d_o[q + c];
-            r.dq[q + c] += ds[j] * p.kv[k] / std::sqrt(p.d);
-            r.dkv[k] += ds[j] * p.q[q + c] / std::sqrt(p.d);
-          }
-        const size_t row = ((size_t(b) * p.H + h) * p.Lq + i) * p.L;
-        if (maps)
-          for (int j = 0; j < p.L; j++) maps->S[row + j] = s[j], maps->A[row + j] = a[j], maps->dA[row + j] = da[j], maps->dS[row + j] = ds[j];
-      }
-  return r;
-}
-
-Result<float> run(Device& device, Problem p, const std::string& function, double alpha = 1, AttentionProbe* probe = nullptr) {
-  const DeviceValues q_values(device, p.q), kv_values(device, p.kv), dq(device, std::vector<float>(p.q.size())), dkv(device, std::vector<float>(p.kv.size()));
-  Tape tape(device);
-  Tensor q = tape.leaf("q", {p.B, p.Lq, p.D}, q_values.data(), dq.data()), kv = tape.leaf("kv", {p.B, p.L, 2 * p.D}, kv_values.data(), dkv.data());
-  Tensor o = attention(tape, {q}, {kv}, {kv, p.D}, p.H, p.d, function, alpha, probe);
-  const std::vector<float> output = tape.download(o);
-  device.upload(tape.add_gradient(o).data, p.d_o.data(), p.d_o.size() * sizeof(float));
-  tape.backward(o);
-  return {output, dq.read(), dkv.read()};
-}
-
-// max |got - exact| / max |exact|
-template <class T> double error(const std::vector<T>& got, const std::vector<double>& exact) {
-  double largest = 0, size = 1e-30;
-  for (size_t i = 0; i < got.size(); i++) {
-    if (!std::isfinite(got[i])) return INFINITY;
-    largest = std::max(largest, std::abs(double(got[i]) - exact[i]));
-    size = std::max(size, std::abs(exact[i]));
-  }
-  return largest / size;
-}
 
 void check(Device& device, const Problem& p, const std::string& function, double alpha = 1) {
   INFO(function, " alpha ", alpha, " Lq ", p.Lq, " L ", p.L);

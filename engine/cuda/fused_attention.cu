@@ -204,7 +204,7 @@ template <class F> __global__ void __launch_bounds__(threads) statistics_kernel(
     const int row = place.first + l.row(2 * r);
     float dot = 0;
     if (row < n.Lq)
-      for (int c = l.lane % 4; c < d; c += 4) dot += place.row(attention.d_o, row)[c] * place.row(o, row)[c];
+      for (int c = l.lane % 4; c < d; c += 4) dot += from_bf16(to_bf16(place.row(attention.d_o, row)[c])) * place.row(o, row)[c];   // rounded, as in dA
     dot = over_row(dot, [](float a, float b) { return a + b; });
     const float log_sum = softmax.largest[r] + std::log(softmax.total(r));
     if (row < n.Lq && l.lane % 4 == 0) statistics[(place.image * n.H + place.head) * n.Lq + row] = {log_sum, dot};

@@ -284,7 +284,7 @@ void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
   std::iota(blocks.begin(), blocks.end(), 0);
   std::iota(order.begin(), order.end(), 0);
   static const int order_setting = setting("EMULATOR_ORDER");
-  static std::mt19937 random(unsigned(order_setting + 0));
+  static std::mt19937 random((unsigned(order_setting)));
   if (order_setting == 1) std::reverse(blocks.begin(), blocks.end()), std::reverse(order.begin(), order.end());
   const std::function<void(std::vector<size_t>&)> permute = [](std::vector<size_t>& v) { if (order_setting > 1) std::shuffle(v.begin(), v.end(), random); };
   permute(blocks);

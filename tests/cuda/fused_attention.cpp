@@ -1,0 +1,107 @@
+// The fused kernels against the reference in double, and against the tiled path in the same precision.
+#include <doctest/doctest.h>
+#include "engine/bf16.h"
+#include "tests/attention_problem.h"
+
+TEST_SUITE_BEGIN("fused attention");
+
+namespace {
+
+// ‖got - exact‖ / ‖exact‖; softmax over one key has gradient 0
+double relative(const std::vector<float>& got, const std::vector<double>& exact) {
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < got.size(); i++) difference += std::pow(got[i] - exact[i], 2), size += exact[i] * exact[i];
+  return std::sqrt(difference / std::max(size, 1e-6));
+}
+
+// All inputs are numbers of bf16, so what is measured is the arithmetic.
+Problem problem(int B, int H, int Lq, int L, int d = 64) {
+  Problem p{B, H, Lq, L, d};
+  for (float& x : p.d_o) x = from_bf16(to_bf16(x));
+  return p;
+}
+
+struct Errors { double o, dq, dkv; };
+Errors errors(const Result<float>& got, const Result<double>& exact) { return {relative(got.o, exact.o), relative(got.dq, exact.dq), relative(got.dkv, exact.dkv)}; }
+
+std::unique_ptr<Device> fused() { return make_cuda({.precision = Precision::bf16}); }
+std::unique_ptr<Device> tiled() { return make_cuda({.precision = Precision::bf16, .fused_attention = false}); }
+
+void check(Device& device, const Problem& p, const std::string& function) {
+  const Errors e = errors(run(device, p, function), reference(p, reference_function(function, 1)));
+  INFO(function, " Lq ", p.Lq, " L ", p.L, ": ", e.o, " ", e.dq, " ", e.dkv);
+  CHECK(e.o <= 4e-3);
+  CHECK(e.dq <= 4e-3);
+  CHECK(e.dkv <= 4e-3);
+}
+
+}  // namespace
+
+TEST_CASE("every function, whole and partial tiles") {
+  auto device = fused();
+  for (const auto& f : AttentionFunctions::all())
+    for (int L : {1, 50, 64, 197}) check(*device, problem(1, 1, L, L), f.name);
+}
+
+TEST_CASE("many tiles") {
+  auto device = fused();
+  for (const char* f : {"softmax", "relu", "sigmoid"}) check(*device, problem(1, 1, 785, 785), f);
+}
+
+TEST_CASE("several images and heads, other lengths of queries and keys") {
+  auto device = fused();
+  for (const char* f : {"softmax", "relu2"})
+    for (const Problem& p : {problem(2, 3, 50, 50), problem(2, 2, 1, 70), problem(1, 2, 70, 3)}) check(*device, p, f);
+}
+
+TEST_CASE("the tiled path in bf16 agrees; only the fused one leaves the scores unrounded") {
+  auto device = tiled();
+  for (const auto& f : AttentionFunctions::all()) check(*device, problem(2, 2, 50, 50), f.name);
+  const Problem p = problem(2, 2, 50, 50);
+  for (const char* f : {"softmax", "relu"}) CHECK(!(run(*fused(), p, f) == run(*device, p, f)));      // so it was switched off
+}
+
+TEST_CASE("where it does not apply the tiled path takes over") {
+  auto device = fused();
+  for (const Problem& p : {problem(1, 2, 50, 50, 16), problem(1, 1, 17, 17, 32)}) {
+    const Errors e = errors(run(*device, p, "relu"), reference(p, reference_function("relu", 1)));
+    CHECK(e.o <= 4e-3);
+    CHECK(e.dkv <= 4e-3);
+  }
+  struct Counter : AttentionProbe {
+    void tile(const AttentionTile& tile) override { rows += tile.rows; }
+    int rows = 0;
+  } counter;
+  run(*device, problem(1, 2, 50, 50), "relu", 1, &counter);
+  CHECK(counter.rows == 2 * 2 * 50);                                                                  // forward and backward
+}
+
+TEST_CASE("gradients are added to what is there, the same bits every time") {
+  auto device = fused();
+  const Problem p = problem(1, 2, 70, 70);
+  for (const char* f : {"softmax", "gelu"}) {
+    const Result<float> once = run(*device, p, f);
+    CHECK(once == run(*device, p, f));
+    const DeviceValues q_values(*device, p.q), kv_values(*device, p.kv), dq(*device, std::vector<float>(p.q.size(), 1)), dkv(*device, std::vector<float>(p.kv.size(), 2));
+    Tape tape(*device);
+    Tensor q = tape.leaf("q", {1, 70, p.D}, q_values.data(), dq.data(), true), kv = tape.leaf("kv", {1, 70, 2 * p.D}, kv_values.data(), dkv.data(), true);
+    Tensor o = attention(tape, {q}, {kv}, {kv, p.D}, p.H, p.d, f, 1);
+    device->upload(tape.add_gradient(o).data, p.d_o.data(), p.d_o.size() * sizeof(float));
+    tape.backward(o);
+    const std::vector<float> more_q = dq.read(), more_kv = dkv.read();
+    for (size_t i = 0; i < more_q.size(); i++) CHECK(more_q[i] == doctest::Approx(1 + once.dq[i]).epsilon(1e-5));
+    for (size_t i = 0; i < more_kv.size(); i++) CHECK(more_kv[i] == doctest::Approx(2 + once.dkv[i]).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("a NaN in a query or a value is seen in the output") {
+  auto device = fused();
+  for (const auto& f : AttentionFunctions::all()) {
+    Problem p = problem(1, 1, 50, 50);
+    p.q[p.at(0, 3, 0) + 2] = NAN;
+    const std::vector<float> o = run(*device, p, f.name).o;
+    for (int i = 0; i < 50; i++) CHECK(std::isnan(o[p.at(0, i, 0)]) == (i == 3));
+  }
+}
+
+TEST_SUITE_END();
