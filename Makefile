@@ -4,6 +4,7 @@
 # make bench     images/s of training on this machine
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
+# make planted   plants bugs in the CUDA device and sees that the emulation finds them
 # make lines     lines of code by folder
 # Settings: CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder),
 #           CUDA=0 (without --device cuda), CUDA_HOME, CUDA_ARCH="80 90 100" (GPUs to build for; PTX of the last serves later ones)
@@ -91,7 +92,10 @@ $(BUILD)/%.o: %.cpp $(BUILD)/settings
 $(BUILD)/%.o: %.cu $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
-$(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: %.cu $(BUILD)/settings
+$(BUILD)/emulated/%.o: %.cu $(BUILD)/settings
+	@mkdir -p $(@D)
+	$(CXX) -x c++ $(CXXFLAGS) -c $< -o $@
+$(BUILD)/tsan/%.o: %.cu $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CXX) -x c++ $(CXXFLAGS) -c $< -o $@
 $(BUILD)/emulated/%.o: %.cpp $(BUILD)/settings
@@ -148,6 +152,15 @@ test-emulated: packages
 	EMULATOR_ORDER=7 EMULATOR_LAZY=2 $(BUILD)/emulated/tests/run $(KERNEL_SUITES); \
 	$(BUILD)/tsan/tests/run $(KERNEL_SUITES)
 
+# Bugs planted in kernels, calls and the shipped sources: each must be found.
+planted: packages
+	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run
+	@BUILD=$(BUILD)/planted COMPILE='$(CXX) $(CXXFLAGS) $(CUDA_INCLUDE) -Wno-unknown-pragmas -Wno-maybe-uninitialized -fno-strict-aliasing' \
+	  LINK='$(CXX) $(CXXFLAGS) $(CUDA_INCLUDE) -Wno-maybe-uninitialized -rdynamic' LIBS='$(LDFLAGS) $(LDLIBS)' \
+	  EMULATOR='$(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/*.cpp) engine/cuda/runtime.cpp)' OBJECTS='$(DEVICE_TESTS) $(EMULATION)' \
+	  KERNELS='$(KERNELS:.cu=.o)' EMULATED_KERNELS=$(BUILD)/emulated TSAN_KERNELS=$(BUILD)/tsan tests/emulator/planted/build
+	@tests/emulator/planted/run $(BUILD)/planted
+
 asan:
 	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan OPT="-O1 -g -ffp-contract=off" \
 	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run
@@ -160,5 +173,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: FORCE all clean packages demo test test-emulated bench asan lines
+.PHONY: FORCE all clean packages demo test test-emulated planted bench asan lines
 .SECONDARY:

@@ -40,7 +40,10 @@ class Device {
   virtual void upload(void* device, const void* host, size_t bytes) = 0;
   virtual void upload_early(void* device, const void* host, size_t bytes) { upload(device, host, bytes); }
   virtual void download(void* host, const void* device, size_t bytes) = 0;    // waits for what was started before
-  virtual void gemm(const Gemm& product) = 0;                                 // batch 1
+  virtual void gemm(const Gemm& product) = 0;                                 // the CPU: batch 1
+  // Whether bias and residual of a product are better added by the op that reads the result (engine/tape.h, Epilogue).
+  virtual bool late_epilogues() const { return false; }
+  virtual int columns_per_team() const { return 1 << 30; }                    // at most so many for a team that sums columns
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each, rows, tiles below
 
   template <class Body> void each(size_t n, const Body& body) { run(typeid(Body), n, &body); }

@@ -62,8 +62,15 @@ real* Tape::value(Tensor x) {
     n.value = pool_.take<real>(n.shape.size());
     n.remake();
   }
+  if (n.epilogue.bias || n.epilogue.residual) {
+    const auto [bias, residual] = take_epilogue(x);
+    device.rows(n.shape.rows(), AddEpilogue{n.value, bias, residual, n.shape.last()});
+  }
   return n.value;
 }
+
+void Tape::set_epilogue(Tensor x, Epilogue epilogue) { node(x).epilogue = epilogue; }
+Epilogue Tape::take_epilogue(Tensor x) { return std::exchange(node(x).epilogue, {}); }
 
 void Tape::on_backward(Tensor x, std::function<void()> backward) {
   if (node(x).wants_gradient) node(x).backward = std::move(backward);

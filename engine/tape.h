@@ -1,6 +1,6 @@
 // The tape: an op runs at once and appends a node; backward() walks the nodes from the last to the first. Creation order is
 // a topological order, so there is no sort, no recursion and no reference count. Gradients only ever accumulate.
-// defines: Tape
+// defines: Gradient, Epilogue, Tape
 #pragma once
 #include <functional>
 #include <span>
@@ -12,6 +12,11 @@
 struct Gradient {
   real* data;
   int add;
+};
+
+// What still has to be added to each row of a product: by the op that reads it, in its own pass, or else by value().
+struct Epilogue {
+  const real *bias = nullptr, *residual = nullptr;               // bias[C], residual of the product's shape; or null
 };
 
 class Tape {
@@ -33,6 +38,9 @@ class Tape {
 
   real* value(Tensor x);
   std::vector<float> download(Tensor x);                          // value(x) in host memory
+  void set_epilogue(Tensor x, Epilogue epilogue);
+  Epilogue take_epilogue(Tensor x);                               // the caller adds it to value(x); none: all null
+
   // What the backward of `x` does; it may use value() and the gradient functions. Ignored when nobody will ask for it.
   void on_backward(Tensor x, std::function<void()> backward);
 
@@ -70,6 +78,7 @@ class Tape {
     bool wants_gradient = false;
     bool lent = false;                   // the gradient is the caller's
     bool written = false;                // the gradient holds something to add to
+    Epilogue epilogue = {};
     std::function<void()> backward = {}, remake = {};
   };
   Tensor append(Node node);

@@ -16,7 +16,7 @@ TEST_SUITE_BEGIN("tape");
 namespace {
 
 // Passes everything on and counts allocations.
-class CountingDevice final : public Device {
+class CountingDevice : public Device {
  public:
   std::string description() const override { return inner_->description(); }
   void* allocate(size_t bytes) override { allocations++; return inner_->allocate(bytes); }
@@ -24,6 +24,8 @@ class CountingDevice final : public Device {
   void upload(void* device, const void* host, size_t bytes) override { inner_->upload(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { inner_->download(host, device, bytes); }
   void gemm(const Gemm& product) override { inner_->gemm(product); }
+  bool late_epilogues() const override { return inner_->late_epilogues(); }
+  int columns_per_team() const override { return inner_->columns_per_team(); }
   void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
   int allocations = 0, releases = 0;
 
@@ -169,6 +171,32 @@ TEST_CASE("what is dropped and computed again has the same bits") {
   CHECK(dw[0] == dw[1]);
   CHECK(dscale[0] == dscale[1]);
   CHECK(held[1] < held[0]);
+}
+
+TEST_CASE("bias and residual added late, by whoever reads the product, are what the product adds itself") {
+  struct OtherDevice final : CountingDevice {
+    bool late_epilogues() const override { return !CountingDevice::late_epilogues(); }
+    int columns_per_team() const override { return 5; }
+  } other;
+  CountingDevice usual;
+  std::vector<float> results[2];
+  for (Device* device : {static_cast<Device*>(&usual), static_cast<Device*>(&other)}) {
+    const DeviceValues w(*device, random_values(48 * 48, 2)), b(*device, random_values(48, 3)), scale(*device, random_values(48, 4));
+    const DeviceValues dw(*device, std::vector<float>(48 * 48)), db(*device, std::vector<float>(48)), dscale(*device, std::vector<float>(48));
+    Tape tape(*device);
+    Tensor x = tape.input("x", {300, 48}, random_values(300 * 48, 1)), weight = tape.leaf("w", {48, 48}, w.data(), dw.data()), bias = tape.leaf("b", {48}, b.data(), db.data());
+    Tensor s = tape.leaf("scale", {48}, scale.data(), dscale.data());
+    Tensor sum = linear(tape, x, weight, bias, x), n = layernorm(tape, sum, s, bias);               // read by layernorm, then as residual
+    Tensor a = gelu(tape, linear(tape, n, weight, bias), false), y = linear(tape, a, weight, bias, sum);
+    Tensor z = linear(tape, y, weight);                                                             // read by a product
+    tape.backward(z);
+    std::vector<float>& all = results[device == &other];
+    for (const std::vector<float>& part : {tape.download(z), tape.download(sum), dw.read(), db.read(), dscale.read()}) all.insert(all.end(), part.begin(), part.end());
+  }
+  double largest = 0, size = 0;
+  for (size_t i = 0; i < results[0].size(); i++) largest = std::max(largest, std::abs(double(results[0][i]) - results[1][i])), size = std::max(size, std::abs(double(results[0][i])));
+  INFO(largest, " of ", size);
+  CHECK(largest <= 1e-5 * size);
 }
 
 TEST_CASE("dropping twice is dropping once") {

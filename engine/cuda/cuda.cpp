@@ -44,6 +44,8 @@ class Cuda final : public Device {
   }
 
   void gemm(const Gemm& product) override { products_(product); }
+  bool late_epilogues() const override { return true; }          // a pass over memory less
+  int columns_per_team() const override { return 32; }           // one a lane: many teams, or memory would wait for few
 
   void run(std::type_index body, size_t n, const void* fields) override {
     if (n == 0) return;

@@ -14,6 +14,14 @@ template <class H> struct MapForward {       // y = h(x)
   real* y; const real* x;
   HD void operator()(size_t i) const { y[i] = H::value(x[i]); }
 };
+template <class H> struct MapForwardWithEpilogue {      // x[row, :] += bias + residual[row, :], then y = h(x)
+  real* y; AddEpilogue add;
+  template <class Team> HD void operator()(Team team, size_t row) const {
+    add(team, row);
+    const real* x = add.y + row * add.C;
+    team.each(add.C, [&](int c) { y[row * add.C + c] = H::value(x[c]); });
+  }
+};
 template <class H> struct MapBackward {      // dx += h'(x) dy
   real* dx; const real *dy, *x; int add;
   HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + H::slope(x[i]) * dy[i]; }
@@ -22,7 +30,9 @@ template <class H> struct MapBackward {      // dx += h'(x) dy
 template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
   Tensor y = t.make(op, x.shape, {x});
   auto forward = [=, &t] { t.device.each(x.shape.size(), MapForward<H>{t.value(y), t.value(x)}); };
-  forward();
+  if (const auto [bias, residual] = t.take_epilogue(x); bias || residual)
+    t.device.rows(x.shape.rows(), MapForwardWithEpilogue<H>{t.value(y), {t.value(x), bias, residual, x.shape.last()}});
+  else forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x);

@@ -8,11 +8,13 @@
 
 inline constexpr size_t rows_per_chunk = 128;
 
-template <class Term> struct ColumnSumsOfChunk {       // partial[chunk, C] = sum over the chunk's rows of term(row, c)
-  real* partial; Term term; size_t rows; int C;
-  template <class Team> HD void operator()(Team team, size_t chunk) const {
-    const size_t first = chunk * rows_per_chunk, end = first + rows_per_chunk < rows ? first + rows_per_chunk : rows;
-    team.columns(first, end, C, partial + chunk * C, [&](size_t row, int c) { return term(row, c); });
+// partial[chunk, C] = sum over the chunk's rows of term(row, c); a team has one of `slices` ranges of columns
+template <class Term> struct ColumnSumsOfChunk {
+  real* partial; Term term; size_t rows; int C, slices, width;
+  template <class Team> HD void operator()(Team team, size_t i) const {
+    const size_t chunk = i / slices, first = chunk * rows_per_chunk, end = first + rows_per_chunk < rows ? first + rows_per_chunk : rows;
+    const int column = int(i % slices) * width, columns = column + width < C ? width : C - column;
+    team.columns(first, end, columns, partial + chunk * C + column, [&](size_t row, int c) { return term(row, column + c); });
   }
 };
 struct SumOfChunks {
@@ -35,6 +37,7 @@ template <class Term> void add_column_sums(Tape& t, Tensor shared, Term term, si
   const int C = int(shared.shape.size()), chunks = int((rows + rows_per_chunk - 1) / rows_per_chunk);
   real* partial = t.scratch(size_t(chunks) * C);
   const Gradient sums = t.add_gradient(shared);
-  t.device.rows(chunks, ColumnSumsOfChunk<Term>{partial, term, rows, C});
+  const int width = std::min(C, t.device.columns_per_team()), slices = (C + width - 1) / width;
+  t.device.rows(size_t(chunks) * slices, ColumnSumsOfChunk<Term>{partial, term, rows, C, slices, width});
   t.device.each(C, SumOfChunks{sums.data, partial, chunks, C, sums.add});
 }

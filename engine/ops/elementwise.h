@@ -1,5 +1,5 @@
 // Bodies over plain arrays.
-// defines: previous, Fill, Accumulate
+// defines: previous, Fill, Accumulate, AddEpilogue
 #pragma once
 #include "engine/math.h"
 #include "engine/tensor.h"
@@ -15,4 +15,13 @@ struct Fill {
 struct Accumulate {
   real* y; const real* x; int add;
   HD void operator()(size_t i) const { y[i] = previous(add, y[i]) + x[i]; }
+};
+
+struct AddEpilogue {                                             // y[row, :] += bias + residual[row, :]; either may be null
+  real* y; const real *bias, *residual; int C;
+  template <class Team> HD void operator()(Team team, size_t row) const {
+    real* to = y + row * C;
+    const real* r = residual ? residual + row * C : nullptr;
+    team.each(C, [&](int c) { to[c] += (bias ? bias[c] : 0) + (r ? r[c] : 0); });
+  }
 };

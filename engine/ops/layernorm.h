@@ -25,6 +25,14 @@ struct LayerNormForward {
   }
 };
 
+struct LayerNormForwardWithEpilogue {                    // x[row, :] += bias + residual[row, :], then y = layernorm(x)
+  AddEpilogue add; LayerNormForward norm;
+  template <class Team> HD void operator()(Team team, size_t row) const {
+    add(team, row);
+    norm(team, row);
+  }
+};
+
 // With x̂ = (x - mean) rstd and g = dy w:  dx = rstd (g - mean(g) - x̂ mean(g x̂))
 struct LayerNormBackward {
   RowsOf<real> dx; const real* dy; RowsOf<const real> x; const real *w, *mean, *rstd; int C; int add;
@@ -50,10 +58,12 @@ inline Tensor normalise(Tape& t, std::string_view op, const NormalisedRows& in, 
   auto input = [=, &t] { const real* data = t.value(in.x); return at(data); };
   Tensor y = t.make(op, shape, {in.x, w, b});
   real *mean = t.scratch(in.rows), *rstd = t.scratch(in.rows);
-  auto forward = [=, &t] {
-    t.device.rows(in.rows, LayerNormForward{t.value(y), mean, rstd, input(), t.value(w), b ? t.value(b) : nullptr, in.width});
-  };
-  forward();
+  auto body = [=, &t] { return LayerNormForward{t.value(y), mean, rstd, input(), t.value(w), b ? t.value(b) : nullptr, in.width}; };
+  auto forward = [=, &t] { t.device.rows(in.rows, body()); };
+  const bool whole_rows = in.width == in.x.shape.last();
+  if (const auto [bias, residual] = whole_rows ? t.take_epilogue(in.x) : Epilogue{}; bias || residual)
+    t.device.rows(in.rows, LayerNormForwardWithEpilogue{{t.value(in.x), bias, residual, in.width}, body()});
+  else forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
     const real* dy = t.gradient(y);

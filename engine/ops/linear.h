@@ -12,8 +12,11 @@ inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual
   if (residual && residual.shape != shape) fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.text());
 
   Tensor y = t.make("linear", shape, {x, w, b, residual});
+  const Epilogue epilogue{b ? t.value(b) : nullptr, residual ? t.value(residual) : nullptr};
+  const bool late = t.device.late_epilogues();
   t.device.gemm({.c = t.value(y), .a = t.value(x), .b = t.value(w), .m = rows, .n = out, .k = in, .tb = true,
-                 .bias = b ? t.value(b) : nullptr, .residual = residual ? t.value(residual) : nullptr});
+                 .bias = late ? nullptr : epilogue.bias, .residual = late ? nullptr : epilogue.residual});
+  if (late) t.set_epilogue(y, epilogue);
   t.on_backward(y, [=, &t] {
     const real* dy = t.gradient(y);
     if (t.wants_gradient(w)) {                                                              // dW = dyᵀ x

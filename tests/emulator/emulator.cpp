@@ -247,7 +247,10 @@ uint64_t exchange(unsigned mask, uint64_t value, int source) {
   return ~uint64_t(0);
 }
 
-const uint64_t* gather(uint64_t value) { return meet(~0u, value); }
+void gather(uint64_t value, uint64_t (&all)[32]) {
+  const volatile uint64_t* values = meet(~0u, value);            // TSan would see a memcpy
+  for (int i = 0; i < 32; i++) all[i] = values[i];
+}
 
 void multiply_add(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
   const auto low = [](uint32_t pair) { return __builtin_bit_cast(float, pair << 16); };

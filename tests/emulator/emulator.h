@@ -28,7 +28,7 @@ void misuse(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 void barrier(int line);
 uint64_t exchange(unsigned mask, uint64_t value, int source);      // publishes value, returns that of lane `source`
-const uint64_t* gather(uint64_t value);                            // of all 32 lanes, valid until the next but one of these
+void gather(uint64_t value, uint64_t (&all)[32]);                  // those of all lanes
 void multiply_add(float* c, const uint32_t* a, uint32_t b0, uint32_t b1);      // mma.sync m16n8k16
 void* shared(const void* key, size_t bytes);
 cudaError_t start(dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> body);
