@@ -4,6 +4,7 @@
 # make bench     images/s of training on this machine
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
+# make test-gpu  the same tests on the GPU; make bench-gpu: its speed. make static: registers, spills, instructions of each kernel
 # make planted   plants bugs in the CUDA device and sees that the emulation finds them
 # make lines     lines of code by folder
 # Settings: CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder),
@@ -53,7 +54,7 @@ all: $(PROGRAMS)
 $(BUILD)/train: $(BUILD)/train.o $(LIBRARY)
 $(BUILD)/eval:  $(BUILD)/eval.o $(LIBRARY)
 $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
-$(BUILD)/bench: $(BUILD)/tests/bench/bench.o $(LIBRARY)
+$(BUILD)/bench: $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp)) $(LIBRARY)
 $(BUILD)/tests/run: $(TESTS:%.cpp=$(BUILD)/%.o) $(LIBRARY)
 # The gradient checks: tape, kernels and model again, in double.
 $(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp)
@@ -144,13 +145,44 @@ bench: all
 # The tests of ops, attention and models on the emulated CUDA device, in other orders of threads and streams, and under TSan.
 KERNEL_SUITES = -ts="attention,fused attention,device,golden,optimizer"
 test-emulated: packages
-	@if [ -z "$(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h)" ]; then echo "skipped: the emulated CUDA device, for want of the CUDA Toolkit's headers"; exit; fi; \
+	@if [ -z "$(CUDA_HEADERS)" ]; then echo "skipped: the emulated CUDA device, for want of the CUDA Toolkit's headers"; exit; fi; \
 	set -e; echo "test-emulated: builds the CUDA device with g++, every CUDA thread a fiber, and runs the tests on it"; \
 	$(MAKE) --no-print-directory -s -j$$(nproc) $(EMULATED) $(BUILD)/tsan/tests/run; export RELUCENT_TEST_DEVICE=cuda; set -x; \
 	$(BUILD)/emulated/tests/run; \
 	EMULATOR_ORDER=1 EMULATOR_LAZY=1 $(BUILD)/emulated/tests/run $(KERNEL_SUITES); \
 	EMULATOR_ORDER=7 EMULATOR_LAZY=2 $(BUILD)/emulated/tests/run $(KERNEL_SUITES); \
 	$(BUILD)/tsan/tests/run $(KERNEL_SUITES)
+
+# On a machine with a GPU: the same tests on it, then under compute-sanitizer if it is there.
+$(BUILD)/gpu/tests/run: $(DEVICE_TESTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(LDLIBS) $(CUDA_LIBS) -o $@
+$(addprefix $(BUILD)/gpu/,train eval pack): $(BUILD)/gpu/%: $(BUILD)/%
+	@mkdir -p $(@D)
+	ln -sf ../$* $@
+GPU_RUN = $(BUILD)/gpu/tests/run
+test-gpu: packages
+	@if [ "$(CUDA)" != 1 ]; then echo "skipped: tests on the GPU, for want of nvcc"; exit; fi; \
+	set -e; $(MAKE) --no-print-directory -s -j$$(nproc) $(GPU_RUN) $(addprefix $(BUILD)/gpu/,train eval pack); export RELUCENT_TEST_DEVICE=cuda; \
+	if ! $(BUILD)/train --train / --out $(BUILD)/gpu/none --steps 1 --device cuda 2>&1 | grep "no GPU can be used" ; then \
+	  $(GPU_RUN); \
+	  if sanitizer=$$(command -v compute-sanitizer || ls $(CUDA_HOME)/bin/compute-sanitizer 2>/dev/null); then \
+	    for tool in memcheck racecheck; do $$sanitizer --tool $$tool --error-exitcode 1 $(GPU_RUN) -ts="fused attention,device" -tce="*uploaded*,many tiles"; done; \
+	  else echo "skipped: compute-sanitizer is not installed"; fi; \
+	else echo "skipped: tests on the GPU: there is none"; fi
+
+bench-gpu: all
+	$(BUILD)/bench gpu
+	@for m in "ti16 256" "s16 256" "b16 128" "s8 32"; do set -- $$m; for p in bf16 tf32 f32; do for a in softmax relu; do \
+	  printf 'train 3\ntrain 20\ntrain 20\nquit\n' | $(BUILD)/bench worker --device cuda --model $$1 --batch $$2 --attention $$a --precision $$p 2>/dev/null | \
+	  awk -v m=$$1 -v b=$$2 -v a=$$a -v p=$$p -F'[:,}]' '/"s"/ { if (NR > 2 && (!t || $$2 < t)) t = $$2 } END { printf "train %-6s batch %-4d %-8s %-5s %8.1f images/s\n", m, b, a, p, 20 * b / t }'; done; done; done
+	@python3 tests/bench/sdpa.py
+
+# What nvcc makes of the kernels, against a table; and the table anew.
+static:
+	@if [ "$(CUDA)" != 1 ]; then echo "skipped: what nvcc makes of the kernels, for want of nvcc"; else tests/cuda/static $(NVCC) $(BUILD); fi
+static-update:
+	tests/cuda/static $(NVCC) $(BUILD) update
 
 # Bugs planted in kernels, calls and the shipped sources: each must be found.
 planted: packages
@@ -161,10 +193,12 @@ planted: packages
 	  KERNELS='$(KERNELS:.cu=.o)' EMULATED_KERNELS=$(BUILD)/emulated TSAN_KERNELS=$(BUILD)/tsan tests/emulator/planted/build
 	@tests/emulator/planted/run $(BUILD)/planted
 
+CUDA_HEADERS = $(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h)
 asan:
 	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan OPT="-O1 -g -ffp-contract=off" \
-	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run
+	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run $(if $(CUDA_HEADERS),$(BUILD)/asan/emulated/tests/run)
 	RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run
+	$(if $(CUDA_HEADERS),RELUCENT_TEST_DEVICE=cuda $(BUILD)/asan/emulated/tests/run $(KERNEL_SUITES) -tce="many tiles",@echo "skipped: the emulated CUDA device, for want of the CUDA Toolkit's headers")
 
 lines:
 	@for d in engine models data tests; do printf '%-8s' $$d; find $$d -name '*.h' -o -name '*.cpp' | xargs cat | wc -l; done; printf '%-8s' programs; cat train.cpp eval.cpp | wc -l
@@ -173,5 +207,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: FORCE all clean packages demo test test-emulated planted bench asan lines
+.PHONY: FORCE all clean packages demo test test-emulated planted test-gpu bench-gpu static static-update bench asan lines
 .SECONDARY:

@@ -41,13 +41,14 @@ struct Warp {
   }
 };
 
+// At least 4 blocks on a multiprocessor; left alone, ptxas spills to make it 8.
 constexpr int threads = 256, warps = threads / 32, most_blocks = 16384;
 
-template <class Body> __global__ void __launch_bounds__(threads) each_kernel(Body body, size_t n) {
+template <class Body> __global__ void __launch_bounds__(threads, 4) each_kernel(Body body, size_t n) {
   const size_t stride = size_t(gridDim.x) * threads;
   for (size_t i = size_t(blockIdx.x) * threads + threadIdx.x; i < n; i += stride) body(i);
 }
-template <class Body> __global__ void __launch_bounds__(threads) rows_kernel(Body body, size_t n) {
+template <class Body> __global__ void __launch_bounds__(threads, 4) rows_kernel(Body body, size_t n) {
   const size_t stride = size_t(gridDim.x) * warps;
   for (size_t row = size_t(blockIdx.x) * warps + threadIdx.x / 32; row < n; row += stride) body(Warp{}, row);
 }

@@ -1,3 +1,4 @@
+// build/bench roofline: predicted training steps on GPUs. build/bench gpu: kernels of the CUDA device against its own peaks.
 // build/bench worker: one contender of an interleaved benchmark. Reads "train N", "infer N" or "quit" lines and answers each
 // with one JSON line: seconds for N steps and the peak memory. Synthetic images and labels; a training step is forward,
 // backward and Adam, the same TrainStep as in build/train.
@@ -11,6 +12,8 @@
 #include "models/model_flags.h"
 #include "models/presets.h"
 #include "models/train_step.h"
+#include "tests/bench/gpu.h"
+#include "tests/bench/roofline.h"
 
 namespace {
 
@@ -26,8 +29,9 @@ ViTConfig model_by_name(const std::string& name, const std::string& attention) {
   else if (name == "ti16") set_variant(config, "Ti/16");
   else if (name == "s16") set_variant(config, "S/16");
   else if (name == "s32") set_variant(config, "S/32");
+  else if (name == "b16") set_variant(config, "B/16");
   else if (name == "s8") set_variant(config, "S/8");
-  else fail(ExitCode::usage, "--model: '{}' is unknown, expected cifar, ti16, s16, s32 or s8", name);
+  else fail(ExitCode::usage, "--model: '{}' is unknown, expected cifar, ti16, s16, s32, b16 or s8", name);
   return config;
 }
 
@@ -70,13 +74,17 @@ int main(int argc, char** argv) {
   int batch = 16;
   DeviceFlags device;
   CLI::App* worker = app.add_subcommand("worker", "answers 'train N', 'infer N', 'quit' on stdin with one JSON line each");
-  worker->add_option("--model", model, "cifar, ti16, s16, s32 or s8")->capture_default_str();
+  worker->add_option("--model", model, "cifar, ti16, s16, s32, b16 or s8")->capture_default_str();
   worker->add_option("--batch", batch, "images a step")->check(CLI::PositiveNumber)->capture_default_str();
   worker->add_option("--attention", attention, "attention function")->capture_default_str();
   device.add(*worker);
+  CLI::App* roofline = app.add_subcommand("roofline", "predicted training steps on GPUs");
+  CLI::App* gpu = app.add_subcommand("gpu", "products, memory-bound passes and attention on the first GPU");
   try {
     app.parse(argc, argv);
-    work(model_by_name(model, attention), batch, device);
+    if (*worker) work(model_by_name(model, attention), batch, device);
+    if (*roofline) std::cout << roofline_table();
+    if (*gpu) bench_gpu();
   } catch (const CLI::ParseError& e) {
     return app.exit(e) ? int(ExitCode::usage) : 0;
   } catch (const Error& e) {

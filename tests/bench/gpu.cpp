@@ -1,0 +1,100 @@
+#include "tests/bench/gpu.h"
+#include <chrono>
+#include <fmt/format.h>
+#include "engine/attention/attention.h"
+#include "engine/ops/activations.h"
+#include "engine/ops/layernorm.h"
+#include "engine/ops/linear.h"
+#include "engine/optimizer.h"
+#include "models/diagnose.h"
+
+namespace {
+
+// Seconds of one call, the best of five runs of enough calls to last.
+double seconds(Device& device, const std::function<void()>& call) {
+  real probe;
+  void* memory = device.allocate(sizeof probe);
+  auto time = [&](int calls) {
+    device.download(&probe, memory, sizeof probe);                       // waits for what was started
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < calls; i++) call();
+    device.download(&probe, memory, sizeof probe);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  time(1);
+  const int calls = std::max(1, int(0.05 / time(1)));
+  double best = time(calls);
+  for (int i = 0; i < 4; i++) best = std::min(best, time(calls));
+  device.release(memory);
+  return best / calls;
+}
+
+class Memory {
+ public:
+  Memory(Device& device, size_t n) : device_(device), data_(static_cast<real*>(device.allocate(n * sizeof(real)))) { device.each(n, Fill{data_, 0.01f}); }
+  ~Memory() { device_.release(data_); }
+  Memory(const Memory&) = delete;
+  operator real*() const { return data_; }
+
+ private:
+  Device& device_;
+  real* data_;
+};
+
+void products(Device& device, const char* name) {
+  const double peak = measured_peak(device);
+  fmt::print("{}: {}\n  measured peak {:.1f} TFLOP/s\n", name, device.description(), peak / 1e12);
+  constexpr int rows = 256 * 196, D = 384;
+  const Memory x(device, size_t(rows) * 4 * D), y(device, size_t(rows) * 4 * D), w(device, size_t(4) * D * D);
+  for (const auto& [out, in] : {std::pair{3 * D, D}, {D, D}, {4 * D, D}, {D, 4 * D}}) {
+    const double t = seconds(device, [&] { device.gemm({.c = y, .a = x, .b = w, .m = rows, .n = out, .k = in, .tb = true}); }), flops = 2.0 * rows * out * in;
+    fmt::print("  product {} x {} x {}: {:8.3f} ms {:8.1f} TFLOP/s {:4.0f} % of peak\n", rows, out, in, 1e3 * t, flops / t / 1e12, 100 * flops / t / peak);
+  }
+}
+
+void passes(Device& device) {
+  constexpr size_t rows = 256 * 196, D = 384, n = rows * D;
+  const Memory x(device, n), y(device, n), dx(device, n), w(device, D), b(device, D), mean(device, rows), rstd(device, rows), norm(device, 1), moments(device, n);
+  const double copy = 8.0 * n / seconds(device, [&] { device.each(n, Accumulate{y, x, 0}); });
+  fmt::print("memory-bound passes over [{}, {}], bandwidth against a copy of {:.0f} GB/s\n", rows, D, copy / 1e9);
+  auto line = [&](const char* name, double bytes, const std::function<void()>& call) {
+    const double t = seconds(device, call);
+    fmt::print("  {:<28}{:8.3f} ms {:7.0f} GB/s {:4.0f} %\n", name, 1e3 * t, bytes / t / 1e9, 100 * bytes / t / copy);
+  };
+  const RowsOf<const real> in{x, 1, D, int(D)};
+  line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{y, x}); });
+  line("GELU backward", 12.0 * n, [&] { device.each(n, MapBackward<GeluTanh>{dx, y, x, 0}); });
+  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, MapForwardWithEpilogue<GeluTanh>{y, {x, b, nullptr, int(D)}}); });
+  line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward{y, mean, rstd, in, w, b, int(D)}); });
+  line("bias + residual + LayerNorm", 16.0 * n, [&] { device.rows(rows, LayerNormForwardWithEpilogue{{x, b, dx, int(D)}, {y, mean, rstd, in, w, b, int(D)}}); });
+  line("LayerNorm backward", 16.0 * n, [&] { device.rows(rows, LayerNormBackward{{dx, 1, D, int(D)}, y, in, w, mean, rstd, int(D), 1}); });
+  line("Adam", 24.0 * n, [&] { device.rows((n + values_per_chunk - 1) / values_per_chunk, AdamStep{x, reinterpret_cast<bf16*>(static_cast<real*>(moments)), y, dx, norm, n, n, 1, 0, 0, 0.9f, 0.999f, 1, 1, 1e-8f}); });
+}
+
+void attention_speed(Device& fused, Device& tiled) {
+  fmt::print("attention, bf16, batch 32, 6 heads of 64, forward + backward: fused, tiled over cuBLAS, ratio\n");
+  for (const int L : {49, 196, 784, 3136})
+    for (const char* function : {"softmax", "relu"}) {
+      double ms[2];
+      for (Device* device : {&fused, &tiled}) {
+        const size_t n = size_t(32) * L * 3 * 384;
+        const Memory qkv(*device, n), dqkv(*device, n);
+        Tape tape(*device);
+        ms[device == &tiled] = 1e3 * seconds(*device, [&] {
+          tape.clear();
+          Tensor x = tape.leaf("qkv", {32, L, 3 * 384}, qkv, dqkv);
+          tape.backward(attention(tape, {x, 0}, {x, 384}, {x, 768}, 6, 64, function, 1));
+        });
+      }
+      fmt::print("  L {:<5} {:<8}{:9.3f} ms {:9.3f} ms {:6.2f}   {:.0f} TFLOP/s fused\n", L, function, ms[0], ms[1], ms[1] / ms[0], 12.0 * 32 * 6 * double(L) * L * 64 / ms[0] / 1e9);
+    }
+}
+
+}  // namespace
+
+void bench_gpu() {
+  for (const auto& [name, precision] : {std::pair{"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}}) products(*make_cuda({.precision = precision}), name);
+  auto fused = make_cuda({.precision = Precision::bf16}), tiled = make_cuda({.precision = Precision::bf16, .fused_attention = false});
+  passes(*fused);
+  attention_speed(*fused, *tiled);
+}
