@@ -50,6 +50,7 @@ LIBRARY = $(CPU_LIBRARY) $(if $(filter 1,$(CUDA)),$(ON_CUDA:%.cpp=$(BUILD)/%.o) 
 PROGRAMS = $(BUILD)/train $(BUILD)/eval $(BUILD)/pack $(BUILD)/bench
 
 all: $(PROGRAMS)
+	@echo "built: $(PROGRAMS), for the CPU$(if $(filter 1,$(CUDA)), and GPUs (sm $(CUDA_ARCH)), alone: $(if $(NVCC),CUDA=0 was given,no nvcc was found))"
 
 $(BUILD)/train: $(BUILD)/train.o $(LIBRARY)
 $(BUILD)/eval:  $(BUILD)/eval.o $(LIBRARY)
@@ -143,7 +144,7 @@ bench: all
 	  done; done; done
 
 # The tests of ops, attention and models on the emulated CUDA device, in other orders of threads and streams, and under TSan.
-KERNEL_SUITES = -ts="attention,fused attention,device,golden,optimizer"
+KERNEL_SUITES = -ts="attention,fused attention,ops on cuda,device,golden,optimizer"
 test-emulated: packages
 	@if [ -z "$(CUDA_HEADERS)" ]; then echo "skipped: the emulated CUDA device, for want of the CUDA Toolkit's headers"; exit; fi; \
 	set -e; echo "test-emulated: builds the CUDA device with g++, every CUDA thread a fiber, and runs the tests on it"; \

@@ -252,6 +252,18 @@ TEST_CASE("flags") {
 }
 
 // Root may write anywhere, so the places are ones where no user can make a folder: below a file, and in /proc.
+TEST_CASE("devices that are not there") {
+  check_error("train", train(train_flags(common_folder() / "no_tf32", {{"--precision", "tf32"}})), 2, {"--precision tf32", "--device cuda"});
+  const Ended cuda = train(train_flags(common_folder() / "no_gpu", {{"--device", "cuda"}}));
+  if (cuda.code == 0) {
+    MESSAGE("skipped: what is said without a GPU: there is one");
+    return;
+  }
+  check_error("train", cuda, 1, {"cuda", "--device cpu"});
+  CHECK((contains(cuda.err, "no GPU can be used") || contains(cuda.err, "this build has no CUDA")));
+  CHECK(std::count(cuda.err.begin(), cuda.err.end(), '\n') == 1);
+}
+
 TEST_CASE("folders that cannot be written") {
   TempDir dir;
   const std::string file = write_file(dir.path() / "file", "kept");

@@ -1,25 +1,14 @@
 // Compares the gradients an op records with central differences, in double, element by element.
-// defines: Input, Op, check_gradients
+// defines: check_gradients
 #pragma once
 #include <doctest/doctest.h>
-#include <functional>
-#include <string>
-#include <vector>
-#include "engine/random.h"
-#include "engine/tape.h"
+#include "tests/op_cases.h"
 
 static_assert(sizeof(real) == 8, "gradient checks are compiled with -DREAL=double");
 
-struct Input {
-  Shape shape;
-  double scale = 1, centre = 0;         // values are centre + scale N(0,1)
-  bool differentiate = true;
-  std::function<double(Random&)> draw = {};   // instead of the normal distribution
-};
-using Op = std::function<Tensor(Tape&, const std::vector<Tensor>&)>;
-
 // d/dx Σ r ⊙ op(x) for random r, added to random gradients that were there before. Returns the op names on the tape.
-inline std::vector<std::string> check_gradients(Device& device, const std::string& name, const std::vector<Input>& inputs, const Op& op) {
+inline std::vector<std::string> check_gradients(Device& device, const OpCase& c) {
+  const auto& [name, inputs, op] = c;
   Random random(7, purpose::synthetic, std::hash<std::string>{}(name));
   std::vector<std::vector<real>> values, gradients, before;
   for (const Input& in : inputs) {

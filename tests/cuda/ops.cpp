@@ -1,0 +1,54 @@
+// Every op and every attention function on the CUDA device beside the CPU, in f32.
+#include <doctest/doctest.h>
+#include "tests/op_cases.h"
+#include "tests/test_device.h"
+
+TEST_SUITE_BEGIN("ops on cuda");
+
+namespace {
+
+// The result and every gradient, added to gradients that were there before.
+std::vector<std::vector<float>> run(Device& device, const OpCase& c) {
+  Random random(4, purpose::synthetic, std::hash<std::string>{}(c.name));
+  std::vector<std::unique_ptr<DeviceValues>> values, gradients;
+  auto draw = [&](size_t n, auto number) {
+    std::vector<float> x(n);
+    for (float& v : x) v = float(number());
+    return std::make_unique<DeviceValues>(device, x);
+  };
+  Tape tape(device);
+  std::vector<Tensor> leaves;
+  for (const Input& in : c.inputs) {
+    values.push_back(draw(in.shape.size(), [&] { return in.draw ? in.draw(random) : in.centre + in.scale * random.normal(); }));
+    gradients.push_back(draw(in.shape.size(), [&] { return random.normal(); }));
+    leaves.push_back(tape.leaf("input", in.shape, values.back()->data(), in.differentiate ? gradients.back()->data() : nullptr, true));
+  }
+  Tensor y = c.op(tape, leaves);
+  const auto upstream = draw(y.shape.size(), [&] { return random.normal(); });
+  const std::vector<float> r = upstream->read();
+  device.upload(tape.add_gradient(y).data, r.data(), r.size() * sizeof(float));
+  std::vector<std::vector<float>> results{tape.download(y)};
+  tape.backward(y);
+  for (const auto& g : gradients) results.push_back(g->read());
+  return results;
+}
+
+void compare(const std::vector<OpCase>& cases) {
+  auto cpu = make_cpu(1), cuda = make_cuda();
+  for (const OpCase& c : cases) {
+    const auto expected = run(*cpu, c), got = run(*cuda, c);
+    for (size_t i = 0; i < expected.size(); i++) {
+      double largest = 0, size = 0;
+      for (size_t j = 0; j < expected[i].size(); j++) largest = std::max(largest, std::abs(double(got[i][j]) - expected[i][j])), size = std::max(size, std::abs(double(expected[i][j])));
+      INFO(c.name, " result ", i, ": ", largest, " of ", size);
+      CHECK(largest <= 1e-5 * size);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every op") { compare(op_cases()); }
+TEST_CASE("every attention function, qk-norm and gate on and off") { compare(attention_cases()); }
+
+TEST_SUITE_END();
