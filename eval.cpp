@@ -13,6 +13,7 @@
 #include "engine/signals.h"
 #include "models/checkpoint.h"
 #include "models/evaluate.h"
+#include "models/fewshot.h"
 #include "models/model_flags.h"
 #include "models/train_step.h"
 
@@ -20,7 +21,10 @@ namespace {
 
 struct Options {
   std::string checkpoint, data, input, labels, out, logits, loss = "softmax", bad = "error";
-  std::vector<std::string> images;
+  std::vector<std::string> images, tasks;
+  std::vector<int> shots{10};
+  int seeds = 3;
+  double l2 = 1024;
   ModelFlags model;
   std::string attention = "softmax";
   double alpha = 1;
@@ -201,6 +205,59 @@ int predict(const Options& o) {
   return 0;
 }
 
+// Features of every image of a source as the linear probe sees them, and the labels
+void probe_features(const Options& o, const Session& s, const std::string& source, std::vector<float>& all, std::vector<int>& labels) {
+  const Index index = Index::open(source, default_cache_dir());
+  fmt::print(stderr, "data    {}\n", index.summary());
+  LoaderOptions options = loader_options(o, s);
+  options.preprocess.stretch = true;
+  Loader loader(index, options);
+  Progress progress{int64_t(index.size())};
+  for (Batch batch; loader.next(batch);) {
+    forward_batches(s, batch.images, o.batch, [&](Tape& tape, Tensor, const Features& f) {
+      const std::vector<float> values = tape.download(f.pre_logits);
+      all.insert(all.end(), values.begin(), values.end());
+    });
+    labels.insert(labels.end(), batch.labels.begin(), batch.labels.begin() + batch.size);
+    progress.show(int64_t(labels.size()), "images");
+  }
+  for (const auto& [sample, reason] : loader.bad_samples()) progress.say("left out " + reason);
+}
+
+// BigVision's few-shot linear probe on any number of tasks: accuracy of every seed, mean and spread
+int fewshot_probe(const Options& o) {
+  const Session s = open(o);
+  nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
+  std::map<int, std::vector<double>> means;                                 // of the tasks, by shots
+  if (!o.json) fmt::print("{:<16}{:>6}{:>10}{:>10}  {}\n", "task", "shots", "mean", "spread", "accuracy of each seed");
+  for (const std::string& text : o.tasks) {
+    const size_t equals = text.find('='), comma = text.find(',', equals == text.npos ? 0 : equals);
+    if (equals == text.npos || comma == text.npos) fail(ExitCode::usage, "--task: '{}', expected NAME=TRAIN_SOURCE,TEST_SOURCE", text);
+    FewshotTask task;
+    task.name = text.substr(0, equals), task.width = s.config().width;
+    probe_features(o, s, text.substr(equals + 1, comma - equals - 1), task.train, task.train_labels);
+    probe_features(o, s, text.substr(comma + 1), task.test, task.test_labels);
+    const std::vector<FewshotResult> results = fewshot(task, o.shots, o.seeds, o.l2);
+    for (int shots : o.shots) {
+      std::vector<double> accuracies;
+      for (const FewshotResult& r : results) if (r.shots == shots) accuracies.push_back(r.accuracy());
+      const double mean = std::accumulate(accuracies.begin(), accuracies.end(), 0.0) / double(accuracies.size());
+      const auto [least, most] = std::minmax_element(accuracies.begin(), accuracies.end());
+      means[shots].push_back(mean);
+      if (!o.json) fmt::print("{:<16}{:>6}{:>8.2f} %{:>8.2f} %  {:.4f}\n", task.name, shots, 100 * mean, 100 * (*most - *least), fmt::join(accuracies, " "));
+      tasks.push_back({{"task", task.name}, {"shots", shots}, {"mean", mean}, {"seeds", accuracies}, {"test_images", task.test_labels.size()}});
+    }
+  }
+  nlohmann::ordered_json overall;
+  for (const auto& [shots, values] : means) {
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / double(values.size());
+    overall[std::to_string(shots)] = mean;
+    if (!o.json) fmt::print("{:<16}{:>6}{:>8.2f} %\n", fmt::format("{} tasks", values.size()), shots, 100 * mean);
+  }
+  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"tasks", tasks}, {"mean", overall}}.dump());
+  return 0;
+}
+
 // Loss and the gradient of every parameter on one batch, for comparison with other implementations
 int gradients(const Options& o) {
   const Session s = open(o);
@@ -273,6 +330,13 @@ int main(int argc, char** argv) try {
   sub->add_option("--input", o.input, "or x.npy, float32 [N, H, W, 3], in the model's range");
   sub->add_option("--logits", o.logits, "also write the logits, [N, classes], as .npy");
   add_loss(sub);
+
+  sub = subcommand("fewshot", "BigVision's few-shot linear probe: ridge regression on the features of a few images a class", fewshot_probe);
+  sub->add_option("--task", o.tasks, "NAME=TRAIN_SOURCE,TEST_SOURCE; any number of them")->required();
+  sub->add_option("--shots", o.shots, "training images a class")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
+  sub->add_option("--seeds", o.seeds, "choices of them: seeds 0, 1, ...")->check(CLI::PositiveNumber)->capture_default_str();
+  sub->add_option("--l2", o.l2, "weight of the ridge")->check(CLI::PositiveNumber)->capture_default_str();
+  add_source(*sub, o);
 
   sub = subcommand("gradients", "loss and gradient of every parameter on a batch", gradients);
   sub->add_option("--input", o.input, "x.npy, float32 [N, H, W, 3]")->required();

@@ -17,6 +17,8 @@
 #include "models/evaluate.h"
 #include "models/train_options.h"
 #include "models/train_step.h"
+#include "models/init.h"
+#include "models/recipes.h"
 #include "models/weights.h"
 
 namespace {
@@ -51,6 +53,9 @@ Evaluation validate(const Session& s, const ViT& vit) {
   return e;
 }
 
+// BigVision's steps(): round(epochs images / batch)
+int64_t updates_of(const TrainOptions& o, size_t images) { return o.steps ? o.steps : std::max<int64_t>(1, std::llround(o.epochs * double(images) / o.batch)); }
+
 // What a resumed run must have in common with the one it goes on from.
 Metadata identity_of(const Session& s, const ViTConfig& config) {
   const TrainOptions& o = s.o;
@@ -60,7 +65,8 @@ Metadata identity_of(const Session& s, const ViTConfig& config) {
   identity.insert({{"data", fmt::format("{} samples, labels {:016x}", s.train.size(), labels)}, {"run.batch", std::to_string(o.batch)},
                    {"run.seed", std::to_string(o.seed)}, {"run.steps", std::to_string(s.steps)}, {"run.warmup", std::to_string(s.warmup)},
                    {"run.lr", fmt::format("{}", o.adam.lr)}, {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)},
-                   {"run.loss", o.loss}, {"run.precision", o.device.precision()}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}});
+                   {"run.loss", o.loss}, {"run.precision", o.device.precision()}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}, {"run.mixup", fmt::format("{}", o.mixup)}, {"run.randaug", to_text(o.preprocess.randaug)},
+                   {"run.micro_batch", std::to_string(o.micro_batch && o.micro_batch < o.batch ? o.micro_batch : o.batch)}});
   return identity;
 }
 
@@ -77,13 +83,16 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   const fs::path state_file = folder / "last.state";
   TrainingState state;
   if (fs::exists(state_file)) state = load_state(state_file, vit, adam, identity);
-  else vit.initialise(o.seed);
+  else {
+    vit.initialise(o.seed);
+    if (!o.init.empty()) fmt::print(stderr, "init    {}\n", start_from(vit, o.init));
+  }
   write_configs();                     // not before it is known that the run can go on
 
   Metrics metrics(folder, {"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait", "val_loss", "val_accuracy"}, state.step);
   Loader loader(s.train, {.batch = o.batch, .train = true, .preprocess = o.preprocess, .seed = o.seed, .start = uint64_t(state.step) * o.batch,
                           .workers = o.workers, .on_bad = OnBadImage::replace});
-  TrainStep step(vit, adam, o.loss);
+  TrainStep step(vit, adam, {.loss = o.loss, .micro_batch = o.micro_batch, .rematerialise = o.rematerialise});
   GlobalNorm value_norm(s.device, vit.parameters().size());
   Progress progress(s.steps);
   progress.say(fmt::format("model   {}, alpha {}: {} parameters, {:.3g} GFLOP an image forward", config.attention, config.alpha, vit.parameters().size(), forward_flops(config) / 1e9));
@@ -129,9 +138,12 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   while (state.step < s.steps && !caught_signal()) {
     const auto start = Clock::now();   // evaluations and saves do not count
     const double multiplier = schedule(state.step, s.steps, s.warmup);
-    step.start(multiplier);
+    step.start(multiplier, o.mixup > 0 ? mixup_coefficient(o.mixup, o.seed, state.step) : 1);
+    const double waited = loader.waited_seconds();
     if (state.step + 1 < s.steps) load();                                // a GPU computes meanwhile
+    const auto loaded = Clock::now();
     const StepResult r = step.finish();
+    window.wait += std::max(0.0, loader.waited_seconds() - waited - seconds_since(loaded));      // what the device did not need is not lost
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm))
       fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; the checkpoint in {} is from before; try a smaller --lr or --qk-norm",
            state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit.parameters()), folder.string());
@@ -150,14 +162,14 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
 
     const double images = double(window.steps * o.batch), speed = images / (state.seconds - window.seconds), flops = 3 * forward_flops(config) * speed;
     const double loss = window.loss / double(window.steps), correct = double(window.correct) / images;
-    const double wait = (loader.waited_seconds() - window.wait) / (state.seconds - window.seconds);
+    const double wait = window.wait / (state.seconds - window.seconds);
     const bool log = state.step % o.log_every == 0 || state.step == s.steps;
     progress.show(state.step, fmt::format("loss {:.4f}  acc {:.1f} %  {:.1f} img/s  data {:.0f} %  {:.3f} TFLOP/s ({:.0f} % of peak)", loss, 100 * correct, speed, 100 * wait,
                                           flops / 1e12, 100 * flops / s.peak), log);
     if (log) {
       metrics.add(state.step, {{"epoch", double(state.step * o.batch) / double(s.train.size())}, {"loss", loss}, {"accuracy", correct},
                                {"learning_rate", o.adam.lr * multiplier}, {"gradient_norm", r.gradient_norm}, {"images_per_second", speed}, {"data_wait", wait}});
-      window = {.wait = loader.waited_seconds(), .seconds = state.seconds};
+      window = {.seconds = state.seconds};
     }
     evaluate_if_due();
     if (state.step % o.save_every == 0) save_all();
@@ -184,24 +196,52 @@ std::string table(const std::vector<Result>& results) {
   return text;
 }
 
-// The resolved flags in the run folder, so that the run can be repeated or resumed from there.
-void write_config(CLI::App& app, const fs::path& folder, const ViTConfig& c, const Member* member) {
+// The flags as they are resolved, from which the run can be repeated or resumed.
+std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, const Member* member) {
   auto set = [&](const char* flag, const auto& value) {
     CLI::Option* option = app.get_option(flag);
     option->clear();
     option->add_result(fmt::format("{}", value));
   };
   set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
+  if (steps) set("--steps", steps), app.get_option("--epochs")->clear(), app.get_option("--epochs")->default_str("");
   if (member) set("--attention", member->attention), set("--alpha", member->alpha);
   std::istringstream lines(app.config_to_str(true));
   std::string text;
   for (std::string line; std::getline(lines, line);)
     if (!line.ends_with("=\"\"")) text += line + "\n";               // not set and without a default
+  return text;
+}
+
+void write_config(const fs::path& folder, const std::string& text) {
   fs::create_directories(folder);
   write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
 }
 
+// --print-config: the flags, then what they cost.
+int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const std::vector<Member>& members, Device& device) {
+  if (o.classes) config.classes = o.classes;
+  fmt::print("{}", resolved_flags(app, config, 0, nullptr));
+  int64_t steps = o.steps;
+  if (!steps && !o.train.empty()) steps = updates_of(o, Index::open(o.train, default_cache_dir()).size());
+  const double flops = forward_flops(config), parameters = double(parameter_count(config)), peak = measured_peak(device);
+  const int images = o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch;
+  fmt::print("\nmembers               {}\nparameters            {:.0f}\ntokens L              {}\nforward, one image    {:.4g} GFLOP\n", members.size(), parameters, config.tokens(), flops / 1e9);
+  fmt::print("memory, about         {:.2f} GiB ({} images at a time)\n", (14 * parameters + kept_bytes(config, o.rematerialise) * images + 2 * 12.0 * config.image_size * config.image_size * o.batch) / (1 << 30), images);
+  if (!steps) {
+    fmt::print("updates               --epochs {} of the images in --train\n", o.epochs);
+    return int(ExitCode::ok);
+  }
+  const double work = (o.rematerialise ? 4 : 3) * flops * o.batch * double(steps);
+  fmt::print("updates               {}, warm-up {}\nwork, one member      {:.4g} PFLOP\ntime, one member      {:.3g} hours at 70 % of the {:.3g} TFLOP/s measured here\n", steps, o.warmup_steps(steps), work / 1e15,
+             work / (0.7 * peak) / 3600, peak / 1e12);
+  return int(ExitCode::ok);
+}
+
 int run(CLI::App& app, TrainOptions& o) {
+  if (app.count("--epochs")) o.steps = 0;                                  // of a preset
+  if (!o.print_config && o.train.empty()) fail(ExitCode::usage, "--train is required; see train --help");
+  if (!o.print_config && o.out.empty()) fail(ExitCode::usage, "--out is required; see train --help");
   if (!o.steps && !o.epochs) fail(ExitCode::usage, "--steps or --epochs is missing: how long to train");
   ViTConfig config = o.model.config();
   o.preprocess.image_size = config.image_size;
@@ -212,6 +252,7 @@ int run(CLI::App& app, TrainOptions& o) {
     fmt::print(stderr, "note    the last {} rows and columns of pixels are not seen: image size {} is no multiple of patch {}\n", unseen, config.image_size, config.patch);
 
   auto device = o.device.open();
+  if (o.print_config) return print_config(app, o, config, members, *device);
   const Index train = Index::open(o.train, default_cache_dir());
   fmt::print(stderr, "train   {}\n", train.summary());
   std::optional<Index> val;
@@ -223,7 +264,7 @@ int run(CLI::App& app, TrainOptions& o) {
   config.classes = o.classes ? o.classes : !s.classes.empty() ? int(s.classes.size()) : train.max_label() + 1;
   train.require_labels_below(config.classes);
   if (val) val->require_labels_below(config.classes);
-  s.steps = o.steps ? o.steps : std::max<int64_t>(1, std::llround(o.epochs * double(train.size()) / o.batch));
+  s.steps = updates_of(o, train.size());
   s.warmup = o.warmup_steps(s.steps);
   fmt::print(stderr, "run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {:.3g} TFLOP/s\n", s.steps, o.batch,
              double(s.steps) * o.batch / double(train.size()), s.warmup, s.peak / 1e12);
@@ -238,8 +279,8 @@ int run(CLI::App& app, TrainOptions& o) {
     config.attention = m.attention, config.alpha = m.alpha;
     results.push_back({m, folder.string(), {}, 0});
     auto write_configs = [&] {
-      if (&m == &members.front()) write_config(app, o.out, config, nullptr);
-      if (members.size() > 1) write_config(app, folder, config, &m);
+      if (&m == &members.front()) write_config(o.out, resolved_flags(app, config, s.steps, nullptr));
+      if (members.size() > 1) write_config(folder, resolved_flags(app, config, s.steps, &m));
     };
     if (!train_member(s, config, folder, results.back(), write_configs)) return 128 + caught_signal();
   }
@@ -247,14 +288,19 @@ int run(CLI::App& app, TrainOptions& o) {
   return int(ExitCode::ok);
 }
 
-// --resume takes its flags from RUN/config.toml; flags given as well win.
-std::vector<std::string> arguments(int argc, char** argv) {
-  std::vector<std::string> args(argv + 1, argv + argc);
-  std::string out;
+// The value of a flag before the command line is parsed; empty if it is not there.
+std::string value_of(const std::vector<std::string>& args, const std::string& flag) {
+  std::string value;
   for (size_t i = 0; i < args.size(); i++) {
-    if (args[i] == "--out" && i + 1 < args.size()) out = args[i + 1];
-    if (args[i].starts_with("--out=")) out = args[i].substr(6);
+    if (args[i] == flag && i + 1 < args.size()) value = args[i + 1];
+    if (args[i].starts_with(flag + "=")) value = args[i].substr(flag.size() + 1);
   }
+  return value;
+}
+
+// --resume takes its flags from RUN/config.toml; flags given as well win.
+std::vector<std::string> with_config_of_run(std::vector<std::string> args) {
+  const std::string out = value_of(args, "--out");
   const bool resume = std::find(args.begin(), args.end(), "--resume") != args.end();
   const bool config = std::any_of(args.begin(), args.end(), [](const std::string& a) { return a == "--config" || a.starts_with("--config="); });
   if (resume && !config && !out.empty()) {
@@ -270,9 +316,11 @@ std::vector<std::string> arguments(int argc, char** argv) {
 int main(int argc, char** argv) try {
   CLI::App app{"Trains a Vision Transformer with any attention function on image shards.", "train"};
   TrainOptions options;
+  const std::vector<std::string> args(argv + 1, argv + argc);
+  if (const std::string preset = value_of(args, "--preset"); !preset.empty()) apply_recipe(options, preset, value_of(args, "--model"));
   options.add(app);
   try {
-    app.parse(arguments(argc, argv));
+    app.parse(with_config_of_run(args));
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& e) {

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <set>
 #include <thread>
 
+#include "data/cifar.h"
+#include "data/folder.h"
+#include "data/labels.h"
 #include "data/scan_cache.h"
 #include "data/source.h"
 #include "data/tar.h"
@@ -13,8 +17,13 @@
 Index Index::open(const std::string& source, const std::filesystem::path& cache_dir) {
   Index index;
   raise_open_file_limit();
-  for (const auto& path : expand_source(source)) index.shards_.push_back({File(path), 0, {}});
+  for (const auto& path : expand_source(source)) {
+    Shard& shard = index.shards_.emplace_back();
+    shard.path = path;
+    if (!std::filesystem::is_directory(path)) shard.file.emplace(path);
+  }
   index.scan_all(cache_dir);
+  index.number_classes(source);
   index.count(source, cache_dir);
   return index;
 }
@@ -25,14 +34,15 @@ void Index::scan_all(const std::filesystem::path& cache_dir) {
   std::atomic<size_t> next = 0;
   std::atomic<bool> scanned = false, unwritable = false, stop = false;
   const auto scan = [&](Shard& shard) {
-    if (!cache_dir.empty())
-      if (auto cached = read_cached_scan(cache_dir, shard.file)) {
-        shard.scan = std::move(*cached);
+    const bool tar = shard.file && !is_cifar(shard.path), cached = tar && !cache_dir.empty();
+    if (cached)
+      if (auto scan = read_cached_scan(cache_dir, *shard.file)) {
+        shard.scan = std::move(*scan);
         return;
       }
     scanned = true;
-    shard.scan = scan_shard(shard.file);
-    if (!cache_dir.empty() && !write_cached_scan(cache_dir, shard.file, shard.scan)) unwritable = true;
+    shard.scan = !shard.file ? scan_folder(shard.path) : tar ? scan_tar(*shard.file) : scan_cifar(*shard.file);
+    if (cached && !write_cached_scan(cache_dir, *shard.file, shard.scan)) unwritable = true;
   };
   const auto work = [&] {
     for (size_t s; !stop && (s = next++) < shards_.size();) {
@@ -54,6 +64,28 @@ void Index::scan_all(const std::filesystem::path& cache_dir) {
   cache_written_ = !unwritable;
 }
 
+// One numbering for all shards: by the class list, else by the sorted names of all classes that any of them has.
+void Index::number_classes(const std::string& source) {
+  std::set<std::string> found;
+  const Shard* named = nullptr;
+  const Shard* numbered = nullptr;
+  for (Shard& shard : shards_) {
+    if (shard.scan.labels == LabelKind::image_number) take_label_file(shard.path, shard.scan);
+    found.insert(shard.scan.classes.begin(), shard.scan.classes.end());
+    if (!shard.scan.samples.empty()) (shard.scan.labels == LabelKind::given ? numbered : named) = &shard;
+  }
+  classes_ = class_list(shards_.front().path);
+  if (!named) return;
+  if (classes_.empty() && numbered)
+    fail(ExitCode::data, "'{}' mixes classes by name, as in {}, and by number, as in {}: expected a classes.txt beside "
+         "{} that numbers the names", source, named->path.string(), numbered->path.string(),
+         shards_.front().path.string());
+  by_name_ = classes_.empty();
+  if (by_name_) classes_.assign(found.begin(), found.end());
+  for (Shard& shard : shards_)
+    if (shard.scan.labels == LabelKind::class_position) label_by_name(shard.path, shard.scan, classes_);
+}
+
 void Index::count(const std::string& source, const std::filesystem::path& cache_dir) {
   uint64_t without_image = 0, skipped_members = 0;
   for (Shard& shard : shards_) {
@@ -67,6 +99,7 @@ void Index::count(const std::string& source, const std::filesystem::path& cache_
     fail(ExitCode::data, "no images in '{}': {} samples without a jpg, jpeg, png or webp, {} other members", source,
          without_image, skipped_members);
   summary_ = fmt::format("{} shard{}, {} samples", shards_.size(), shards_.size() == 1 ? "" : "s", size_);
+  if (by_name_) summary_ += fmt::format(", {} classes by sorted name", classes_.size());
   if (without_image) summary_ += fmt::format(", {} without an image skipped", without_image);
   if (skipped_members) summary_ += fmt::format(", {} other members skipped", skipped_members);
   if (from_cache_) summary_ += ", index from the cache";
@@ -77,12 +110,15 @@ Index::Location Index::at(size_t i) const {
   const auto after = std::upper_bound(shards_.begin(), shards_.end(), i,
                                       [](size_t number, const Shard& shard) { return number < shard.first; });
   const Shard& shard = *std::prev(after);
-  return {shard.file, shard.scan.samples[i - shard.first]};
+  return {shard, shard.scan.samples[i - shard.first]};
 }
 
 std::string Index::member_name(size_t i) const {
-  const auto [file, sample] = at(i);
-  TarReader reader(file, sample.offset - sample.header * tar_block, file.size());
+  const auto [shard, sample] = at(i);
+  if (shard.scan.layout == Layout::files) return shard.scan.names.c_str() + sample.offset;
+  if (shard.scan.layout == Layout::records)
+    return std::to_string((sample.offset - sample.header) / (sample.header + sample.size));
+  TarReader reader(*shard.file, sample.offset - sample.header * tar_block, shard.file->size());
   TarMember member;
   reader.next(member);
   return member.name;
@@ -91,26 +127,39 @@ std::string Index::member_name(size_t i) const {
 std::string Index::key(size_t i) const {
   std::string_view key, extension;
   const std::string name = member_name(i);
-  split_member_name(name, key, extension);
-  return std::string(key);
+  return split_member_name(name, key, extension) ? std::string(key) : name;
 }
 
 std::string Index::where(size_t i) const {
-  const auto [file, sample] = at(i);
+  const auto [shard, sample] = at(i);
   try {
-    return fmt::format("{}:{}", file.name(), member_name(i));
+    return shard.path.string() + (shard.file ? ":" : "/") + member_name(i);
   } catch (const Error&) {    // the shard changed below us; the place still helps
-    return fmt::format("{}:(offset {})", file.name(), uint64_t(sample.offset));
+    return fmt::format("{}:(offset {})", shard.path.string(), uint64_t(sample.offset));
   }
 }
 
 void Index::read(size_t i, std::vector<uint8_t>& bytes) const {
-  const auto [file, sample] = at(i);
-  bytes.resize(sample.size);
-  const size_t got = file.read(sample.offset, bytes.data(), bytes.size());
+  const auto [shard, sample] = at(i);
+  std::optional<File> own;
+  if (!shard.file) own.emplace(shard.path / member_name(i));
+  const File& file = own ? *own : *shard.file;
+  const uint64_t offset = own ? 0 : sample.offset;
+  bytes.resize(own ? file.size() : sample.size);
+  const size_t got = file.read(offset, bytes.data(), bytes.size());
   if (got < bytes.size())
     fail(ExitCode::data, "{}: got {} of {} bytes at offset {}: the shard changed since it was indexed; start again",
-         where(i), got, bytes.size(), uint64_t(sample.offset));
+         where(i), got, bytes.size(), offset);
+}
+
+Image Index::image(size_t i, std::vector<uint8_t>& bytes) const {
+  read(i, bytes);
+  if (at(i).shard.scan.layout == Layout::records) return decode_cifar(bytes);
+  try {
+    return decode_image(bytes);
+  } catch (const Error& error) {    // where() reads from the shard: only now
+    fail(error.code, "{}: {}", where(i), error.what());
+  }
 }
 
 void Index::require_labels_below(int classes) const {

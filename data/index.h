@@ -2,23 +2,29 @@
 // defines: Index
 #pragma once
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "data/image.h"
 #include "data/scan.h"
 
 class Index {
  public:
-  // scans the shards, or reads their scans from cache_dir (see scan_cache.h); an empty cache_dir means no cache
+  // scans the shards, or reads scans of tars from cache_dir (see scan_cache.h); an empty cache_dir means no cache
   static Index open(const std::string& source, const std::filesystem::path& cache_dir);
 
   size_t size() const { return size_; }
   int label(size_t i) const { return at(i).sample.label; }
   int max_label() const { return max_label_; }
+  // names by label: the class list beside the first shard, else folders or wnids in sorted order; may be empty
+  const std::vector<std::string>& classes() const { return classes_; }
   std::string key(size_t i) const;
   std::string where(size_t i) const;    // "shard.tar:member.jpg", for messages
   // the image's bytes; any thread may call it; a shard that became shorter is a data error
   void read(size_t i, std::vector<uint8_t>& bytes) const;
+  // the image itself, read into `bytes` and decoded as its shard says; errors name it
+  Image image(size_t i, std::vector<uint8_t>& bytes) const;
 
   bool from_cache() const { return from_cache_; }
   const std::string& summary() const { return summary_; }    // shards, samples, what was skipped: one line
@@ -27,22 +33,26 @@ class Index {
 
  private:
   struct Shard {
-    File file;
-    size_t first;    // number of its first sample
+    std::filesystem::path path;
+    std::optional<File> file;    // an image folder has none: its samples are files, opened as they are read
+    size_t first = 0;            // number of its first sample
     Scan scan;
   };
   struct Location {
-    const File& file;
+    const Shard& shard;
     const Sample& sample;
   };
   Location at(size_t i) const;
   std::string member_name(size_t i) const;
   void scan_all(const std::filesystem::path& cache_dir);
+  void number_classes(const std::string& source);
   void count(const std::string& source, const std::filesystem::path& cache_dir);
 
   std::vector<Shard> shards_;
+  std::vector<std::string> classes_;
   size_t size_ = 0;
   int max_label_ = -1;
   bool from_cache_ = true, cache_written_ = true;
+  bool by_name_ = false;    // no class list: labels count the sorted names of those present
   std::string summary_;
 };

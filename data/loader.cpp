@@ -14,15 +14,6 @@ uint64_t images_to_give(const Index& index, const LoaderOptions& options) {
   const uint64_t all = options.limit ? std::min<uint64_t>(options.limit, index.size()) : index.size();
   return all - std::min(all, options.start);
 }
-
-Image decode(const Index& index, uint64_t sample, std::vector<uint8_t>& bytes) {
-  index.read(sample, bytes);
-  try {
-    return decode_image(bytes);
-  } catch (const Error& error) {    // where() reads from the shard: only now
-    fail(error.code, "{}: {}", index.where(sample), error.what());
-  }
-}
 }  // namespace
 
 Loader::Loader(const Index& index, const LoaderOptions& options)
@@ -133,7 +124,7 @@ bool Loader::prepare(uint64_t position, float* image, int& label, std::vector<Ba
   for (uint64_t tries = 0; tries < std::min(n, most_replacements); tries++) {
     const uint64_t sample = (drawn + tries) % n;
     try {
-      const Image decoded = decode(index_, sample, bytes);
+      const Image decoded = index_.image(sample, bytes);
       Random random(options_.seed, purpose::augmentation, epoch * n + drawn);
       if (options_.train) prepare_train(decoded, options_.preprocess, random, image);
       else prepare_eval(decoded, options_.preprocess, image);

@@ -2,16 +2,47 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <string>
 #include <unordered_set>
 
+#include "data/decimal.h"
 #include "data/tar.h"
 #include "engine/error.h"
 
 namespace {
 constexpr std::array<std::string_view, 4> image_extensions = {"jpg", "jpeg", "png", "webp"};    // the first one counts
 constexpr int64_t no_label = -1;
+
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return lower;
+}
+
+size_t image_rank(std::string_view lower) {
+  return size_t(std::find(image_extensions.begin(), image_extensions.end(), lower) - image_extensions.begin());
+}
+
+std::string_view last_component(std::string_view name) { return name.substr(name.rfind('/') + 1); }
+
+[[noreturn]] void refuse(const File& file, const TarMember& member, const std::string& why) {
+  fail(ExitCode::data, "{}:{} at offset {}: {}", file.name(), member.name, member.offset, why);
+}
+
+Sample place_of(const File& file, const TarMember& member, int32_t label) {
+  const uint64_t header = (member.offset - member.header) / tar_block;
+  if (member.size > UINT32_MAX || header > UINT16_MAX)
+    refuse(file, member, fmt::format("{} bytes after {} header blocks are too large", member.size, header));
+  return {.offset = member.offset, .header = uint16_t(header), .size = uint32_t(member.size), .label = label};
+}
+
+// 17 for "ILSVRC2012_val_00000017", 0 for other names
+int32_t validation_number(std::string_view key) {
+  constexpr std::string_view prefix = "ILSVRC2012_val_";
+  const std::string_view name = last_component(key);
+  if (!name.starts_with(prefix) || name.size() != prefix.size() + 8) return 0;
+  return int32_t(std::max<int64_t>(decimal(name.substr(prefix.size())).value_or(0), 0));
+}
 
 // "__name__" and "__name__/...": WebDataset's own notes
 bool is_meta(std::string_view name) {
@@ -35,21 +66,25 @@ class Grouping {
       key_ = key;
       if (!keys_.insert(key_).second) refuse(member, "its key appears before, apart from it; sort the tar by name");
     }
-    std::string lower(extension);
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::string lower = lower_case(extension);
     if (std::find(extensions_.begin(), extensions_.end(), lower) != extensions_.end())
       refuse(member, "its sample has this extension twice");
     if (lower == "cls") label_ = read_label(member, reader);
-    const auto rank = std::find(image_extensions.begin(), image_extensions.end(), lower) - image_extensions.begin();
-    if (size_t(rank) < image_rank_) take_image(member, size_t(rank));
+    if (const size_t rank = image_rank(lower); rank < image_rank_) {
+      image_rank_ = rank;
+      image_ = member;
+    }
     extensions_.push_back(std::move(lower));
   }
 
   void finish() {
     if (image_rank_ < image_extensions.size()) {
-      if (label_ == no_label) refuse(image_, "no .cls with its label beside it");
-      sample_.label = int32_t(label_);
-      scan_.samples.push_back(sample_);
+      const bool labelled = label_ != no_label;
+      const int32_t number = labelled ? 0 : validation_number(key_);
+      const LabelKind kind = labelled ? LabelKind::given : LabelKind::image_number;
+      if (scan_.samples.empty()) scan_.labels = kind;
+      if ((!labelled && !number) || kind != scan_.labels) refuse(image_, "no .cls with its label beside it");
+      scan_.samples.push_back(place_of(file_, image_, labelled ? int32_t(label_) : number));
     } else if (!extensions_.empty()) {
       scan_.without_image++;
     }
@@ -59,34 +94,20 @@ class Grouping {
   }
 
  private:
-  [[noreturn]] void refuse(const TarMember& member, const std::string& why) const {
-    fail(ExitCode::data, "{}:{} at offset {}: {}", file_.name(), member.name, member.offset, why);
-  }
+  [[noreturn]] void refuse(const TarMember& member, const std::string& why) const { ::refuse(file_, member, why); }
 
   int32_t read_label(const TarMember& member, TarReader& reader) const {
     constexpr uint64_t longest = 64;
     if (member.size > longest) refuse(member, fmt::format("expected a label, got {} bytes", member.size));
     const std::string_view content = reader.content(member);
     const std::string_view text = content.substr(0, content.find_last_not_of(" \t\r\n") + 1);
-    int32_t label = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), label);
-    if (error != std::errc() || end != text.data() + text.size() || label < 0) {
+    const std::optional<int64_t> label = decimal(text);
+    if (!label || *label < 0 || *label > INT32_MAX) {
       std::string shown(text);
       std::replace_if(shown.begin(), shown.end(), [](unsigned char c) { return !std::isprint(c); }, '?');
       refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", shown));
     }
-    return label;
-  }
-
-  void take_image(const TarMember& member, size_t rank) {
-    const uint64_t header = (member.offset - member.header) / tar_block;
-    if (member.size > UINT32_MAX || header > UINT16_MAX)
-      refuse(member, fmt::format("{} bytes after {} header blocks are too large", member.size, header));
-    image_rank_ = rank;
-    image_ = member;
-    sample_.offset = member.offset;
-    sample_.header = header;
-    sample_.size = uint32_t(member.size);
+    return int32_t(*label);
   }
 
   const File& file_;
@@ -97,8 +118,45 @@ class Grouping {
   size_t image_rank_ = image_extensions.size();
   int64_t label_ = no_label;
   TarMember image_;
-  Sample sample_{};
 };
+
+bool is_hidden(std::string_view name) { return last_component(name).starts_with('.'); }
+
+// ILSVRC2012_img_train.tar: members n01440764.tar ..., in each the images of that class. Labels follow the order of the
+// classes' names, whatever their order in the tar.
+Scan scan_nested(const File& file) {
+  std::vector<std::pair<std::string, TarMember>> tars;
+  Scan scan;
+  TarReader outer(file, 0, file.size());
+  for (TarMember member; outer.next(member);) {
+    if (member.regular && member.name.ends_with(".tar") && !is_hidden(member.name))
+      tars.emplace_back(std::filesystem::path(member.name).stem().string(), member);
+    else scan.skipped_members++;
+  }
+  std::sort(tars.begin(), tars.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [name, tar] : tars) {
+    if (!scan.classes.empty() && scan.classes.back() == name) refuse(file, tar, "a second tar of this class");
+    const size_t before = scan.samples.size();
+    TarReader inner(file, tar.offset, tar.offset + tar.size);
+    for (TarMember member; inner.next(member);) {
+      if (member.regular && is_image_name(member.name) && !is_hidden(member.name))
+        scan.samples.push_back(place_of(file, member, int32_t(scan.classes.size())));
+      else scan.skipped_members++;
+    }
+    if (scan.samples.size() == before) refuse(file, tar, "no image in the tar of this class");
+    scan.classes.push_back(name);
+  }
+  scan.labels = LabelKind::class_position;
+  return scan;
+}
+
+bool is_nested(const File& file) {
+  TarReader reader(file, 0, file.size());
+  TarMember member;
+  while (reader.next(member))
+    if (member.regular && !is_hidden(member.name)) return member.name.ends_with(".tar");
+  return false;
+}
 }
 
 bool split_member_name(std::string_view name, std::string_view& key, std::string_view& extension) {
@@ -110,7 +168,13 @@ bool split_member_name(std::string_view name, std::string_view& key, std::string
   return true;
 }
 
-Scan scan_shard(const File& file) {
+bool is_image_name(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  return dot != name.npos && image_rank(lower_case(name.substr(dot + 1))) < image_extensions.size();
+}
+
+Scan scan_tar(const File& file) {
+  if (is_nested(file)) return scan_nested(file);
   Scan scan;
   TarReader reader(file, 0, file.size());
   Grouping grouping(file, scan);

@@ -1,7 +1,8 @@
-// The samples of one WebDataset shard: which members of the tar are images, and their labels.
-// defines: Sample, Scan, scan_shard, split_member_name
+// The samples of one tar: which members are images, and their labels.
+// defines: Sample, Layout, LabelKind, Scan, scan_tar, split_member_name, is_image_name
 #pragma once
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -9,23 +10,38 @@
 
 // Where one image lies. 13 million of them stay in memory, so names stay in the tar: `header` leads back to them.
 struct Sample {
-  uint64_t offset : 48;    // of the image's bytes in the shard
-  uint64_t header : 16;    // tar blocks from the member's first header block to its bytes
+  uint64_t offset : 48;    // of the image's bytes in the shard; with Layout::files, of its name in Scan::names
+  uint64_t header : 16;    // what lies before the bytes: tar blocks of the member's header, or labels of the record
   uint32_t size;
   int32_t label;
 };
 static_assert(sizeof(Sample) == 16);
 
+// Where images lie and so what decodes them: members and files hold JPEG or PNG, records bare pixels.
+enum class Layout : uint32_t { members, files, records };
+
+// What Sample::label says until the index has numbered it: the label, a position in Scan::classes, or the number of an
+// ILSVRC2012 validation image, whose label lies in a file beside.
+enum class LabelKind : uint32_t { given, class_position, image_number };
+
 struct Scan {
   std::vector<Sample> samples;
-  uint64_t without_image = 0;      // samples that hold no jpg, jpeg, png or webp
-  uint64_t skipped_members = 0;    // folders, links, __meta__ and hidden names, names without extension
+  Layout layout = Layout::members;
+  LabelKind labels = LabelKind::given;
+  std::vector<std::string> classes;    // names, where the shard has them: wnids, folders
+  std::string names;                   // of files, from the shard's folder, each ended by a zero byte
+  uint64_t without_image = 0;          // samples that hold no jpg, jpeg, png or webp
+  uint64_t skipped_members = 0;        // folders, links, __meta__ and hidden names, names without extension
 };
 
-// Groups adjacent members with one key to a sample. An image without a label, a label that is no number, an extension
-// or key that appears twice: data errors that name shard, member and offset.
-Scan scan_shard(const File& file);
+// A WebDataset shard, ILSVRC2012's training tar (a tar of each class in it), or its validation tar (no labels in it).
+// WebDataset: adjacent members with one key are a sample. An image without a label, a label that is no number, an
+// extension or key that appears twice: data errors that name shard, member and offset.
+Scan scan_tar(const File& file);
 
 // "a/22.0/1.1.png" -> key "a/22.0/1", extension "1.png": the first dot of the last component. False where there is no
 // such dot, or the name is hidden (".x").
 bool split_member_name(std::string_view name, std::string_view& key, std::string_view& extension);
+
+// It ends as a jpg, jpeg, png or webp does.
+bool is_image_name(std::string_view name);

@@ -10,12 +10,13 @@
 namespace fs = std::filesystem;
 
 namespace {
-// A cache file is this header, the shard's path, the samples and a checksum of all of it.
+// A cache file is this header, the shard's path, its classes' names, each ended by a zero byte, the samples, and a
+// checksum of all of it.
 struct CacheHeader {
-  char magic[8] = {'R', 'L', 'X', 'S', 'C', 'A', 'N', '1'};    // the last character is the format's version
+  char magic[8] = {'R', 'L', 'X', 'S', 'C', 'A', 'N', '2'};    // the last character is the format's version
   uint64_t shard_size = 0;
   int64_t shard_modified = 0;
-  uint64_t path_size = 0, samples = 0, without_image = 0, skipped_members = 0;
+  uint64_t path_size = 0, classes_size = 0, labels = 0, samples = 0, without_image = 0, skipped_members = 0;
 };
 
 // FNV-1a
@@ -53,6 +54,7 @@ std::optional<Scan> read_cached_scan(const fs::path& cache_dir, const File& shar
   const std::string name = identity(shard);
   const size_t fixed = sizeof header + name.size() + sizeof sum;
   if (bytes.size() < fixed) return {};
+  const size_t variable = bytes.size() - fixed;
 
   std::memcpy(&header, bytes.data(), sizeof header);
   std::memcpy(&sum, bytes.data() + bytes.size() - sizeof sum, sizeof sum);
@@ -60,12 +62,20 @@ std::optional<Scan> read_cached_scan(const fs::path& cache_dir, const File& shar
   if (std::memcmp(header.magic, CacheHeader().magic, sizeof header.magic) || sum != checksum(content) ||
       header.shard_size != shard.size() || header.shard_modified != shard.modified() ||
       content.substr(sizeof header, name.size()) != name || header.path_size != name.size() ||
-      header.samples != (bytes.size() - fixed) / sizeof(Sample))
+      header.classes_size > variable || header.samples != (variable - header.classes_size) / sizeof(Sample))
     return {};
 
-  Scan scan{std::vector<Sample>(header.samples), header.without_image, header.skipped_members};
+  Scan scan;
+  scan.labels = LabelKind(header.labels);
+  scan.without_image = header.without_image;
+  scan.skipped_members = header.skipped_members;
+  std::string_view classes = content.substr(sizeof header + name.size(), header.classes_size);
+  for (size_t end; (end = classes.find('\0')) != classes.npos; classes.remove_prefix(end + 1))
+    scan.classes.emplace_back(classes.substr(0, end));
+  scan.samples.resize(header.samples);
   if (header.samples)
-    std::memcpy(scan.samples.data(), content.data() + sizeof header + name.size(), header.samples * sizeof(Sample));
+    std::memcpy(scan.samples.data(), content.data() + sizeof header + name.size() + header.classes_size,
+                header.samples * sizeof(Sample));
   return scan;
 } catch (const std::exception&) {    // whatever is wrong with it, the shard itself is there to be scanned
   return {};
@@ -75,15 +85,20 @@ bool write_cached_scan(const fs::path& cache_dir, const File& shard, const Scan&
   fs::create_directories(cache_dir);
   CacheHeader header;
   const std::string name = identity(shard);
+  std::string classes;
+  for (const std::string& name_of_class : scan.classes) classes += name_of_class + '\0';
   header.shard_size = shard.size();
   header.shard_modified = shard.modified();
   header.path_size = name.size();
+  header.classes_size = classes.size();
+  header.labels = uint64_t(scan.labels);
   header.samples = scan.samples.size();
   header.without_image = scan.without_image;
   header.skipped_members = scan.skipped_members;
 
   std::string bytes(view(&header, 1));
   bytes += name;
+  bytes += classes;
   bytes += view(scan.samples.data(), scan.samples.size());
   const uint64_t sum = checksum(bytes);
   bytes += view(&sum, 1);

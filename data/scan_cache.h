@@ -1,4 +1,4 @@
-// Scans of shards kept on disk, one file a shard, so that the second run starts at once. Safe to delete at any time.
+// Scans of tars kept on disk, one file a tar, so that the second run starts at once. Safe to delete at any time.
 // defines: default_cache_dir, read_cached_scan, write_cached_scan
 #pragma once
 #include <filesystem>

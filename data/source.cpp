@@ -1,12 +1,16 @@
 #include "data/source.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <glob.h>
 #include <optional>
 #include <set>
 
+#include "data/cifar.h"
+#include "data/decimal.h"
+#include "data/folder.h"
+#include "data/info.h"
+#include "data/labels.h"
 #include "engine/error.h"
 
 namespace fs = std::filesystem;
@@ -23,13 +27,6 @@ std::vector<std::string> split(const std::string& text, const std::string& separ
   return parts;
 }
 
-std::optional<int64_t> integer(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || text.size() > 18) return {};
-  return value;
-}
-
 bool zero_padded(const std::string& number) {
   const size_t sign = number[0] == '-';
   return number.size() > sign + 1 && number[sign] == '0';
@@ -39,7 +36,7 @@ bool zero_padded(const std::string& number) {
 std::optional<std::vector<std::string>> expand_range(const std::string& text, const std::string& pattern) {
   const std::vector<std::string> parts = split(text, "..");
   if (parts.size() < 2 || parts.size() > 3) return {};
-  const auto first = integer(parts[0]), last = integer(parts[1]), step = parts.size() == 3 ? integer(parts[2]) : 1;
+  const auto first = decimal(parts[0]), last = decimal(parts[1]), step = parts.size() == 3 ? decimal(parts[2]) : 1;
   if (!first || !last || !step) return {};
   const uint64_t stride = std::max<int64_t>(1, std::abs(*step)), count = std::abs(*last - *first) / stride + 1;
   if (count > max_expansion) fail(ExitCode::usage, "{{{}}} in '{}' makes {} names", text, pattern, count);
@@ -90,11 +87,16 @@ std::vector<std::string> expand(const std::string& text, const std::string& patt
   return all;
 }
 
-std::vector<fs::path> tars_of_folder(const fs::path& folder) {
+// Its tars (of its one split, if it tells them), or itself where it holds a folder of each class.
+std::vector<fs::path> shards_of_folder(const fs::path& folder) {
+  if (const fs::path info = info_of_folder(folder); !info.empty()) return shards_of_info(info);
   std::vector<fs::path> tars;
   for (const auto& entry : fs::directory_iterator(folder))
     if (entry.path().extension() == ".tar") tars.push_back(entry.path());
-  if (tars.empty()) fail(ExitCode::data, "no *.tar in the folder {}", folder.string());
+  if (tars.empty() && is_image_folder(folder)) return {folder.has_filename() ? folder : folder.parent_path()};
+  if (tars.empty())
+    fail(ExitCode::data, "no *.tar and no folder of a class in the folder {}; CIFAR's files are named one by one, as "
+         "in 'data_batch_{{1..5}}.bin'", folder.string());
   std::sort(tars.begin(), tars.end());
   return tars;
 }
@@ -110,8 +112,8 @@ std::vector<fs::path> matches_of_glob(const std::string& pattern) {
 }
 
 // A tar starts with a member's header, a list with a line of text.
-bool is_tar(const fs::path& path) {
-  if (path.extension() == ".tar") return true;
+bool is_shard(const fs::path& path) {
+  if (path.extension() == ".tar" || is_cifar(path)) return true;
   char block[512] = {};
   std::ifstream(path, std::ios::binary).read(block, sizeof block);
   return std::string_view(block + 257, 5) == "ustar";
@@ -146,52 +148,15 @@ void add_shards(const std::string& source, const fs::path& folder, bool within_l
     const bool exists = fs::exists(folder / part, too_long_for_a_name);
     for (const std::string& name : exists ? std::vector{part} : expand_braces(part)) {
       const fs::path path = folder / name;
-      if (fs::is_directory(path)) append(tars_of_folder(path));
-      else if (fs::exists(path) && is_tar(path)) shards.push_back(path);
+      if (is_info(path)) append(shards_of_info(path));
+      else if (fs::is_directory(path)) append(shards_of_folder(path));
+      else if (fs::exists(path) && is_shard(path)) shards.push_back(path);
       else if (fs::exists(path) && within_list) fail(ExitCode::data, "{} is no tar", path.string());
       else if (fs::exists(path)) add_list(path, shards);
       else if (name.find_first_of("*?[") != name.npos) append(matches_of_glob(path.string()));
       else fail(ExitCode::data, "no such file: {}", path.string());
     }
   }
-}
-
-// "cifar10-train-0000.tar" belongs to the set "cifar10"
-std::string set_name(const fs::path& shard) {
-  const std::string name = shard.stem().string();
-  for (const char* split_name : {"-train", "-val", "-test"})
-    if (const size_t at = name.rfind(split_name); at != name.npos) return name.substr(0, at);
-  const size_t dash = name.rfind('-');
-  const bool numbered = dash != name.npos && dash + 1 < name.size() &&
-                        name.find_first_not_of("0123456789", dash + 1) == name.npos;
-  return numbered ? name.substr(0, dash) : name;
-}
-
-std::vector<std::string> read_class_names(const fs::path& path) {
-  std::ifstream file(path);
-  if (!file) fail(ExitCode::data, "cannot open {}", path.string());
-  std::vector<std::optional<std::string>> names;
-  int number = 0;
-  for (std::string line; std::getline(file, line);) {
-    number++;
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    const size_t tab = line.find('\t');
-    const auto label = integer(line.substr(0, tab));
-    if (tab == line.npos || !label || *label < 0 || *label > 10'000'000)
-      fail(ExitCode::data, "{}:{}: expected 'label<TAB>name', got '{}'", path.string(), number, line);
-    std::string name = line.substr(tab + 1);
-    std::replace(name.begin(), name.end(), '\t', ' ');
-    if (size_t(*label) >= names.size()) names.resize(size_t(*label) + 1);
-    if (names[size_t(*label)]) fail(ExitCode::data, "{}:{}: label {} appears twice", path.string(), number, *label);
-    names[size_t(*label)] = name;
-  }
-  std::vector<std::string> result;
-  for (const auto& name : names) {
-    if (!name) fail(ExitCode::data, "{}: label {} has no line, but label {} has", path.string(), result.size(),
-                    names.size() - 1);
-    result.push_back(*name);
-  }
-  return result;
 }
 }
 
@@ -212,9 +177,4 @@ std::vector<fs::path> expand_source(const std::string& source) {
   return shards;
 }
 
-std::vector<std::string> class_names(const std::string& source) {
-  const fs::path shard = expand_source(source).front();
-  for (const std::string& name : {std::string("classes.txt"), set_name(shard) + "-classes.txt"})
-    if (const fs::path path = shard.parent_path() / name; fs::exists(path)) return read_class_names(path);
-  return {};
-}
+std::vector<std::string> class_names(const std::string& source) { return class_list(expand_source(source).front()); }

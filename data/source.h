@@ -1,4 +1,4 @@
-// Where images come from: a source named on the command line becomes a list of tar shards and their class names.
+// Where images come from: a source named on the command line becomes a list of shards and their class names.
 // defines: expand_braces, expand_source, class_names
 #pragma once
 #include <filesystem>
@@ -9,8 +9,9 @@
 std::vector<std::string> expand_braces(const std::string& pattern);
 
 // The shards of a source, in a stable order. A source is one or more of these, joined by "::", braces allowed in each:
-// a tar, a folder (its *.tar), a glob, or a text file with one of them a line, relative to the text file's folder.
+// a tar, one of CIFAR's binary files, a folder (its *.tar, or an image folder, itself the shard: FOLDER/class/image), a
+// split FOLDER/_info.json:train, a glob, or a text file with one of them a line, relative to the text file's folder.
 std::vector<std::filesystem::path> expand_source(const std::string& source);
 
-// Names by label, from classes.txt or SET-classes.txt ("label<TAB>name" a line) beside the first shard; empty if none.
+// The class list (see labels.h) beside the first shard; empty if none.
 std::vector<std::string> class_names(const std::string& source);

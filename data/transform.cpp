@@ -208,12 +208,16 @@ void prepare_train(const Image& image, const Preprocess& preprocess, Random& ran
   else
     square = fitted(image, size);
   if (preprocess.flip && random.uniform() < 0.5) flip(square);
+  randaugment(square, preprocess.randaug, random);
   to_float(square, preprocess.low, preprocess.high, out);
 }
 
 void prepare_eval(const Image& image, const Preprocess& preprocess, float* out) {
   const int size = preprocess.image_size;
   const int side = int(std::lrint(size * 256 / 224.0));
-  const Image square = preprocess.crop == "inception" ? resize_small_central(image, side, size) : fitted(image, size);
+  Image square;
+  if (preprocess.crop != "inception") square = fitted(image, size);
+  else if (preprocess.stretch) square = copy_window(resize_bilinear(image, {0, 0, image.height, image.width}, side, side), central_crop(side, side, size));
+  else square = resize_small_central(image, side, size);
   to_float(square, preprocess.low, preprocess.high, out);
 }

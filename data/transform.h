@@ -6,6 +6,7 @@
 #include <string>
 
 #include "data/image.h"
+#include "data/randaug.h"
 #include "engine/random.h"
 
 struct Window {
@@ -41,13 +42,15 @@ struct Preprocess {
   int image_size = 224;
   std::string crop = "inception";    // inception | pad | none: how training cuts its square
   bool flip = true;                  // training flips every second image
+  RandAugment randaug = {};             // on the flipped crop of training
   int pad = 4;                       // of crop "pad"
   float low = -1, high = 1;          // the value range of the model
+  bool stretch = false;              // evaluation of crop "inception" gives up the aspect ratio, as BigVision's few-shot probe
 };
 
 void check_preprocess(const Preprocess& preprocess);    // fails on values that have no meaning
 
 // out[image_size, image_size, 3]. Evaluation of crop "inception" takes the middle of an image resized to 256/224 of the
-// size; of the others the image as it is where it has the size, else the middle of one resized to the size.
+// size (its smaller side by area; with `stretch` both sides, bilinear); of the others the image as it is where it has the size, else the middle of one resized to the size.
 void prepare_train(const Image& image, const Preprocess& preprocess, Random& random, float* out);
 void prepare_eval(const Image& image, const Preprocess& preprocess, float* out);

@@ -5,6 +5,7 @@
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/loss.h"
+#include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
 #include "engine/ops/tokens.h"
 #include "engine/optimizer.h"
@@ -20,7 +21,7 @@ using Kernels = Joined<
                MapForward<Tanh>, MapBackward<Tanh>, MapForwardWithEpilogue<GeluTanh>, MapForwardWithEpilogue<GeluErf>, MapForwardWithEpilogue<Tanh>, GateForward, GateBackward, ColumnSumsOfChunk<Values>,
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
-               SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward,
+               SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, Mixup,
                AdamStep, SquaresOfChunk, RootOfSum>,
     AttentionFunctions::Kernels<AttentionForward, KernelList>, AttentionFunctions::Kernels<AttentionBackward, KernelList>,
     AttentionFunctions::Kernels<WeightsForward, KernelList>, AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;

@@ -155,6 +155,7 @@ void Tape::forget(Tensor x) {
 
 void Tape::forget_since(size_t mark, Tensor keep) {
   if (recording_) return;
+  value(keep);                                                             // its residual may be among what is forgotten
   for (size_t i = mark; i < nodes_.size(); i++)
     if (int(i) != keep.node) forget({nodes_[i].shape, int(i)});
   give_back_scratch();

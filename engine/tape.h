@@ -14,15 +14,19 @@ struct Gradient {
   int add;
 };
 
-// What still has to be added to each row of a product: by the op that reads it, in its own pass, or else by value().
+// What still has to be added to each row of a product: by the op that reads it, in its own pass, or else by value(). It is
+// added before the memory of the residual is given back.
 struct Epilogue {
   const real *bias = nullptr, *residual = nullptr;               // bias[C], residual of the product's shape; or null
 };
 
 class Tape {
  public:
-  explicit Tape(Device& device, bool recording = true) : device(device), pool_(device), recording_(recording) {}
+  explicit Tape(Device& device, bool recording = true) : device(device), own_pool_(device), pool_(own_pool_), recording_(recording) {}
+  // A tape of its own, for a part that is computed again in the backward pass; its memory is the other's.
+  Tape(Tape& outer, bool recording) : device(outer.device), own_pool_(outer.device), pool_(outer.pool_), recording_(recording) {}
   ~Tape() { clear(); }
+  Tape(const Tape&) = delete;
   Device& device;
 
   // An input or a parameter: memory stays the caller's. With `gradient`, backward leaves d loss / d value there, or adds
@@ -86,7 +90,8 @@ class Tape {
   void release_gradient(Node& node);
   void give_back_scratch();
 
-  Pool pool_;
+  Pool own_pool_;
+  Pool& pool_;
   bool recording_, done_ = false;
   std::vector<Node> nodes_;
   std::vector<std::pair<real*, size_t>> scratch_;

@@ -12,6 +12,9 @@ class ModelFlags {
   void add(CLI::App& app, bool foreign = false);
   // The configuration: defaults, then --model, then single flags. `attention` and `alpha` are the caller's.
   ViTConfig config() const;
+  // What holds where no flag is given, before add(): `model` as --model has it, or empty where the defaults say the sizes.
+  void set_defaults(const std::string& model, const ViTConfig& defaults) { model_ = model, config_ = defaults; }
+  ViTConfig& defaults() { return config_; }
 
  private:
   std::string model_;

@@ -29,7 +29,10 @@ struct TrainOptions {
   DeviceFlags device;
   int workers = 1;
   uint64_t seed = 0;
-  bool resume = false;
+  bool resume = false, print_config = false, rematerialise = false;
+  double mixup = 0;
+  int micro_batch = 0;
+  std::string preset, init;
   int64_t log_every = 50, eval_every = 0, save_every = 500;
 
   void add(CLI::App& app);                       // the flags

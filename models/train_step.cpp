@@ -1,7 +1,11 @@
 #include "models/train_step.h"
 #include <algorithm>
+#include <cmath>
+#include <utility>
 #include "engine/error.h"
 #include "engine/ops/loss.h"
+#include "engine/ops/mixup.h"
+#include "engine/random.h"
 
 Tensor loss_op(Tape& tape, const std::string& loss, Tensor logits, Tensor labels) {
   if (loss == "softmax") return softmax_cross_entropy(tape, logits, labels);
@@ -18,6 +22,16 @@ int count_correct(const std::vector<float>& logits, std::span<const float> label
   return correct;
 }
 
+double mixup_coefficient(double p, uint64_t seed, int64_t step) {
+  Random random(seed, purpose::mixup, uint64_t(step));
+  double x, y;                         // Beta(p, p) by Jöhnk 1964
+  do {
+    x = std::pow(random.uniform(), 1 / p);
+    y = std::pow(random.uniform(), 1 / p);
+  } while (x + y > 1 || x + y == 0);
+  return std::max(x, y) / (x + y);
+}
+
 TrainStep::~TrainStep() { make_room(0, 0); }
 
 void TrainStep::make_room(size_t images, size_t labels) {
@@ -25,8 +39,9 @@ void TrainStep::make_room(size_t images, size_t labels) {
   auto resize = [&](size_t& has, size_t wants, real* Inputs::*memory) {
     if (wants <= has && wants > 0) return;
     for (Inputs& in : inputs_) {
-      if (in.*memory) device.release(in.*memory);
-      in.*memory = wants ? static_cast<real*>(device.allocate(wants * sizeof(real))) : nullptr;
+      if (in.*memory) device.release(std::exchange(in.*memory, nullptr));
+      has = 0;
+      if (wants) in.*memory = static_cast<real*>(device.allocate(wants * sizeof(real)));
     }
     has = wants;
   };
@@ -43,25 +58,49 @@ void TrainStep::load(std::span<const float> images, std::span<const float> label
   tape_.device.upload_early(in.device_labels, labels.data(), labels.size_bytes());
 }
 
-void TrainStep::start(double multiplier) {
+void TrainStep::start(double multiplier, double mix) {
   running_ = loaded_;
+  loss_ = correct_ = 0;
   const Inputs& in = inputs_[running_];
   const ViTConfig& c = vit_.config();
-  const int B = int(in.labels.size() / c.classes);
-  tape_.clear();
-  logits_ = vit_.forward(tape_, tape_.leaf("images", {B, c.image_size, c.image_size, 3}, in.device_images));
-  mean_loss_ = mean(tape_, loss_op(tape_, loss_, logits_, tape_.leaf("labels", {B, c.classes}, in.device_labels)));
-  tape_.backward(mean_loss_);
+  const int B = int(in.labels.size() / c.classes), most = options_.micro_batch > 0 ? options_.micro_batch : B;
+  const size_t image_size = size_t(c.image_size) * c.image_size * 3;
+  mixed_.clear();
+  auto input = [&](const char* name, Shape shape, real* memory) {
+    Tensor x = mixed_.leaf(name, shape, memory);
+    return mixed_.value(mix < 1 ? mixup(mixed_, x, real(mix)) : x);
+  };
+  real* images = input("images", {B, c.image_size, c.image_size, 3}, in.device_images);
+  real* labels = input("labels", {B, c.classes}, in.device_labels);
+  for (first_ = 0;; first_ += most) {
+    const int n = std::min(most, B - first_);
+    tape_.clear();
+    Tensor x = tape_.leaf("images", {n, c.image_size, c.image_size, 3}, images + first_ * image_size);
+    logits_ = vit_.forward(tape_, x, {}, nullptr, {.accumulate = first_ > 0, .rematerialise = options_.rematerialise});
+    Tensor y = tape_.leaf("labels", {n, c.classes}, labels + size_t(first_) * c.classes);
+    mean_loss_ = mean(tape_, loss_op(tape_, options_.loss, logits_, y), B);
+    tape_.backward(mean_loss_);
+    if (first_ + n == B) break;
+    collect();
+  }
   adam_.start(multiplier);
+}
+
+void TrainStep::collect() {
+  loss_ += tape_.download(mean_loss_)[0];
+  const std::vector<float> logits = tape_.download(logits_);
+  const int classes = vit_.config().classes;
+  correct_ += count_correct(logits, std::span(inputs_[running_].labels).subspan(size_t(first_) * classes, logits.size()), classes);
 }
 
 StepResult TrainStep::finish() {
   const double norm = adam_.finish();
-  return {tape_.download(mean_loss_)[0], norm, count_correct(tape_.download(logits_), inputs_[running_].labels, vit_.config().classes)};
+  collect();
+  return {loss_, norm, correct_};
 }
 
-StepResult TrainStep::operator()(std::span<const float> images, std::span<const float> labels, double multiplier) {
+StepResult TrainStep::operator()(std::span<const float> images, std::span<const float> labels, double multiplier, double mix) {
   load(images, labels);
-  start(multiplier);
+  start(multiplier, mix);
   return finish();
 }

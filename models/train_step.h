@@ -1,5 +1,5 @@
 // One training step: forward, loss, backward, update. train.cpp and the benchmark run this one.
-// defines: TrainStep, StepResult, loss_op, count_correct
+// defines: TrainStep, StepOptions, StepResult, loss_op, count_correct, mixup_coefficient
 #pragma once
 #include <span>
 #include <string>
@@ -19,16 +19,28 @@ Tensor loss_op(Tape& tape, const std::string& loss, Tensor logits, Tensor labels
 // Examples whose largest logit is where the label is 1: BigVision's evaluators/classification.py. Both are [B, classes].
 int count_correct(const std::vector<float>& logits, std::span<const float> labels, int classes);
 
+struct StepOptions {
+  std::string loss = "softmax";        // see loss_op
+  int micro_batch = 0;                 // images of a batch at a time, their gradients added up; 0: all at once
+  bool rematerialise = false;          // see BackwardOptions
+};
+
+// The mixup coefficient of update `step` for the whole batch: max(a, 1 - a) of a ~ Beta(p, p), 0 < p <= 1; a function of its
+// arguments alone.
+double mixup_coefficient(double p, uint64_t seed, int64_t step);
+
 class TrainStep {
  public:
-  TrainStep(ViT& vit, Adam& adam, std::string loss) : vit_(vit), adam_(adam), loss_(std::move(loss)), tape_(vit.parameters().device()) {}
+  TrainStep(ViT& vit, Adam& adam, StepOptions options)
+      : vit_(vit), adam_(adam), options_(std::move(options)), tape_(vit.parameters().device()), mixed_(vit.parameters().device()) {}
   ~TrainStep();
   TrainStep(const TrainStep&) = delete;
   // images [B, S, S, 3] and labels [B, classes] of the next step; may come while the step before still runs on the device
   void load(std::span<const float> images, std::span<const float> labels);
-  void start(double multiplier);      // of the schedule; takes what was loaded
+  // Takes what was loaded; `multiplier` of the schedule, `mix` of mixup (1: none).
+  void start(double multiplier, double mix = 1);
   StepResult finish();                // waits for what was started
-  StepResult operator()(std::span<const float> images, std::span<const float> labels, double multiplier);
+  StepResult operator()(std::span<const float> images, std::span<const float> labels, double multiplier, double mix = 1);
   Tape& tape() { return tape_; }      // of the last step
 
  private:
@@ -38,13 +50,17 @@ class TrainStep {
     real *device_images = nullptr, *device_labels = nullptr;
   };
   void make_room(size_t images, size_t labels);
+  void collect();                     // loss and correct examples of the micro-batch on the tape
 
   ViT& vit_;
   Adam& adam_;
-  std::string loss_;
-  Tape tape_;
+  StepOptions options_;
+  Tape tape_, mixed_;
   Inputs inputs_[2];
   size_t room_for_images_ = 0, room_for_labels_ = 0;
   int loaded_ = 0, running_ = 0;
   Tensor logits_, mean_loss_;
+  int first_ = 0;                     // example of the micro-batch on the tape
+  double loss_ = 0;                   // of the micro-batches before it
+  int correct_ = 0;
 };

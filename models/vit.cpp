@@ -6,6 +6,7 @@
 #include "engine/ops/layernorm.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/patches.h"
+#include "engine/ops/remat.h"
 #include "engine/ops/tokens.h"
 #include "engine/random.h"
 
@@ -45,6 +46,18 @@ double forward_flops(const ViTConfig& c) {
   const double attention = (c.gate ? 5 : 4) * L * D * D + 2 * L * L * D, mlp = 2 * L * D * M;
   const double pool = c.pool == "map" ? 2 * D * D + 2 * L * D * D + 2 * L * D + 2 * D * M : 0;
   return 2 * (N * 3 * c.patch * c.patch * D + c.depth * (attention + mlp) + pool + (c.head_hidden ? D * D : 0) + D * c.classes);
+}
+
+size_t parameter_count(const ViTConfig& c) {
+  size_t n = 0;
+  for (const Parameter& p : ViT::parameter_list(c)) n += p.shape.size();
+  return n;
+}
+
+double kept_bytes(const ViTConfig& c, bool rematerialise) {
+  const double L = c.tokens(), D = c.width, M = c.mlp_width, patches = 3.0 * c.patch * c.patch * c.grid() * c.grid();
+  const double block = L * ((6 + 2 * c.qk_norm + 2 * c.gate) * D + M), working = L * (4 * D + 2 * M);        // a block's activations; what a step of the backward holds at once
+  return 4 * (2 * patches + 4 * L * D + (rematerialise ? c.depth * L * D + block : c.depth * block) + working);
 }
 
 std::vector<float> sincos2d(int height, int width, int D) {
@@ -139,19 +152,23 @@ struct ViT::Pass {
   Tensor layernorm(Tensor x, const std::string& name) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias")); }
 };
 
-Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> probes, Features* features, bool accumulate) const {
+Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> probes, Features* features, BackwardOptions backward) const {
   const ViTConfig& c = config_;
   const Shape expected{images.shape[0], c.image_size, c.image_size, 3};
   if (images.shape != expected) fail(ExitCode::data, "images are {}, expected {} for this model", images.shape.text(), expected.text());
   if (!probes.empty() && int(probes.size()) != c.depth) fail(ExitCode::failed, "{} attention probes for {} blocks", probes.size(), c.depth);
 
-  const Pass pass{t, parameters_, accumulate};
+  const Pass pass{t, parameters_, backward.accumulate};
   size_t mark = t.mark();
   auto done = [&](Tensor keep) { t.forget_since(mark, keep); mark = t.mark(); return keep; };
   Tensor previous, x = done(embed(pass, images));
   for (int i = 0; i < c.depth; i++) {
     previous = x;
-    x = done(block(pass, i, x, probes.empty() ? nullptr : probes[i]));
+    AttentionProbe* probe = probes.empty() ? nullptr : probes[i];
+    if (backward.rematerialise && t.recording())
+      x = rematerialised(t, x, [this, i, probe, accumulate = backward.accumulate](Tape& part, Tensor input) { return block({part, parameters_, accumulate}, i, input, probe); });
+    else
+      x = done(block(pass, i, x, probe));
     t.forget(previous);
   }
   x = pass.layernorm(x, "norm");                                                                          // before pooling

@@ -1,6 +1,6 @@
 // The Vision Transformer of BigVision (models/vit.py) with any attention function. Parameters carry timm's names, shapes and
 // layouts: a linear weight is [out, in].
-// defines: ViT, Features, check_config, forward_flops, sincos2d
+// defines: ViT, Features, BackwardOptions, check_config, forward_flops, parameter_count, kept_bytes, sincos2d
 #pragma once
 #include <span>
 #include "engine/attention/attention.h"
@@ -10,6 +10,11 @@
 // What can be read on the way to the logits.
 struct Features {
   Tensor pre_logits;                   // [B, D]: what the head sees, after tanh where there is a hidden layer
+};
+
+struct BackwardOptions {
+  bool accumulate = false;             // add to the parameters' gradients
+  bool rematerialise = false;          // keep of each block its input alone, and compute it again: less memory, a third more work
 };
 
 class ViT {
@@ -27,9 +32,8 @@ class ViT {
   void initialise(uint64_t seed);
 
   // images [B, image_size, image_size, 3] -> logits [B, classes]. `probes`: one a block, or none; null where not wanted.
-  // With `accumulate` the backward pass adds to the parameters' gradients.
   Tensor forward(Tape& tape, Tensor images, std::span<AttentionProbe* const> probes = {}, Features* features = nullptr,
-                 bool accumulate = false) const;
+                 BackwardOptions backward = {}) const;
 
  private:
   struct Pass;
@@ -45,6 +49,8 @@ class ViT {
 
 void check_config(const ViTConfig& config);            // usage errors with the reason where it makes no sense
 double forward_flops(const ViTConfig& config);         // of one image; a multiply-add counts 2
+size_t parameter_count(const ViTConfig& config);
+double kept_bytes(const ViTConfig& config, bool rematerialise);      // of one image, between forward and backward; about
 
 // [1, height width, D]: (sin xω, cos xω, sin yω, cos yω), D/4 frequencies ω from 1 down to 1e-4 (BigVision's posemb "sincos2d")
 std::vector<float> sincos2d(int height, int width, int D);

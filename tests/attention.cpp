@@ -65,6 +65,22 @@ TEST_CASE("several tiles") {
   for (const char* name : {"softmax", "relu"}) check(*device, {1, 1, 785, 785}, name);
 }
 
+TEST_CASE("a small workspace: rows and images in several parts, on a GPU") {
+  if (!on_cuda()) return;
+  const Problem p{3, 2, 60, 60};
+  for (const size_t scores : {60 * 7, 60 * 60 * 2}) {                     // 7 rows of one image; two images
+    auto device = make_cuda({.workspace = scores * 4 * sizeof(float)});
+    CHECK(tile_rows(*device, p) == (scores < 3600 ? 7 : 60));
+    for (const char* name : {"softmax", "relu"}) {
+      check(*device, p, name);
+      Recorder seen(p);
+      CHECK(run(*device, p, name, 1, &seen) == run(*device, p, name));
+      CHECK(seen.forward == std::vector<int>(seen.forward.size(), 1));
+      CHECK(seen.backward == seen.forward);
+    }
+  }
+}
+
 TEST_CASE("one query for many keys, several images") {
   auto device = test_device(2);
   for (const auto& f : AttentionFunctions::all()) check(*device, {3, 2, 1, 50}, f.name);

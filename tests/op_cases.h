@@ -10,7 +10,9 @@
 #include "engine/ops/layernorm.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/loss.h"
+#include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
+#include "engine/ops/remat.h"
 #include "engine/ops/tokens.h"
 #include "engine/random.h"
 
@@ -59,6 +61,16 @@ inline std::vector<OpCase> op_cases() {
       {"softmax_cross_entropy", {{{3, 5}, 2}, labels}, [](Tape& t, In x) { return softmax_cross_entropy(t, x[0], x[1]); }},
       {"sigmoid_cross_entropy", {{{3, 5}, 2}, labels}, [](Tape& t, In x) { return sigmoid_cross_entropy(t, x[0], x[1]); }},
       {"mean", {{{7}}}, [](Tape& t, In x) { return mean(t, x[0]); }},
+      {"mean of more", {{{7}}}, [](Tape& t, In x) { return mean(t, x[0], 10); }},
+      {"mixup", {{{3, 2, 5}}}, [](Tape& t, In x) { return mixup(t, x[0], real(0.7)); }},
+      {"mixup of one", {{{1, 5}}}, [](Tape& t, In x) { return mixup(t, x[0], real(0.7)); }},
+      {"rematerialised", {{{4, 6}}, {{6, 6}}, {{6}}}, [](Tape& t, In x) {
+         Tensor w = x[1], b = x[2];
+         return rematerialised(t, x[0], [=, &t](Tape& part, Tensor y) {
+           auto leaf = [&](Tensor p) { return part.leaf("input", p.shape, t.value(p), part.recording() ? t.add_gradient(p).data : nullptr, true); };
+           return linear(part, gelu(part, linear(part, y, leaf(w), leaf(b)), false), leaf(w), {}, y);
+         });
+       }},
   };
 }
 

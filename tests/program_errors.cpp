@@ -259,7 +259,7 @@ TEST_CASE("devices that are not there") {
     MESSAGE("skipped: what is said without a GPU: there is one");
     return;
   }
-  check_error("train", cuda, 1, {"cuda", "--device cpu"});
+  check_error("train", cuda, 1, {"CUDA", "--device cpu"});
   CHECK((contains(cuda.err, "no GPU can be used") || contains(cuda.err, "this build has no CUDA")));
   CHECK(std::count(cuda.err.begin(), cuda.err.end(), '\n') == 1);
 }

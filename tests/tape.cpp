@@ -130,7 +130,7 @@ TEST_CASE("a training step allocates nothing after the first") {
     const MadeUpBatch batch = made_up_batch(config, 4);
     ViT vit(device, config);
     Adam adam(vit.parameters(), {});
-    TrainStep step(vit, adam, "sigmoid");
+    TrainStep step(vit, adam, {.loss = "sigmoid"});
     step(batch.images, batch.labels, 1);
     const int allocations = device.allocations;
     const size_t taken = step.tape().allocations();

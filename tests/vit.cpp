@@ -150,7 +150,7 @@ TEST_CASE("first losses with the head at zero") {
     ViT vit(*device, config);
     vit.initialise(1);
     Adam adam(vit.parameters(), {});
-    CHECK(TrainStep(vit, adam, c.loss)(batch.images, batch.labels, 0).loss == doctest::Approx(c.expected).epsilon(2e-5));      // 21843 terms in float
+    CHECK(TrainStep(vit, adam, {.loss = c.loss})(batch.images, batch.labels, 0).loss == doctest::Approx(c.expected).epsilon(2e-5));      // 21843 terms in float
   }
   Tape tape(*device);
   Tensor z = tape.input("logits", {2, 2}, std::vector<float>(4));
@@ -174,7 +174,7 @@ TEST_CASE("three steps give the same bits for any number of threads") {
       ViT vit(*device, config);
       vit.initialise(1);
       Adam adam(vit.parameters(), {.lr = 1e-2});
-      TrainStep step(vit, adam, "sigmoid");
+      TrainStep step(vit, adam, {.loss = "sigmoid"});
       for (int t = 0; t < 3; t++) {
         const StepResult result = step(batch.images, batch.labels, 1);
         losses[threads - 1].push_back(result.loss);
@@ -198,7 +198,7 @@ TEST_CASE("ten steps on one batch reduce the loss and learn it") {
     ViT vit(*device, config);
     vit.initialise(1);
     Adam adam(vit.parameters(), {.lr = 3e-3, .weight_decay = 0});
-    TrainStep step(vit, adam, "softmax");
+    TrainStep step(vit, adam, {.loss = "softmax"});
     const StepResult first = step(batch.images, batch.labels, 1);
     StepResult last = first;
     for (int t = 0; t < 10; t++) last = step(batch.images, batch.labels, 1);

@@ -23,14 +23,7 @@ class Cuda final : public Device {
     return fmt::format("cuda: {}, products by {}, attention {}", name_, products_.description(), fused_.empty() ? "tiled" : "fused where it applies, else tiled");
   }
 
-  void* allocate(size_t bytes) override {
-    void* memory = nullptr;
-    if (cudaMalloc(&memory, std::max<size_t>(bytes, 64)) == cudaSuccess) return memory;
-    cudaGetLastError();
-    size_t free = 0, total = 0;
-    CUDA_CALL(cudaMemGetInfo(&free, &total));
-    fail(ExitCode::failed, "cuda: out of memory: {} MiB asked for, {} of {} MiB free; try a smaller --batch", bytes >> 20, free >> 20, total >> 20);
-  }
+  void* allocate(size_t bytes) override { return gpu::allocate(bytes); }
   void release(void* memory) override { cudaFree(memory); }
 
   void upload(void* device, const void* host, size_t bytes) override {
@@ -49,9 +42,9 @@ class Cuda final : public Device {
 
   void run(std::type_index body, size_t n, const void* fields) override {
     if (n == 0) return;
-    if (const auto kernel = launchers_.find(body); kernel != launchers_.end()) return CUDA_CALL(kernel->second(n, fields, compute_.get()));
+    if (const auto kernel = launchers_.find(body); kernel != launchers_.end()) return gpu::check(kernel->second(n, fields, compute_.get()), body.name());
     if (const auto fused = fused_.find(body); fused != fused_.end() && fused->second.applies(fields))
-      return CUDA_CALL(fused->second.launch(fields, [this](size_t bytes) { return tile_.scratch(0, bytes / sizeof(real)); }, compute_.get()));
+      return gpu::check(fused->second.launch(fields, [this](size_t bytes) { return tile_.scratch(0, bytes / sizeof(real)); }, compute_.get()), body.name());
     const auto tiled = tiled_.find(body);
     if (tiled == tiled_.end()) fail(ExitCode::failed, "cuda: kernel {} is not in engine/kernels.h", body.name());
     tiled->second(tile_, fields);
@@ -96,18 +89,9 @@ class Cuda final : public Device {
   class Tile {
    public:
     Tile(Cuda& device, size_t workspace) : device_(device), scores_(workspace / (4 * sizeof(real))) {}
-    ~Tile() { for (Slot& slot : slots_) cudaFree(slot.memory); }
     int query_rows(int Lq, int L) const { return int(std::clamp<size_t>(scores_ / L, 1, Lq)); }
     int images(int Lq, int L) const { return int(std::max<size_t>(1, scores_ / (size_t(query_rows(Lq, L)) * L))); }
-    real* scratch(int i, size_t n) {
-      Slot& slot = slots_[i];
-      if (slot.n < n) {
-        cudaFree(slot.memory);                       // waits for those who use it
-        slot = {};
-        slot = {static_cast<real*>(device_.allocate(n * sizeof(real))), n};
-      }
-      return slot.memory;
-    }
+    real* scratch(int i, size_t n) { return static_cast<real*>(slots_[i].at_least(n * sizeof(real))); }
     void gemm(const Gemm& product) { device_.gemm(product); }
     template <class Body> void rows(size_t n, const Body& body) { device_.rows(n, body); }
     // A probe reads in host memory, image by image.
@@ -126,10 +110,9 @@ class Cuda final : public Device {
     }
 
    private:
-    struct Slot { real* memory = nullptr; size_t n = 0; };
     Cuda& device_;
     size_t scores_;                                  // in one slot
-    Slot slots_[4];
+    gpu::Buffer slots_[4];
     std::vector<real> shown_[4];
   };
 
@@ -154,6 +137,7 @@ class Cuda final : public Device {
     cudaDeviceProp properties{};
     CUDA_CALL(cudaSetDevice(0));
     CUDA_CALL(cudaGetDeviceProperties(&properties, 0));
+    if (properties.major < 8) fail(ExitCode::failed, "cuda: {} is sm_{}{}, expected sm_80 or later; use --device cpu", properties.name, properties.major, properties.minor);
     return fmt::format("{}, sm_{}{}, {} MiB", properties.name, properties.major, properties.minor, properties.totalGlobalMem >> 20);
   }
 

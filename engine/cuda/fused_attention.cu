@@ -3,8 +3,8 @@
 //   forward  own queries, keys pass:   S = q kᵀ,  A = φ(S),  o += A v
 //   dk, dv   own keys, queries pass:   Sᵀ, dAᵀ;  dv += Aᵀ do,  dk += dSᵀ q
 //   dq       own queries, keys pass:   S, dA;    dq += dS k
-// No atomics: the same bits every time. Element-wise functions need q, k, v alone; softmax also a number a row, log Σ e^s and
-// Σ a da, that a pass before the backward ones makes again.
+// No atomics: the same bits every time. Element-wise functions need q, k, v alone; softmax also two numbers a row, log Σ e^s
+// and Σ a da, that a pass before the backward ones makes again.
 #include "engine/cuda/fused_attention.h"
 #include "engine/cuda/mma.h"
 #include "engine/kernels.h"

@@ -7,16 +7,10 @@ std::string CudaProducts::description() const {
   return fmt::format("cuBLAS {}.{} {}", version / 10000, version / 100 % 100, arithmetic);
 }
 
-const bf16* CudaProducts::round(Rounded& to, const real* x, int rows_, int columns, int stride, int batch, size_t step) {
-  const size_t n = size_t(batch) * rows_ * columns;
-  if (to.n < n) {
-    cudaFree(to.memory);                             // waits for those who use it
-    to = {};
-    CUDA_CALL(cudaMalloc(reinterpret_cast<void**>(&to.memory), n * sizeof(bf16)));
-    to.n = n;
-  }
-  rows(size_t(batch) * rows_, RoundRows{to.memory, x, rows_, columns, stride, step});
-  return to.memory;
+const bf16* CudaProducts::round(gpu::Buffer& to, const real* x, int rows_, int columns, int stride, int batch, size_t step) {
+  bf16* rounded = static_cast<bf16*>(to.at_least(size_t(batch) * rows_ * columns * sizeof(bf16)));
+  rows(size_t(batch) * rows_, RoundRows{rounded, x, rows_, columns, stride, step});
+  return rounded;
 }
 
 // cuBLAS thinks in columns: to it a row-major matrix is its transpose, and the product is cᵀ = op(b)ᵀ op(a)ᵀ.

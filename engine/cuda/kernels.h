@@ -21,7 +21,7 @@ struct RoundRows {
     team.each(columns, [&](int c) { y[row * columns + c] = to_bf16(from[c]); });
   }
 };
-// c[row, :] = beta c + bias + residual, for a product that adds to it
+// c[row, :] = beta c + bias + residual, for a product that adds to it; ops add both late (engine/tape.h) and do not need it
 struct PrepareProduct {
   real* c; const real *bias, *residual; real beta; int n, stride;
   template <class Team> HD void operator()(Team team, size_t row) const {

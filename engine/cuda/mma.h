@@ -14,14 +14,14 @@ struct Fragment { uint32_t r[4]; };
 __device__ inline Fragment load_fragment(const __nv_bfloat16* row) {
   Fragment f;
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(f.r[0]), "=r"(f.r[1]), "=r"(f.r[2]), "=r"(f.r[3]) : "r"(uint32_t(__cvta_generic_to_shared(row))));
+               : "=r"(f.r[0]), "=r"(f.r[1]), "=r"(f.r[2]), "=r"(f.r[3]) : "r"(uint32_t(__cvta_generic_to_shared(row))) : "memory");
   return f;
 }
 // The same of the transposed matrices: rows 2 (l % 4) and the next, column l / 4.
 __device__ inline Fragment load_fragment_transposed(const __nv_bfloat16* row) {
   Fragment f;
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(f.r[0]), "=r"(f.r[1]), "=r"(f.r[2]), "=r"(f.r[3]) : "r"(uint32_t(__cvta_generic_to_shared(row))));
+               : "=r"(f.r[0]), "=r"(f.r[1]), "=r"(f.r[2]), "=r"(f.r[3]) : "r"(uint32_t(__cvta_generic_to_shared(row))) : "memory");
   return f;
 }
 // c[16,8] += a[16,16] b[16,8]; of c a lane holds rows l / 4 (c[0], c[1]) and l / 4 + 8, columns 2 (l % 4) and the next.

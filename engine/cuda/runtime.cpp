@@ -1,5 +1,6 @@
 #include "engine/cuda/runtime.h"
 #include <dlfcn.h>
+#include <algorithm>
 #include "engine/error.h"
 
 namespace gpu {
@@ -26,6 +27,29 @@ PinnedMemory make_pinned(size_t bytes) {
   return PinnedMemory(memory);
 }
 
+void* allocate(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, std::max<size_t>(bytes, 64));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();                                                    // or the next launch would report it
+    size_t free = 0, total = 0;
+    CUDA_CALL(cudaMemGetInfo(&free, &total));
+    fail(ExitCode::failed, "cuda: out of memory: {} MiB asked for, {} of {} MiB free; try a smaller --batch or --micro-batch", bytes >> 20, free >> 20, total >> 20);
+  }
+  check(status, "cudaMalloc");
+  return memory;
+}
+
+void* Buffer::at_least(size_t bytes) {
+  if (bytes_ < bytes) {
+    cudaFree(std::exchange(memory_, nullptr));                             // waits for those who use it
+    bytes_ = 0;
+    memory_ = allocate(bytes);
+    bytes_ = bytes;
+  }
+  return memory_;
+}
+
 Cublas::Cublas(cudaStream_t stream) {
   const std::string name = fmt::format("libcublas.so.{}", CUBLAS_VER_MAJOR);
   const bool linked = dlsym(RTLD_DEFAULT, "cublasCreate_v2");              // as the emulation is
@@ -40,7 +64,10 @@ Cublas::Cublas(cudaStream_t stream) {
   find(create, "cublasCreate_v2"), find(set_stream, "cublasSetStream_v2"), find(destroy_, "cublasDestroy_v2"), find(get_version_, "cublasGetVersion_v2");
   find(gemm_, "cublasGemmEx"), find(gemm_batch_, "cublasGemmStridedBatchedEx"), find(status_text_, "cublasGetStatusString");
   check(create(&handle_), "cublasCreate");
-  check(set_stream(handle_, stream), "cublasSetStream");
+  if (const cublasStatus_t status = set_stream(handle_, stream)) {
+    destroy_(handle_);
+    check(status, "cublasSetStream");
+  }
 }
 
 Cublas::~Cublas() { destroy_(handle_); }

@@ -1,5 +1,5 @@
 // CUDA's and cuBLAS's handles as owners, and their status codes as errors that quote the call.
-// defines: CUDA_CALL, Stream, Event, PinnedMemory, Cublas
+// defines: CUDA_CALL, Stream, Event, PinnedMemory, allocate, Buffer, Cublas
 #pragma once
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
@@ -24,6 +24,20 @@ using PinnedMemory = Owner<void*, cudaFreeHost>;
 Stream make_stream();
 Event make_event();
 PinnedMemory make_pinned(size_t bytes);
+void* allocate(size_t bytes);        // device memory; the error says what was asked for and what is free
+
+// Device memory that grows to what is asked for and is never read across requests.
+class Buffer {
+ public:
+  Buffer() = default;
+  ~Buffer() { cudaFree(memory_); }
+  Buffer(const Buffer&) = delete;
+  void* at_least(size_t bytes);
+
+ private:
+  void* memory_ = nullptr;
+  size_t bytes_ = 0;
+};
 
 // cuBLAS, loaded when the first GPU is opened: its library is hundreds of MB, and a machine without a GPU need not have it.
 class Cublas {

@@ -69,24 +69,25 @@ inline Tensor sigmoid_cross_entropy(Tape& t, Tensor logits, Tensor labels) {
 }
 
 struct Mean {
-  real* y; const real* x; int n;
+  real* y; const real* x; int n, of;
   template <class Team> HD void operator()(Team team, size_t) const {
-    const real s = team.sum(n, [&](int i) { return x[i]; }) / n;
+    const real s = team.sum(n, [&](int i) { return x[i]; }) / of;
     team.once([&] { *y = s; });
   }
 };
 struct MeanBackward {
-  real* dx; const real* dy; size_t n; int add;
-  HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + *dy / n; }
+  real* dx; const real* dy; int of; int add;
+  HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + *dy / of; }
 };
-// x[n] -> [1]
-inline Tensor mean(Tape& t, Tensor x) {
-  const size_t n = x.shape.size();
+// x[n] -> [1]; what x adds to the mean over a batch of `of` (0: n)
+inline Tensor mean(Tape& t, Tensor x, int of = 0) {
+  const int n = int(x.shape.size());
+  if (of == 0) of = n;
   Tensor y = t.make("mean", {1}, {x});
-  t.device.rows(1, Mean{t.value(y), t.value(x), int(n)});
+  t.device.rows(1, Mean{t.value(y), t.value(x), n, of});
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x);
-    t.device.each(n, MeanBackward{dx.data, t.gradient(y), n, dx.add});
+    t.device.each(n, MeanBackward{dx.data, t.gradient(y), of, dx.add});
   });
   return y;
 }

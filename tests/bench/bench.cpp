@@ -44,7 +44,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags) {
   for (float& x : images) x = float(random.normal());
   for (int b = 0; b < batch; b++) labels[size_t(b) * config.classes + random.below(config.classes)] = 1;
   Adam adam(vit.parameters(), {.lr = 1e-4, .weight_decay = 0, .clip = 0});
-  TrainStep train(vit, adam, "softmax");
+  TrainStep train(vit, adam, {.loss = "softmax"});
   Tape inference(*device, false);
 
   std::cout << fmt::format("{{\"ready\": 1, \"base\": {:.1f}}}", peak_megabytes()) << std::endl;
@@ -52,9 +52,12 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags) {
     int steps = 0;
     if (!(std::cin >> steps) || (mode != "train" && mode != "infer")) fail(ExitCode::usage, "bench worker: expected 'train N', 'infer N' or 'quit'");
     const auto start = std::chrono::steady_clock::now();
+    if (mode == "train") train.load(images, labels);
     for (int i = 0; i < steps; i++) {
       if (mode == "train") {
-        train(images, labels, 1);
+        train.start(1);
+        if (i + 1 < steps) train.load(images, labels);                     // as build/train does
+        train.finish();
       } else {
         inference.clear();
         inference.download(vit.forward(inference, inference.input("images", {batch, config.image_size, config.image_size, 3}, images)));

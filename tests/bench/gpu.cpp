@@ -86,7 +86,7 @@ void attention_speed(Device& fused, Device& tiled) {
           tape.backward(attention(tape, {x, 0}, {x, 384}, {x, 768}, 6, 64, function, 1));
         });
       }
-      fmt::print("  L {:<5} {:<8}{:9.3f} ms {:9.3f} ms {:6.2f}   {:.0f} TFLOP/s fused\n", L, function, ms[0], ms[1], ms[1] / ms[0], 12.0 * 32 * 6 * double(L) * L * 64 / ms[0] / 1e9);
+      fmt::print("  L {:<5} {:<8}{:9.3f} ms {:9.3f} ms {:6.2f}   {:.0f} TFLOP/s fused\n", L, function, ms[0], ms[1], ms[1] / ms[0], 14.0 * 32 * 6 * double(L) * L * 64 / ms[0] / 1e9);
     }
 }
 

@@ -25,7 +25,7 @@ Run train(std::unique_ptr<Device> device, const ViTConfig& config, int steps, co
     vit.parameters().set(p.name, values);
   }
   Adam adam(vit.parameters(), {.lr = 1e-3});
-  TrainStep step(vit, adam, loss);
+  TrainStep step(vit, adam, {.loss = loss});
   Run run;
   for (int t = 0; t < steps; t++) {
     MadeUpBatch batch = made_up_batch(config, 2);

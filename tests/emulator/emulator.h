@@ -1,7 +1,7 @@
 // CUDA on the CPU, for tests: the kernel side. The sources of engine/cuda compile with g++ against this header, and every
 // CUDA thread runs as a fiber. What it watches for: barriers that not all threads reach, warp functions with other masks,
-// shared memory read before it is written (it is NaN) or out of bounds (under ASan), pointers that are no device memory,
-// and, under TSan, every race. Host code includes the genuine CUDA headers; runtime.cpp and cublas.cpp stand for the libraries.
+// shared memory read before it is written (it is NaN) or out of bounds (under ASan), pointers among the arguments that are no
+// device memory, and, under TSan, every race. Host code includes the genuine CUDA headers; runtime.cpp and cublas.cpp stand for the libraries.
 //   EMULATOR_ORDER=0|1|n  threads and blocks in ascending, descending, or random order with seed n
 //   EMULATOR_LAZY=0|1|2   work starts at once; or not before somebody waits for it; or then with other streams first
 // defines: threadIdx ... __shfl_xor_sync, SHARED, gpu::launch

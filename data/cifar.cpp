@@ -1,0 +1,43 @@
+#include "data/cifar.h"
+
+#include "engine/error.h"
+
+namespace {
+constexpr int side = 32;
+constexpr size_t plane = side * side;
+
+bool is_cifar100(const std::filesystem::path& path) { return path.stem() == "train" || path.stem() == "test"; }
+}
+
+bool is_cifar(const std::filesystem::path& path) {
+  const std::string stem = path.stem().string();
+  return path.extension() == ".bin" && (stem.starts_with("data_batch_") || stem == "test_batch" || is_cifar100(path));
+}
+
+Scan scan_cifar(const File& file) {
+  const size_t labels = is_cifar100(file.path()) ? 2 : 1, record = labels + 3 * plane;
+  const int classes = labels == 2 ? 100 : 10;
+  if (file.size() % record)
+    fail(ExitCode::data, "{}: {} bytes are no whole number of CIFAR-{}'s records of {}; copy it again", file.name(),
+         file.size(), classes, record);
+  Scan scan;
+  scan.layout = Layout::records;
+  uint8_t bytes[2] = {};
+  for (uint64_t at = 0; at < file.size(); at += record) {
+    if (file.read(at, bytes, labels) < labels)
+      fail(ExitCode::data, "{} shrank while it was read, at offset {}", file.name(), at);
+    const int label = bytes[labels - 1];
+    if (label >= classes)
+      fail(ExitCode::data, "{}: record {} at offset {}: label {}, expected 0 to {}: is it CIFAR-{}?", file.name(),
+           at / record, at, label, classes - 1, classes);
+    scan.samples.push_back({.offset = at + labels, .header = uint16_t(labels), .size = 3 * plane, .label = label});
+  }
+  return scan;
+}
+
+Image decode_cifar(std::span<const uint8_t> planes) {
+  Image image{side, side, std::vector<uint8_t>(3 * plane)};
+  for (size_t i = 0; i < plane; i++)
+    for (size_t c = 0; c < 3; c++) image.rgb[3 * i + c] = planes[c * plane + i];
+  return image;
+}

@@ -1,0 +1,16 @@
+// CIFAR-10 and CIFAR-100 as their binary files: records of labels and 32x32 pixels.
+// defines: is_cifar, scan_cifar, decode_cifar
+#pragma once
+#include <span>
+
+#include "data/image.h"
+#include "data/scan.h"
+
+// data_batch_1.bin ... test_batch.bin (CIFAR-10), train.bin, test.bin (CIFAR-100)
+bool is_cifar(const std::filesystem::path& path);
+
+// CIFAR-100 has two labels a record: the second one, of the 100 classes, is taken.
+Scan scan_cifar(const File& file);
+
+// The planes of a record, red, green and blue, as an image.
+Image decode_cifar(std::span<const uint8_t> planes);

@@ -1,0 +1,12 @@
+// A folder of images, FOLDER/class/image: each image a file of its own.
+// defines: is_image_folder, scan_folder
+#pragma once
+#include <filesystem>
+
+#include "data/scan.h"
+
+// It has folders of classes.
+bool is_image_folder(const std::filesystem::path& folder);
+
+// Classes and, within each, images sorted by name. Only names are read: listing a million files takes seconds.
+Scan scan_folder(const std::filesystem::path& folder);

@@ -1,0 +1,167 @@
+#include "data/labels.h"
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <unordered_map>
+
+#include "data/decimal.h"
+#include "engine/error.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+constexpr int64_t max_label = 10'000'000;
+
+std::vector<std::string> read_lines(const fs::path& path) {
+  std::ifstream file(path);
+  if (!file) fail(ExitCode::data, "cannot open {}", path.string());
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) {
+    line.erase(line.find_last_not_of(" \r") + 1);
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+// "cifar10-train-0000.tar" belongs to the set "cifar10"
+std::string set_name(const fs::path& shard) {
+  const std::string name = shard.stem().string();
+  for (const char* split_name : {"-train", "-val", "-test"})
+    if (const size_t at = name.rfind(split_name); at != name.npos) return name.substr(0, at);
+  const size_t dash = name.rfind('-');
+  const bool numbered = dash != name.npos && dash + 1 < name.size() &&
+                        name.find_first_not_of("0123456789", dash + 1) == name.npos;
+  return numbered ? name.substr(0, dash) : name;
+}
+
+std::vector<std::string> read_numbered_names(const fs::path& path) {
+  std::vector<std::optional<std::string>> names;
+  int number = 0;
+  for (const std::string& line : read_lines(path)) {
+    number++;
+    const size_t tab = line.find('\t');
+    const auto label = decimal(line.substr(0, tab));
+    if (tab == line.npos || !label || *label < 0 || *label > max_label)
+      fail(ExitCode::data, "{}:{}: expected 'label<TAB>name', got '{}'", path.string(), number, line);
+    std::string name = line.substr(tab + 1);
+    std::replace(name.begin(), name.end(), '\t', ' ');
+    if (size_t(*label) >= names.size()) names.resize(size_t(*label) + 1);
+    if (names[size_t(*label)]) fail(ExitCode::data, "{}:{}: label {} appears twice", path.string(), number, *label);
+    names[size_t(*label)] = name;
+  }
+  std::vector<std::string> result;
+  for (const auto& name : names) {
+    if (!name) fail(ExitCode::data, "{}: label {} has no line, but label {} has", path.string(), result.size(),
+                    names.size() - 1);
+    result.push_back(*name);
+  }
+  return result;
+}
+
+std::vector<std::string> read_plain_names(const fs::path& path) {
+  std::vector<std::string> names = read_lines(path);
+  while (!names.empty() && names.back().empty()) names.pop_back();
+  return names;
+}
+
+std::string first_word(const std::string& name) { return name.substr(0, name.find(' ')); }
+
+// The classes in the sorted order of ImageNet's wnids, and for each line its class.
+void take_wnids(const std::vector<std::string>& lines, const fs::path& path, Scan& scan, std::vector<int64_t>& labels) {
+  scan.classes = lines;
+  std::sort(scan.classes.begin(), scan.classes.end());
+  scan.classes.erase(std::unique(scan.classes.begin(), scan.classes.end()), scan.classes.end());
+  if (!scan.classes.empty() && scan.classes.front().empty())
+    fail(ExitCode::data, "{}: an empty line, expected a class in each", path.string());
+  for (const std::string& wnid : lines)
+    labels.push_back(std::lower_bound(scan.classes.begin(), scan.classes.end(), wnid) - scan.classes.begin());
+  scan.labels = LabelKind::class_position;
+}
+
+int64_t number_in(const std::vector<std::string>& lines, size_t i, const fs::path& path, int64_t low, int64_t high) {
+  const auto value = decimal(lines[i]);
+  if (!value || *value < low || *value > high)
+    fail(ExitCode::data, "{}:{}: expected a number from {} to {}, got '{}'", path.string(), i + 1, low, high, lines[i]);
+  return *value;
+}
+
+// In line k the class of image k.
+std::vector<int64_t> labels_of_lines(const fs::path& path, Scan& scan) {
+  const std::vector<std::string> lines = read_plain_names(path);
+  std::vector<int64_t> labels;
+  if (lines.empty() || !decimal(lines.front())) {
+    take_wnids(lines, path, scan, labels);
+  } else {
+    for (size_t i = 0; i < lines.size(); i++) labels.push_back(number_in(lines, i, path, 0, max_label));
+    scan.labels = LabelKind::given;
+  }
+  return labels;
+}
+
+// In line k of `truth` the ILSVRC2012_ID of image k, in line n of `ids` the wnid of ILSVRC2012_ID n.
+std::vector<int64_t> labels_of_devkit(const fs::path& truth, const fs::path& ids, Scan& scan) {
+  std::vector<std::string> wnids = read_plain_names(ids);
+  for (std::string& wnid : wnids) wnid = first_word(wnid);
+  std::vector<int64_t> label_of_id, labels;
+  take_wnids(wnids, ids, scan, label_of_id);
+  if (scan.classes.size() < wnids.size()) fail(ExitCode::data, "{}: a wnid stands in two lines", ids.string());
+  const std::vector<std::string> lines = read_plain_names(truth);
+  for (size_t i = 0; i < lines.size(); i++)
+    labels.push_back(label_of_id[size_t(number_in(lines, i, truth, 1, int64_t(wnids.size())) - 1)]);
+  return labels;
+}
+
+// Labels by a name that one class has, or -1 where several have it.
+template <class NameOf>
+std::unordered_map<std::string, int32_t> labels_by(const std::vector<std::string>& names, NameOf name_of) {
+  std::unordered_map<std::string, int32_t> labels;
+  for (size_t i = 0; i < names.size(); i++)
+    if (const auto [at, fresh] = labels.emplace(name_of(names[i]), int32_t(i)); !fresh) at->second = -1;
+  return labels;
+}
+}
+
+std::vector<std::string> class_list(const fs::path& shard) {
+  const fs::path folder = shard.parent_path();
+  const std::string of_set = set_name(shard) + "-classes.txt";
+  for (const fs::path& list : {shard / "classes.txt", folder / "classes.txt", folder / of_set})
+    if (fs::exists(list)) return read_numbered_names(list);
+  if (shard.extension() == ".bin")
+    for (const char* name : {"batches.meta.txt", "fine_label_names.txt"})
+      if (fs::exists(folder / name)) return read_plain_names(folder / name);
+  return {};
+}
+
+void take_label_file(const fs::path& shard, Scan& scan) {
+  const fs::path folder = shard.parent_path(), lines = folder / (shard.stem().string() + "-labels.txt"),
+                 truth = folder / "ILSVRC2012_validation_ground_truth.txt", ids = folder / "ILSVRC2012_wnids.txt";
+  const bool devkit = !fs::exists(lines);
+  if (devkit && (!fs::exists(truth) || !fs::exists(ids)))
+    fail(ExitCode::data, "{}: images without labels; expected beside it {} (line k: the class of image k, an index "
+         "from 0 or a wnid), or the devkit's {} and {} (line k: the wnid of ILSVRC2012_ID k)", shard.string(),
+         lines.filename().string(), truth.filename().string(), ids.filename().string());
+  const std::vector<int64_t> labels = devkit ? labels_of_devkit(truth, ids, scan) : labels_of_lines(lines, scan);
+  for (Sample& sample : scan.samples) {
+    if (size_t(sample.label) > labels.size())
+      fail(ExitCode::data, "{} has {} lines, but {} an image {}: expected a line for each image",
+           (devkit ? truth : lines).string(), labels.size(), shard.string(), sample.label);
+    sample.label = int32_t(labels[size_t(sample.label) - 1]);
+  }
+}
+
+void label_by_name(const fs::path& shard, Scan& scan, const std::vector<std::string>& names) {
+  const auto by_name = labels_by(names, [](const std::string& name) { return name; });
+  const auto by_word = labels_by(names, first_word);
+  std::vector<int32_t> labels;
+  for (const std::string& name : scan.classes) {
+    auto at = by_name.find(name);
+    if (at == by_name.end() && (at = by_word.find(name)) == by_word.end())
+      fail(ExitCode::data, "{}: its class '{}' is none of the {} in the class list; correct the list beside the first "
+           "shard", shard.string(), name, names.size());
+    if (at->second < 0)
+      fail(ExitCode::data, "{}: several lines of the class list are named '{}'", shard.string(), name);
+    labels.push_back(at->second);
+  }
+  for (Sample& sample : scan.samples) sample.label = labels[size_t(sample.label)];
+}

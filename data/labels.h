@@ -1,0 +1,20 @@
+// Labels that lie beside a shard: names of classes, and a class for each image of a tar without .cls.
+// defines: class_list, take_label_file, label_by_name
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/scan.h"
+
+// Names by label, from classes.txt or SET-classes.txt ("label<TAB>name" a line), or CIFAR's own lists (a name a line),
+// beside the shard or in its folder; empty if none.
+std::vector<std::string> class_list(const std::filesystem::path& shard);
+
+// Replaces the numbers of ILSVRC2012's validation images by labels. Beside the tar must lie one of
+// - TAR-labels.txt: in line k the class of image k, as an index from 0 or as a wnid;
+// - the devkit's ILSVRC2012_validation_ground_truth.txt and ILSVRC2012_wnids.txt: in line k the wnid of its ID k.
+void take_label_file(const std::filesystem::path& shard, Scan& scan);
+
+// Replaces positions in scan.classes by positions in `names`, where a class stands by its name or first word (wnid).
+void label_by_name(const std::filesystem::path& shard, Scan& scan, const std::vector<std::string>& names);

@@ -1,0 +1,46 @@
+#include "models/init.h"
+#include <cmath>
+#include "engine/error.h"
+#include "models/weights.h"
+
+std::vector<float> resample_positions(const std::vector<float>& values, int from, int to) {
+  const size_t D = values.size() / (size_t(from) * from);
+  std::vector<float> resampled(size_t(to) * to * D);
+  auto source = [&](int i) { return to == 1 ? 0.0 : double(i) * (from - 1) / (to - 1); };
+  for (int y = 0; y < to; y++)
+    for (int x = 0; x < to; x++) {
+      const double sy = source(y), sx = source(x);
+      const int y0 = std::min(int(sy), from - 1), x0 = std::min(int(sx), from - 1), y1 = std::min(y0 + 1, from - 1), x1 = std::min(x0 + 1, from - 1);
+      for (size_t c = 0; c < D; c++) {
+        auto at = [&](int row, int column) { return double(values[(size_t(row) * from + column) * D + c]); };
+        const double top = std::lerp(at(y0, x0), at(y0, x1), sx - x0), bottom = std::lerp(at(y1, x0), at(y1, x1), sx - x0);
+        resampled[(size_t(y) * to + x) * D + c] = float(std::lerp(top, bottom, sy - y0));
+      }
+    }
+  return resampled;
+}
+
+std::string start_from(ViT& vit, const std::filesystem::path& path) {
+  const Weights weights = read_weights(path, vit.config());
+  const int grid = vit.config().grid(), stored_grid = weights.config.grid();
+  int taken = 0;
+  std::string positions, kept;
+  for (const Parameter& p : vit.parameters().list()) {
+    const auto found = weights.tensors.find(p.name);
+    const bool head = p.name.starts_with("head.");
+    if (found == weights.tensors.end() || (head && weights.config.classes != vit.config().classes)) {
+      kept += (kept.empty() ? "" : ", ") + p.name;
+      continue;
+    }
+    if (p.name == "pos_embed" && grid != stored_grid) {
+      vit.parameters().set(p.name, resample_positions(found->second.data, stored_grid, grid));
+      positions = fmt::format(", position embeddings resampled from {0} x {0} to {1} x {1}", stored_grid, grid);
+    } else if (found->second.data.size() == p.shape.size()) {
+      vit.parameters().set(p.name, found->second.data);
+    } else {
+      fail(ExitCode::data, "--init {}: {} has {} values, expected {}; give the model the file's size", path.string(), p.name, found->second.data.size(), p.shape.text());
+    }
+    taken++;
+  }
+  return fmt::format("{} parameters of {}{}{}", taken, path.string(), positions, kept.empty() ? "" : "; initialised anew: " + kept);
+}
