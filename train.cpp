@@ -204,6 +204,7 @@ std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, con
     option->add_result(fmt::format("{}", value));
   };
   set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
+  set("--qk-norm", c.qk_norm), set("--gate", c.gate), set("--head-hidden", c.head_hidden);
   if (steps) set("--steps", steps), app.get_option("--epochs")->clear(), app.get_option("--epochs")->default_str("");
   if (member) set("--attention", member->attention), set("--alpha", member->alpha);
   std::istringstream lines(app.config_to_str(true));
@@ -260,9 +261,11 @@ int run(CLI::App& app, TrainOptions& o) {
     val.emplace(Index::open(o.val, default_cache_dir()));
     fmt::print(stderr, "val     {}\n", val->summary());
   }
-  Session s{o, *device, train, val ? &*val : nullptr, class_names(o.train), 0, 0, measured_peak(*device)};
+  Session s{o, *device, train, val ? &*val : nullptr, train.classes(), 0, 0, measured_peak(*device)};
   config.classes = o.classes ? o.classes : !s.classes.empty() ? int(s.classes.size()) : train.max_label() + 1;
   train.require_labels_below(config.classes);
+  if (val && !val->classes().empty() && !s.classes.empty() && val->classes() != s.classes)
+    fail(ExitCode::data, "--train has {} classes and --val {}, or other names: labels would not agree; put one classes.txt beside both", s.classes.size(), val->classes().size());
   if (val) val->require_labels_below(config.classes);
   s.steps = updates_of(o, train.size());
   s.warmup = o.warmup_steps(s.steps);

@@ -10,6 +10,7 @@
 #include "engine/safetensors.h"
 #include "models/checkpoint.h"
 #include "tests/error_of.h"
+#include "tests/tar_builder.h"
 #include "tests/run_program.h"
 
 namespace {
@@ -223,6 +224,29 @@ TEST_CASE("a list of attention functions trains member by member and only what i
   }
   std::ofstream(dir.path() / "before", std::ios::binary) << before.at("relu-alpha0/last.state");
   check_same_tensors(dir.path() / "relu-alpha0/last.state", dir.path() / "before");
+}
+
+TEST_CASE("a preset: every field, before anything starts; flags win; a run of it repeats from its config.toml") {
+  const Ended shown = run_program("train", {"--preset", "i1k", "--model", "S/16", "--print-config"});
+  CHECK(shown.code == 0);
+  for (const char* line : {"steps=92897\n", "batch=4096\n", "classes=1000\n", "pool=\"cls\"\n", "head-hidden=true\n", "head-bias=-6.9\n", "qk-norm=true\n", "gate=false\n", "loss=\"sigmoid\"\n",
+                           "mixup=0.5\n", "randaug=\"2,15\"\n", "warmup=10000\n", "lr=0.001\n", "weight-decay=0.0001\n", "clip=1\n", "crop=\"inception\"\n", "parameters            22199656\n",
+                           "tokens L              197\n", "updates               92897, warm-up 10000\n"})
+    CHECK_MESSAGE(contains(shown.out, line), line << " is not in\n" << shown.out);
+  TempDir dir;
+  const Flags flags{{"--preset", "figure4-small"}, {"--train", drawn_set() / "train-*.tar"}, {"--out", dir.path() / "run"}, {"--image-size", "16"}, {"--patch", "8"}, {"--width", "16"}, {"--depth", "1"},
+                    {"--heads", "2"}, {"--batch", "8"}, {"--steps", "3"}, {"--alpha", "1"}, {"--attention", "relu"}, {"--mixup", "0.2"}, {"--randaug", "2,10"}, {"--micro-batch", "3"}, {"--remat", ""}, {"--threads", "1"}};
+  const Ended first = train(flags);
+  CHECK_MESSAGE(first.code == 0, first.err);
+  const std::string config = read_text(dir.path() / "run" / "config.toml");
+  for (const char* line : {"gate=true\n", "qk-norm=true\n", "steps=3\n", "mixup=0.2\n", "micro-batch=3\n", "remat=true\n", "randaug=\"2,10\"\n"}) CHECK_MESSAGE(contains(config, line), line << " is not in\n" << config);
+  const Ended again = train({{"--config", dir.path() / "run" / "config.toml"}, {"--out", dir.path() / "again"}});
+  CHECK_MESSAGE(again.code == 0, again.err);
+  CHECK(read_text(dir.path() / "again" / "last.safetensors") == read_text(dir.path() / "run" / "last.safetensors"));
+  const Ended tuned = train(train_flags(dir.path() / "tuned", {{"--init", dir.path() / "run" / "last.safetensors"}, {"--gate", ""}, {"--qk-norm", ""}, {"--attention", "relu"}, {"--image-size", "24"}, {"--classes", "12"}, {"--steps", "1"}}));
+  CHECK_MESSAGE(tuned.code == 0, tuned.err);
+  CHECK(contains(tuned.err, "resampled from 2 x 2 to 3 x 3"));
+  CHECK(contains(tuned.err, "initialised anew: head.weight, head.bias"));
 }
 
 TEST_CASE("a loss that is not finite stops the run and names its origin") {
