@@ -46,9 +46,9 @@ struct Session {
 };
 
 // A signal ends it early: then `complete` is false.
-Evaluation validate(const Session& s, const ViT& vit) {
+Evaluation validate(const Session& s, const ViT& vit, Tape& memory_of) {
   Loader loader(*s.val, {.batch = s.o.batch, .preprocess = s.o.preprocess, .workers = std::max(1, s.o.workers), .on_bad = OnBadImage::skip});
-  Evaluation e = evaluate(vit, loader, s.o.loss, [](uint64_t) { return !caught_signal(); });
+  Evaluation e = evaluate(vit, loader, s.o.loss, [](uint64_t) { return !caught_signal(); }, &memory_of);
   for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "val     left out {}\n", reason);
   return e;
 }
@@ -114,7 +114,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     const bool due = state.step == s.steps || (state.step > 0 && o.eval_every && state.step % o.eval_every == 0);
     if (!s.val || !due || state.evaluated == state.step) return;
     save_all();                        // before it: a signal need not wait for its end
-    const Evaluation e = validate(s, vit);
+    const Evaluation e = validate(s, vit, step.tape());
     if (!e.complete) return;
     progress.say(fmt::format("val     step {}: accuracy {:.2f} % ({}/{}), loss {:.4f}", state.step, 100 * e.accuracy(), e.correct, e.count, e.loss));
     metrics.add(state.step, {{"val_loss", e.loss}, {"val_accuracy", e.accuracy()}});
@@ -181,7 +181,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   }
   if (loader.bad_count()) progress.say(fmt::format("damaged {} images were replaced; {} lists them", loader.bad_count(), (folder / "damaged.txt").string()));
   result.images_per_second = double(s.steps * o.batch) / state.seconds;
-  if (s.val && result.evaluation.count == 0) result.evaluation = validate(s, vit);           // a finished run, started again
+  if (s.val && result.evaluation.count == 0) result.evaluation = validate(s, vit, step.tape());           // a finished run, started again
   return true;
 }
 

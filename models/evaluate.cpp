@@ -34,10 +34,11 @@ std::vector<float> one_hot(std::span<const int> labels, int classes) {
   return y;
 }
 
-Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on) {
+Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on, Tape* memory_of) {
   const ViTConfig& c = vit.config();
   const auto start = std::chrono::steady_clock::now();
-  Tape tape(vit.parameters().device(), false);
+  if (memory_of) memory_of->clear();
+  Tape tape = memory_of ? Tape(*memory_of, false) : Tape(vit.parameters().device(), false);
   Evaluation result;
   for (Batch batch; result.complete && loader.next(batch);) {
     std::vector<RowSums> sums;

@@ -29,8 +29,8 @@ struct Evaluation {
 };
 
 // Runs through `loader` (made with train = false). loss: softmax or sigmoid. Calls go_on(samples done) after every batch, and ends
-// early where that is false.
-Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on);
+// early where that is false. Its memory is that of the tape `memory_of`, which is cleared, or its own.
+Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on, Tape* memory_of = nullptr);
 
 // labels[size, classes], 1 at each label
 std::vector<float> one_hot(std::span<const int> labels, int classes);

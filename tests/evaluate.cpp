@@ -4,6 +4,7 @@
 #include "models/evaluate.h"
 #include "tests/synthetic.h"
 #include "tests/temp_dir.h"
+#include "tests/test_device.h"
 
 TEST_SUITE_BEGIN("evaluate");
 
@@ -36,6 +37,24 @@ TEST_CASE("a head at zero chooses the first class, and row sums are those of the
     CHECK_FALSE(part.complete);
     CHECK(part.count == 16);
   }
+}
+
+TEST_CASE("between training steps it uses the memory of the step") {
+  TempDir dir;
+  write_drawn_set(dir.path() / "set", 50, 30, 32, 1);
+  const Index index = Index::open((dir.path() / "set" / "val-0000.tar").string(), {});
+  CountingDevice device;
+  const ViTConfig config{.image_size = 32, .patch = 8, .width = 64, .depth = 4, .heads = 2, .mlp_width = 256, .classes = 10};
+  ViT vit(device, config);
+  vit.initialise(1);
+  Tape tape(device);
+  Loader loader(index, {.batch = 10, .preprocess = {.image_size = 32, .crop = "none"}});
+  tape.backward(vit.forward(tape, tape.input("images", {10, 32, 32, 3}, std::vector<float>(10 * 32 * 32 * 3))));
+  const size_t held = tape.bytes_held();
+  const int allocations = device.allocations;
+  CHECK(evaluate(vit, loader, "softmax", [](uint64_t) { return true; }, &tape).count == 30);
+  CHECK(tape.bytes_held() < 1.01 * double(held));
+  CHECK(device.allocations <= allocations + 2);                   // labels and losses
 }
 
 TEST_SUITE_END();

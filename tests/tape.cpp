@@ -15,24 +15,6 @@ TEST_SUITE_BEGIN("tape");
 
 namespace {
 
-// Passes everything on and counts allocations.
-class CountingDevice : public Device {
- public:
-  std::string description() const override { return inner_->description(); }
-  void* allocate(size_t bytes) override { allocations++; return inner_->allocate(bytes); }
-  void release(void* memory) override { releases++; inner_->release(memory); }
-  void upload(void* device, const void* host, size_t bytes) override { inner_->upload(device, host, bytes); }
-  void download(void* host, const void* device, size_t bytes) override { inner_->download(host, device, bytes); }
-  void gemm(const Gemm& product) override { inner_->gemm(product); }
-  bool late_epilogues() const override { return inner_->late_epilogues(); }
-  int columns_per_team() const override { return inner_->columns_per_team(); }
-  void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
-  int allocations = 0, releases = 0;
-
- private:
-  std::unique_ptr<Device> inner_ = test_device(1);
-};
-
 // y = x Wᵀ + x for one row of two, W = [1 2; 3 4]: d Σy / dx = [1 + 3 + 1, 2 + 4 + 1]
 struct Doubled {
   explicit Doubled(Device& device) : x(device, {1, 2}), w(device, {1, 2, 3, 4}), dx(device, {100, 200}), dw(device, {0, 0, 0, 0}) {}

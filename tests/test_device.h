@@ -1,5 +1,5 @@
 // The device that tests of ops and models run on: the CPU, or with RELUCENT_TEST_DEVICE=cuda a GPU or its emulation.
-// defines: on_cuda, test_device, DeviceValues
+// defines: on_cuda, test_device, DeviceValues, CountingDevice
 #pragma once
 #include <cstdlib>
 #include <memory>
@@ -35,4 +35,22 @@ class DeviceValues {
   Device& device_;
   size_t n_;
   float* data_;
+};
+
+// Passes everything on and counts allocations.
+class CountingDevice : public Device {
+ public:
+  std::string description() const override { return inner_->description(); }
+  void* allocate(size_t bytes) override { allocations++; return inner_->allocate(bytes); }
+  void release(void* memory) override { releases++; inner_->release(memory); }
+  void upload(void* device, const void* host, size_t bytes) override { inner_->upload(device, host, bytes); }
+  void download(void* host, const void* device, size_t bytes) override { inner_->download(host, device, bytes); }
+  void gemm(const Gemm& product) override { inner_->gemm(product); }
+  bool late_epilogues() const override { return inner_->late_epilogues(); }
+  int columns_per_team() const override { return inner_->columns_per_team(); }
+  void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
+  int allocations = 0, releases = 0;
+
+ private:
+  std::unique_ptr<Device> inner_ = test_device(1);
 };
