@@ -292,6 +292,8 @@ void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
   const std::function<void(std::vector<size_t>&)> permute = [](std::vector<size_t>& v) { if (order_setting > 1) std::shuffle(v.begin(), v.end(), random); };
   permute(blocks);
   if (__tsan_get_current_fiber) main_tsan = __tsan_get_current_fiber();
+  fibers.reserve(order.size());                                  // before the release, or TSan sees operator new meet the kernel
+  warps.reserve((order.size() + 31) / 32);
   if (__tsan_release) __tsan_release(&start_tag);
   for (size_t number : blocks) run_block(grid, block, unsigned(number), order, permute);
   if (__tsan_acquire) __tsan_acquire(&end_tag);
