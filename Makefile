@@ -77,13 +77,13 @@ $(BUILD)/emulated/eval:  $(BUILD)/eval.o
 $(BUILD)/emulated/pack:  $(BUILD)/data/pack.o
 $(EMULATED): $(EMULATION) $(KERNELS:%.cu=$(BUILD)/emulated/%.o)
 $(BUILD)/tsan/tests/run: $(EMULATION) $(KERNELS:%.cu=$(BUILD)/tsan/%.o)
-$(BUILD)/tsan/%: CXXFLAGS += -fsanitize=thread
+$(BUILD)/tsan/%: private CXXFLAGS += -fsanitize=thread
 $(EMULATED) $(BUILD)/tsan/tests/run:
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) -rdynamic $^ $(LDFLAGS) $(LDLIBS) -o $@
 
-# Other settings than those of the last build: everything again.
-SETTINGS = $(CXX) $(CXXFLAGS) $(FLOAT) $(LDLIBS) CUDA=$(CUDA) $(if $(filter 1,$(CUDA)),$(NVCC) $(NVCCFLAGS))
+# Other settings than those of the last build: everything again. (:= since what asks for it first has flags of its own.)
+SETTINGS := $(CXX) $(CXXFLAGS) $(FLOAT) $(LDLIBS) CUDA=$(CUDA) $(if $(filter 1,$(CUDA)),$(NVCC) $(NVCCFLAGS))
 $(BUILD)/settings: FORCE
 	@mkdir -p $(BUILD); echo '$(SETTINGS)' | cmp -s - $@ || echo '$(SETTINGS)' > $@
 FORCE:
