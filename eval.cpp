@@ -90,7 +90,9 @@ Array read_input(const Session& s, const std::string& path) {
   return x;
 }
 
-// Calls use(first, count, logits, features) for batch after batch of host images [n, S, S, 3].
+void append(std::vector<float>& all, const std::vector<float>& more) { all.insert(all.end(), more.begin(), more.end()); }
+
+// Calls use(tape, logits, features) for batch after batch of host images [n, S, S, 3].
 template <class Use> void forward_batches(const Session& s, const std::vector<float>& images, int batch, Use use) {
   const size_t size = size_t(s.config().image_size) * s.config().image_size * 3, n = images.size() / size;
   Tape tape(*s.device, false);
@@ -126,28 +128,30 @@ int accuracy(const Options& o) {
   return 0;
 }
 
+// Features of a source in index order, [N, D], and their labels
+struct SourceFeatures { std::vector<float> values; std::vector<int> labels; };
+SourceFeatures features_of(const Options& o, const Session& s, const std::string& source, const LoaderOptions& options) {
+  const Index index = Index::open(source, default_cache_dir());
+  fmt::print(stderr, "data    {}\n", index.summary());
+  Loader loader(index, options);
+  SourceFeatures all;
+  Progress progress{int64_t(index.size())};
+  for (Batch batch; loader.next(batch);) {
+    forward_batches(s, batch.images, o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all.values, tape.download(f.pre_logits)); });
+    all.labels.insert(all.labels.end(), batch.labels.begin(), batch.labels.begin() + batch.size);
+    progress.show(int64_t(all.labels.size()), "images");
+  }
+  for (const auto& [sample, reason] : loader.bad_samples()) progress.say("left out " + reason);
+  return all;
+}
+
 // What the head sees, [N, D]: of a source in index order, or of an array of images
 int features(const Options& o) {
   if (o.data.empty() == o.input.empty()) fail(ExitCode::usage, "features: give one of --data and --input");
   const Session s = open(o);
   std::vector<float> all;
-  auto keep = [&](Tape& tape, Tensor, const Features& f) {
-    const std::vector<float> values = tape.download(f.pre_logits);
-    all.insert(all.end(), values.begin(), values.end());
-  };
-  if (!o.input.empty()) {
-    forward_batches(s, read_input(s, o.input).floats(), o.batch, keep);
-  } else {
-    const Index index = Index::open(o.data, default_cache_dir());
-    fmt::print(stderr, "data    {}\n", index.summary());
-    Loader loader(index, loader_options(o, s));
-    Progress progress{int64_t(index.size())};
-    for (Batch batch; loader.next(batch);) {
-      forward_batches(s, batch.images, o.batch, keep);
-      progress.show(int64_t(all.size() / s.config().width), "images");
-    }
-    for (const auto& [sample, reason] : loader.bad_samples()) progress.say("left out " + reason);
-  }
+  if (o.input.empty()) all = features_of(o, s, o.data, loader_options(o, s)).values;
+  else forward_batches(s, read_input(s, o.input).floats(), o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all, tape.download(f.pre_logits)); });
   const int64_t n = int64_t(all.size()) / s.config().width;
   write_npy(o.out, {n, s.config().width}, all);
   if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}.dump());
@@ -174,10 +178,7 @@ int predict(const Options& o) {
     }
   }
   std::vector<float> logits;
-  forward_batches(s, images, o.batch, [&](Tape& tape, Tensor z, const Features&) {
-    const std::vector<float> values = tape.download(z);
-    logits.insert(logits.end(), values.begin(), values.end());
-  });
+  forward_batches(s, images, o.batch, [&](Tape& tape, Tensor z, const Features&) { append(logits, tape.download(z)); });
   if (!o.logits.empty()) write_npy(o.logits, {int64_t(names.size()), classes}, logits);
 
   const bool sigmoid = o.loss == "sigmoid";
@@ -205,38 +206,19 @@ int predict(const Options& o) {
   return 0;
 }
 
-// Features of every image of a source as the linear probe sees them, and the labels
-void probe_features(const Options& o, const Session& s, const std::string& source, std::vector<float>& all, std::vector<int>& labels) {
-  const Index index = Index::open(source, default_cache_dir());
-  fmt::print(stderr, "data    {}\n", index.summary());
-  LoaderOptions options = loader_options(o, s);
-  options.preprocess.stretch = true;
-  Loader loader(index, options);
-  Progress progress{int64_t(index.size())};
-  for (Batch batch; loader.next(batch);) {
-    forward_batches(s, batch.images, o.batch, [&](Tape& tape, Tensor, const Features& f) {
-      const std::vector<float> values = tape.download(f.pre_logits);
-      all.insert(all.end(), values.begin(), values.end());
-    });
-    labels.insert(labels.end(), batch.labels.begin(), batch.labels.begin() + batch.size);
-    progress.show(int64_t(labels.size()), "images");
-  }
-  for (const auto& [sample, reason] : loader.bad_samples()) progress.say("left out " + reason);
-}
-
 // BigVision's few-shot linear probe on any number of tasks: accuracy of every seed, mean and spread
 int fewshot_probe(const Options& o) {
   const Session s = open(o);
+  LoaderOptions options = loader_options(o, s);
+  options.preprocess.stretch = true;
   nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
   std::map<int, std::vector<double>> means;                                 // of the tasks, by shots
   if (!o.json) fmt::print("{:<16}{:>6}{:>10}{:>10}  {}\n", "task", "shots", "mean", "spread", "accuracy of each seed");
   for (const std::string& text : o.tasks) {
     const size_t equals = text.find('='), comma = text.find(',', equals == text.npos ? 0 : equals);
     if (equals == text.npos || comma == text.npos) fail(ExitCode::usage, "--task: '{}', expected NAME=TRAIN_SOURCE,TEST_SOURCE", text);
-    FewshotTask task;
-    task.name = text.substr(0, equals), task.width = s.config().width;
-    probe_features(o, s, text.substr(equals + 1, comma - equals - 1), task.train, task.train_labels);
-    probe_features(o, s, text.substr(comma + 1), task.test, task.test_labels);
+    SourceFeatures train = features_of(o, s, text.substr(equals + 1, comma - equals - 1), options), test = features_of(o, s, text.substr(comma + 1), options);
+    const FewshotTask task{text.substr(0, equals), s.config().width, std::move(train.values), std::move(test.values), std::move(train.labels), std::move(test.labels)};
     const std::vector<FewshotResult> results = fewshot(task, o.shots, o.seeds, o.l2);
     for (int shots : o.shots) {
       std::vector<double> accuracies;

@@ -15,10 +15,10 @@
 #include "models/checkpoint.h"
 #include "models/diagnose.h"
 #include "models/evaluate.h"
-#include "models/train_options.h"
-#include "models/train_step.h"
 #include "models/init.h"
 #include "models/recipes.h"
+#include "models/train_options.h"
+#include "models/train_step.h"
 #include "models/weights.h"
 
 namespace {
@@ -305,8 +305,7 @@ std::string value_of(const std::vector<std::string>& args, const std::string& fl
 std::vector<std::string> with_config_of_run(std::vector<std::string> args) {
   const std::string out = value_of(args, "--out");
   const bool resume = std::find(args.begin(), args.end(), "--resume") != args.end();
-  const bool config = std::any_of(args.begin(), args.end(), [](const std::string& a) { return a == "--config" || a.starts_with("--config="); });
-  if (resume && !config && !out.empty()) {
+  if (resume && value_of(args, "--config").empty() && !out.empty()) {
     if (!fs::exists(fs::path(out) / "config.toml")) fail(ExitCode::usage, "--resume: {} holds no run (no config.toml)", out);
     args.insert(args.begin(), {"--config", (fs::path(out) / "config.toml").string()});
   }

@@ -10,7 +10,6 @@
 #include "data/decimal.h"
 #include "data/folder.h"
 #include "data/info.h"
-#include "data/labels.h"
 #include "engine/error.h"
 
 namespace fs = std::filesystem;
@@ -176,5 +175,3 @@ std::vector<fs::path> expand_source(const std::string& source) {
       fail(ExitCode::data, "'{}' names {} twice: its images would count twice", source, shard.string());
   return shards;
 }
-
-std::vector<std::string> class_names(const std::string& source) { return class_list(expand_source(source).front()); }

@@ -1,5 +1,5 @@
 // Where images come from: a source named on the command line becomes a list of shards and their class names.
-// defines: expand_braces, expand_source, class_names
+// defines: expand_braces, expand_source
 #pragma once
 #include <filesystem>
 #include <string>
@@ -12,6 +12,3 @@ std::vector<std::string> expand_braces(const std::string& pattern);
 // a tar, one of CIFAR's binary files, a folder (its *.tar, or an image folder, itself the shard: FOLDER/class/image), a
 // split FOLDER/_info.json:train, a glob, or a text file with one of them a line, relative to the text file's folder.
 std::vector<std::filesystem::path> expand_source(const std::string& source);
-
-// The class list (see labels.h) beside the first shard; empty if none.
-std::vector<std::string> class_names(const std::string& source);

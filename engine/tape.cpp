@@ -64,7 +64,7 @@ real* Tape::value(Tensor x) {
   }
   if (n.epilogue.bias || n.epilogue.residual) {
     const auto [bias, residual] = take_epilogue(x);
-    device.rows(n.shape.rows(), AddEpilogue{n.value, bias, residual, n.shape.last()});
+    device.rows(n.shape.rows(), AddEpilogue{n.value, bias, residual, n.shape.last(), n.shape.last()});
   }
   return n.value;
 }

@@ -1,6 +1,6 @@
 // Attention through the op on any device, and an untiled reference of it in double. Queries and keys are multiples of 1/4 and
 // √d is a power of 2, so scores are exact: kinks, too, must agree.
-// defines: Problem, Result, Maps, reference, run, error
+// defines: Problem, Result, Maps, reference, run
 #pragma once
 #include "engine/attention/attention.h"
 #include "tests/attention_reference.h"
@@ -71,15 +71,4 @@ inline Result<float> run(Device& device, Problem p, const std::string& function,
   device.upload(tape.add_gradient(o).data, p.d_o.data(), p.d_o.size() * sizeof(float));
   tape.backward(o);
   return {output, dq.read(), dkv.read()};
-}
-
-// max |got - exact| / max |exact|
-template <class T> double error(const std::vector<T>& got, const std::vector<double>& exact) {
-  double largest = 0, size = 1e-30;
-  for (size_t i = 0; i < got.size(); i++) {
-    if (!std::isfinite(got[i])) return INFINITY;
-    largest = std::max(largest, std::abs(double(got[i]) - exact[i]));
-    size = std::max(size, std::abs(exact[i]));
-  }
-  return largest / size;
 }

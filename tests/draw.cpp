@@ -113,7 +113,7 @@ TEST_SUITE("draw") {
       CHECK(same_as_before < size / classes * 14 / 10);
     }
     CHECK(seen.size() == 2500);
-    const auto names = class_names((dir.path() / "train-*.tar").string());
+    const auto names = Index::open((dir.path() / "train-*.tar").string(), {}).classes();
     CHECK(std::equal(names.begin(), names.end(), drawn_classes.begin(), drawn_classes.end()));
   }
 

@@ -295,7 +295,7 @@ TEST_SUITE("index") {
       const std::string source = (data / name).string() + ".tar";
       const Index index = Index::open(source, "");
       CHECK(index.size() == samples);
-      CHECK(class_names(source).size() == size_t(classes));
+      CHECK(index.classes().size() == size_t(classes));
       index.require_labels_below(classes);
       for (const size_t i : {size_t(0), index.size() / 2, index.size() - 1}) {
         const std::string image = image_of(index, i);

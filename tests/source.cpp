@@ -1,5 +1,6 @@
 // Braces, lists, folders and globs to shards; class names beside them.
 #include "data/source.h"
+#include "data/labels.h"
 
 #include <doctest/doctest.h>
 
@@ -98,12 +99,12 @@ TEST_SUITE("source") {
     for (const auto& [shard, set] : sets) {
       CAPTURE(shard);
       write_file(root + shard + ".tar", tar_end());
-      CHECK(class_names(root + shard + ".tar").empty());
+      CHECK(class_list(root + shard + ".tar").empty());
       write_file(root + set + "-classes.txt", fmt::format("1\tn02\tcat, tabby\r\n0\t{}\n", set));
-      CHECK(class_names(root + shard + ".tar") == Names{set, "n02 cat, tabby"});
+      CHECK(class_list(root + shard + ".tar") == Names{set, "n02 cat, tabby"});
     }
     write_file(root + "classes.txt", "0\tall\n");
-    CHECK(class_names(root + "pets-test.tar") == Names{"all"});
+    CHECK(class_list(root + "pets-test.tar") == Names{"all"});
   }
 
   TEST_CASE("a bad list of class names is refused with its line") {
@@ -111,7 +112,7 @@ TEST_SUITE("source") {
     const std::string shard = write_file(dir.path() / "a.tar", tar_end()).string();
     const auto refusal = [&](const std::string& text) {
       write_file(dir.path() / "classes.txt", text);
-      return error_of(ExitCode::data, [&] { class_names(shard); });
+      return error_of(ExitCode::data, [&] { class_list(shard); });
     };
     CHECK(contains(refusal("0\ta\nb\n"), "classes.txt:2"));
     CHECK(contains(refusal("0\ta\n-1\tb\n"), "classes.txt:2"));

@@ -181,7 +181,7 @@ TEST_SUITE("sources") {
 
     place.write("set/classes.txt", "0\tdog breed\n1\tcat\n2\tbird\n");
     CHECK(labels_of(place.open("set/train/")) == std::vector<int>{2, 1, 0});
-    CHECK(class_names(place.path("set/train/")) == Names{"dog breed", "cat", "bird"});
+    CHECK(place.open("set/train/").classes() == Names{"dog breed", "cat", "bird"});
     place.write("set/train/classes.txt", "0\tcat\n1\tdog breed\n2\tbird\n");
     CHECK(labels_of(place.open("set/train")) == std::vector<int>{2, 0, 1});
     std::filesystem::remove(place.path("set/classes.txt"));

@@ -15,12 +15,8 @@ const bf16* CudaProducts::round(gpu::Buffer& to, const real* x, int rows_, int c
 
 // cuBLAS thinks in columns: to it a row-major matrix is its transpose, and the product is cᵀ = op(b)ᵀ op(a)ᵀ.
 void CudaProducts::operator()(const Gemm& p) {
-  real beta = p.beta;
-  if (p.bias || p.residual) {
-    if (p.batch != 1) fail(ExitCode::failed, "cuda: a batch of {} products with bias or residual, expected 1", p.batch);
-    rows(p.m, PrepareProduct{p.c, p.bias, p.residual, p.beta, p.n, p.stride_c()});
-    beta = 1;
-  }
+  const bool epilogue = p.bias || p.residual;
+  if (epilogue && p.batch != 1) fail(ExitCode::failed, "cuda: a batch of {} products with bias or residual, expected 1", p.batch);
   const void *a = p.a, *b = p.b;
   int lda = p.stride_a(), ldb = p.stride_b();
   size_t step_a = p.step_a, step_b = p.step_b;
@@ -36,8 +32,9 @@ void CudaProducts::operator()(const Gemm& p) {
   const cublasComputeType_t compute = precision_ == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   const cublasOperation_t op_a = p.ta ? CUBLAS_OP_T : CUBLAS_OP_N, op_b = p.tb ? CUBLAS_OP_T : CUBLAS_OP_N;
   if (p.batch == 1)
-    cublas_.gemm(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, a, inputs, lda, &beta, p.c, CUDA_R_32F, p.stride_c(), compute, CUBLAS_GEMM_DEFAULT);
+    cublas_.gemm(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, a, inputs, lda, &p.beta, p.c, CUDA_R_32F, p.stride_c(), compute, CUBLAS_GEMM_DEFAULT);
   else
-    cublas_.gemm_batch(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, (long long)step_b, a, inputs, lda, (long long)step_a, &beta, p.c, CUDA_R_32F,
+    cublas_.gemm_batch(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, (long long)step_b, a, inputs, lda, (long long)step_a, &p.beta, p.c, CUDA_R_32F,
                        p.stride_c(), (long long)p.step_c, p.batch, compute, CUBLAS_GEMM_DEFAULT);
+  if (epilogue) rows(p.m, AddEpilogue{p.c, p.bias, p.residual, p.n, p.stride_c()});      // ops add them later still (engine/tape.h)
 }

@@ -76,6 +76,6 @@ struct Add {
 std::unordered_map<std::type_index, Launcher> kernel_launchers() {
   std::unordered_map<std::type_index, Launcher> table;
   for_each_kernel(Kernels{}, Add{table});
-  for_each_kernel(KernelList<RoundRows, PrepareProduct>{}, Add{table});
+  for_each_kernel(KernelList<RoundRows>{}, Add{table});
   return table;
 }

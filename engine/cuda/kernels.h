@@ -1,5 +1,5 @@
 // The kernels as host code sees them: launchers by the type of their body.
-// defines: Launcher, kernel_launchers, RoundRows, PrepareProduct
+// defines: Launcher, kernel_launchers, RoundRows
 #pragma once
 #include <cuda_runtime_api.h>
 #include <typeindex>
@@ -19,14 +19,5 @@ struct RoundRows {
   template <class Team> HD void operator()(Team team, size_t row) const {
     const real* from = x + row / rows * step + row % rows * stride;
     team.each(columns, [&](int c) { y[row * columns + c] = to_bf16(from[c]); });
-  }
-};
-// c[row, :] = beta c + bias + residual, for a product that adds to it; ops add both late (engine/tape.h) and do not need it
-struct PrepareProduct {
-  real* c; const real *bias, *residual; real beta; int n, stride;
-  template <class Team> HD void operator()(Team team, size_t row) const {
-    real* to = c + row * stride;
-    const real* r = residual ? residual + row * stride : nullptr;
-    team.each(n, [&](int j) { to[j] = (beta == 0 ? 0 : beta * to[j]) + (bias ? bias[j] : 0) + (r ? r[j] : 0); });
   }
 };

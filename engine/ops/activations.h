@@ -18,7 +18,7 @@ template <class H> struct MapForwardWithEpilogue {      // x[row, :] += bias + r
   real* y; AddEpilogue add;
   template <class Team> HD void operator()(Team team, size_t row) const {
     add(team, row);
-    const real* x = add.y + row * add.C;
+    const real* x = add.y + row * add.stride;
     team.each(add.C, [&](int c) { y[row * add.C + c] = H::value(x[c]); });
   }
 };
@@ -31,7 +31,7 @@ template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
   Tensor y = t.make(op, x.shape, {x});
   auto forward = [=, &t] { t.device.each(x.shape.size(), MapForward<H>{t.value(y), t.value(x)}); };
   if (const auto [bias, residual] = t.take_epilogue(x); bias || residual)
-    t.device.rows(x.shape.rows(), MapForwardWithEpilogue<H>{t.value(y), {t.value(x), bias, residual, x.shape.last()}});
+    t.device.rows(x.shape.rows(), MapForwardWithEpilogue<H>{t.value(y), {t.value(x), bias, residual, x.shape.last(), x.shape.last()}});
   else forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {

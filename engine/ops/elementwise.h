@@ -18,10 +18,10 @@ struct Accumulate {
 };
 
 struct AddEpilogue {                                             // y[row, :] += bias + residual[row, :]; either may be null
-  real* y; const real *bias, *residual; int C;
+  real* y; const real *bias, *residual; int C, stride;           // rows of y and residual start `stride` apart
   template <class Team> HD void operator()(Team team, size_t row) const {
-    real* to = y + row * C;
-    const real* r = residual ? residual + row * C : nullptr;
+    real* to = y + row * stride;
+    const real* r = residual ? residual + row * stride : nullptr;
     team.each(C, [&](int c) { to[c] += (bias ? bias[c] : 0) + (r ? r[c] : 0); });
   }
 };

@@ -62,7 +62,7 @@ inline Tensor normalise(Tape& t, std::string_view op, const NormalisedRows& in, 
   auto forward = [=, &t] { t.device.rows(in.rows, body()); };
   const bool whole_rows = in.width == in.x.shape.last();
   if (const auto [bias, residual] = whole_rows ? t.take_epilogue(in.x) : Epilogue{}; bias || residual)
-    t.device.rows(in.rows, LayerNormForwardWithEpilogue{{t.value(in.x), bias, residual, in.width}, body()});
+    t.device.rows(in.rows, LayerNormForwardWithEpilogue{{t.value(in.x), bias, residual, in.width, in.width}, body()});
   else forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {

@@ -64,9 +64,9 @@ void passes(Device& device) {
   const RowsOf<const real> in{x, 1, D, int(D)};
   line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{y, x}); });
   line("GELU backward", 12.0 * n, [&] { device.each(n, MapBackward<GeluTanh>{dx, y, x, 0}); });
-  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, MapForwardWithEpilogue<GeluTanh>{y, {x, b, nullptr, int(D)}}); });
+  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, MapForwardWithEpilogue<GeluTanh>{y, {x, b, nullptr, int(D), int(D)}}); });
   line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward{y, mean, rstd, in, w, b, int(D)}); });
-  line("bias + residual + LayerNorm", 16.0 * n, [&] { device.rows(rows, LayerNormForwardWithEpilogue{{x, b, dx, int(D)}, {y, mean, rstd, in, w, b, int(D)}}); });
+  line("bias + residual + LayerNorm", 16.0 * n, [&] { device.rows(rows, LayerNormForwardWithEpilogue{{x, b, dx, int(D), int(D)}, {y, mean, rstd, in, w, b, int(D)}}); });
   line("LayerNorm backward", 16.0 * n, [&] { device.rows(rows, LayerNormBackward{{dx, 1, D, int(D)}, y, in, w, mean, rstd, int(D), 1}); });
   line("Adam", 24.0 * n, [&] { device.rows((n + values_per_chunk - 1) / values_per_chunk, AdamStep{x, reinterpret_cast<bf16*>(static_cast<real*>(moments)), y, dx, norm, n, n, 1, 0, 0, 0.9f, 0.999f, 1, 1, 1e-8f}); });
 }

@@ -2,17 +2,11 @@
 #include <doctest/doctest.h>
 #include "engine/bf16.h"
 #include "tests/attention_problem.h"
+#include "tests/difference.h"
 
 TEST_SUITE_BEGIN("fused attention");
 
 namespace {
-
-// ‖got - exact‖ / ‖exact‖; softmax over one key has gradient 0
-double relative(const std::vector<float>& got, const std::vector<double>& exact) {
-  double difference = 0, size = 0;
-  for (size_t i = 0; i < got.size(); i++) difference += std::pow(got[i] - exact[i], 2), size += exact[i] * exact[i];
-  return std::sqrt(difference / std::max(size, 1e-6));
-}
 
 // All inputs are numbers of bf16, so what is measured is the arithmetic.
 Problem problem(int B, int H, int Lq, int L, int d = 64) {
@@ -22,7 +16,7 @@ Problem problem(int B, int H, int Lq, int L, int d = 64) {
 }
 
 struct Errors { double o, dq, dkv; };
-Errors errors(const Result<float>& got, const Result<double>& exact) { return {relative(got.o, exact.o), relative(got.dq, exact.dq), relative(got.dkv, exact.dkv)}; }
+Errors errors(const Result<float>& got, const Result<double>& exact) { return {norm_error(got.o, exact.o), norm_error(got.dq, exact.dq), norm_error(got.dkv, exact.dkv)}; }
 
 std::unique_ptr<Device> fused() { return make_cuda({.precision = Precision::bf16}); }
 std::unique_ptr<Device> tiled() { return make_cuda({.precision = Precision::bf16, .fused_attention = false}); }

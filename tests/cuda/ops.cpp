@@ -1,5 +1,6 @@
 // Every op and every attention function on the CUDA device beside the CPU, in f32.
 #include <doctest/doctest.h>
+#include "tests/difference.h"
 #include "tests/op_cases.h"
 #include "tests/test_device.h"
 
@@ -38,10 +39,9 @@ void compare(const std::vector<OpCase>& cases) {
   for (const OpCase& c : cases) {
     const auto expected = run(*cpu, c), got = run(*cuda, c);
     for (size_t i = 0; i < expected.size(); i++) {
-      double largest = 0, size = 0;
-      for (size_t j = 0; j < expected[i].size(); j++) largest = std::max(largest, std::abs(double(got[i][j]) - expected[i][j])), size = std::max(size, std::abs(double(expected[i][j])));
-      INFO(c.name, " result ", i, ": ", largest, " of ", size);
-      CHECK(largest <= 1e-5 * size);
+      const double error = largest_error(got[i], expected[i]);
+      INFO(c.name, " result ", i, ": ", error);
+      CHECK(error <= 1e-5);
     }
   }
 }

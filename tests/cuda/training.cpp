@@ -1,6 +1,7 @@
 // Training steps on the CUDA device beside the same steps on the CPU.
 #include <doctest/doctest.h>
 #include "models/train_step.h"
+#include "tests/difference.h"
 #include "tests/synthetic.h"
 #include "tests/test_device.h"
 
@@ -38,12 +39,6 @@ Run train(std::unique_ptr<Device> device, const ViTConfig& config, int steps, co
   return run;
 }
 
-double relative(const std::vector<float>& got, const std::vector<float>& expected) {
-  double difference = 0, size = 0;
-  for (size_t i = 0; i < got.size(); i++) difference += std::pow(double(got[i]) - expected[i], 2), size += double(expected[i]) * expected[i];
-  return size == 0 ? difference : std::sqrt(difference / size);
-}
-
 ViTConfig two_blocks(const std::string& attention, int L, bool options) {
   ViTConfig config = small_vit(attention);
   config.image_size = L == 50 ? 28 : 56;
@@ -66,7 +61,7 @@ TEST_CASE("five steps of two blocks as on the CPU") {
         CHECK(cuda.norms[t] == doctest::Approx(cpu.norms[t]).epsilon(1e-5));
       }
       for (const auto& [name, values] : cpu.values) {
-        const double e = relative(cuda.values.at(name), values);
+        const double e = norm_error(cuda.values.at(name), values);
         INFO(std::string(attention), " L ", L, " ", name, ": ", e);
         CHECK(e <= 1e-4);
       }
@@ -85,7 +80,7 @@ TEST_CASE("bf16 with fused attention as bf16 on the CPU") {
     const Run cuda = train(make_cuda({.precision = Precision::bf16}), config, 2), cpu = train(make_cpu(1, Precision::bf16), config, 2);
     for (size_t t = 0; t < 2; t++) CHECK(cuda.losses[t] == doctest::Approx(cpu.losses[t]).epsilon(4e-3));
     for (const auto& [name, values] : cpu.values) {
-      const double e = relative(cuda.values.at(name), values);
+      const double e = norm_error(cuda.values.at(name), values);
       INFO(attention, " ", name, ": ", e);
       if (values != std::vector<float>(values.size()) && name.ends_with("weight")) CHECK(e <= 5e-3);
     }
