@@ -110,6 +110,7 @@ $(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: CXXFLAGS += $(CUDA_INCLUDE) -Wno-unknow
 $(BUILD)/engine/cuda/%.o $(BUILD)/tests/cuda/%.o $(BUILD)/tests/emulator/%.o: CXXFLAGS += $(CUDA_INCLUDE)
 $(BUILD)/engine/device.o: FLOAT += $(if $(filter 1,$(CUDA)),$(WITH_CUDA))
 
+$(BUILD)/data/imagenet.o: data/wnids.txt
 # Where the time goes: kernels and image resizing. Resizing must round as TensorFlow does, so no fused multiply-add there.
 $(BUILD)/engine/cpu/%.o $(BUILD)/double/engine/cpu/%.o: OPT = -O3
 $(BUILD)/data/transform.o $(BUILD)/data/randaug.o: OPT = -O3 -ffp-contract=off

@@ -11,7 +11,9 @@
 #include "engine/progress.h"
 #include "engine/safetensors.h"
 #include "engine/signals.h"
+#include "models/bigvision.h"
 #include "models/checkpoint.h"
+#include "models/classes.h"
 #include "models/evaluate.h"
 #include "models/fewshot.h"
 #include "models/model_flags.h"
@@ -19,8 +21,10 @@
 
 namespace {
 
+namespace fs = std::filesystem;
+
 struct Options {
-  std::string checkpoint, data, input, labels, out, logits, loss = "softmax", bad = "error";
+  std::string checkpoint, data, input, labels, out, logits, restrict_to, real, to, loss = "softmax", bad = "error";
   std::vector<std::string> images, tasks;
   std::vector<int> shots{10};
   int seeds = 3;
@@ -108,22 +112,34 @@ template <class Use> void forward_batches(const Session& s, const std::vector<fl
 
 int accuracy(const Options& o) {
   const Session s = open(o);
-  const Index index = Index::open(o.data, default_cache_dir());
+  std::vector<std::string> absent;
+  const std::vector<int> columns = o.restrict_to.empty() ? std::vector<int>() : class_columns(o.restrict_to, s.loaded.classes, s.config().classes, absent);
+  const int classes = columns.empty() ? s.config().classes : int(columns.size());
+  Index index = Index::open(o.data, default_cache_dir(), classes);
+  if (!o.real.empty()) index.take_real_labels(o.real);
   fmt::print(stderr, "data    {}\n", index.summary());
-  index.require_labels_below(s.config().classes);
+  index.require_labels_below(classes);
+  if (!columns.empty())
+    fmt::print(stderr, "classes {} of the model's {}{}\n", classes - absent.size(), s.config().classes,
+               absent.empty() ? "" : fmt::format("; it has none for {}, whose images count as wrong", fmt::join(absent, ", ")));
   Loader loader(index, loader_options(o, s));
   Evaluation e;
   {
     Progress progress{int64_t(index.size())};
-    e = evaluate(s.vit(), loader, o.loss, [&](uint64_t done) { progress.show(int64_t(done), "images"); return true; });
+    e = evaluate(s.vit(), loader, o.loss, [&](uint64_t done) { progress.show(int64_t(done), "images"); return true; }, nullptr, columns);
   }
   for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "left out {}\n", reason);
   if (o.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"count", e.count}, {"of", index.size()}, {"top1", e.accuracy()}, {"top5", e.top5()}, {"loss", e.loss},
-                                              {"mean_row_sum", e.row_sum}, {"images_per_second", double(e.count) / e.seconds}, {"bad_images", e.bad_images}}.dump());
+    nlohmann::ordered_json json{{"count", e.count}, {"of", index.size()}, {"without_label", e.unlabelled}, {"top1", e.accuracy()}, {"top5", e.top5()}};
+    if (columns.empty()) json["loss"] = e.loss;
+    else json["absent"] = absent;
+    json.update({{"mean_row_sum", e.row_sum}, {"images_per_second", double(e.count) / e.seconds}, {"bad_images", e.bad_images}});
+    fmt::print("{}\n", json.dump());
   } else {
-    fmt::print("images            {}/{}\ntop-1             {:.2f} %\ntop-5             {:.2f} %\n{:<18}{:.4f}\nmean row sum of A {:.4g}\nimages/s          {:.1f}\n", e.count, index.size(),
-               100 * e.accuracy(), 100 * e.top5(), o.loss + " loss", e.loss, e.row_sum, double(e.count) / e.seconds);
+    fmt::print("images            {}/{}{}\ntop-1             {:.2f} %\ntop-5             {:.2f} %\n", e.count, index.size(), e.unlabelled ? fmt::format(", {} without a label", e.unlabelled) : "",
+               100 * e.accuracy(), 100 * e.top5());
+    if (columns.empty()) fmt::print("{:<18}{:.4f}\n", o.loss + " loss", e.loss);
+    fmt::print("mean row sum of A {:.4g}\nimages/s          {:.1f}\n", e.row_sum, double(e.count) / e.seconds);
   }
   return 0;
 }
@@ -138,7 +154,7 @@ SourceFeatures features_of(const Options& o, const Session& s, const std::string
   Progress progress{int64_t(index.size())};
   for (Batch batch; loader.next(batch);) {
     forward_batches(s, batch.images, o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all.values, tape.download(f.pre_logits)); });
-    all.labels.insert(all.labels.end(), batch.labels.begin(), batch.labels.begin() + batch.size);
+    for (const Labels& labels : batch.labels) all.labels.push_back(labels[0]);
     progress.show(int64_t(all.labels.size()), "images");
   }
   for (const auto& [sample, reason] : loader.bad_samples()) progress.say("left out " + reason);
@@ -253,7 +269,9 @@ int gradients(const Options& o) {
       if (label < 0 || label >= c.classes) fail(ExitCode::data, "{}: label {} at {}, expected 0 to {}", o.labels, label, classes.size(), c.classes - 1);
       classes.push_back(int(label));
     }
-    labels = one_hot(classes, c.classes);
+    std::vector<Labels> each;
+    for (const int& label : classes) each.emplace_back(&label, 1);
+    labels = multi_hot(each, c.classes);
   } else {
     labels = y.floats();
   }
@@ -281,6 +299,17 @@ int gradients(const Options& o) {
   return 0;
 }
 
+// The weights in another program's form
+int export_weights(const Options& o) {
+  const Session s = open(o);
+  const fs::path path = o.to;
+  if (path.extension() == ".npz") write_bigvision(path, s.config(), tensors_of(s.vit()));
+  else if (path.extension() == ".safetensors") save_weights(path, s.vit(), s.loaded.preprocess, s.loaded.classes);
+  else fail(ExitCode::usage, "--to: '{}', expected a name that ends in .safetensors (timm) or .npz (BigVision)", o.to);
+  fmt::print("{}: {} parameters\n", o.to, s.vit().parameters().size());
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -300,6 +329,8 @@ int main(int argc, char** argv) try {
   sub->add_option("--data", o.data, "images: a shard pattern, a folder, a tar, or a text file of them")->required();
   add_source(*sub, o);
   add_loss(sub);
+  sub->add_option("--restrict-to", o.restrict_to, "choose from these classes only, which the labels count: 1k (a model of 21,843 classes on ImageNet-1k), or a file with a wnid or class name a line");
+  sub->add_option("--real", o.real, "real.json: the labels of 'Are we done with ImageNet?' for the validation images");
 
   sub = subcommand("features", "what the head sees, [N, D], as .npy", features);
   sub->add_option("--data", o.data, "images, in the order of the shards");
@@ -325,6 +356,9 @@ int main(int argc, char** argv) try {
   sub->add_option("--labels", o.labels, "y.npy, int [N] or float [N, classes]")->required();
   sub->add_option("--out", o.out, "G.safetensors, a gradient under each parameter's name");
   add_loss(sub);
+
+  sub = subcommand("export", "the weights for other programs", export_weights);
+  sub->add_option("--to", o.to, "OUT.safetensors for timm, OUT.npz for BigVision")->required();
 
   try {
     app.parse(argc, argv);

@@ -60,12 +60,14 @@ int64_t updates_of(const TrainOptions& o, size_t images) { return o.steps ? o.st
 Metadata identity_of(const Session& s, const ViTConfig& config) {
   const TrainOptions& o = s.o;
   uint64_t labels = 0;                 // tells other data, or other shards first, from the same
-  for (size_t i = 0; i < s.train.size(); i++) labels = (labels ^ uint64_t(s.train.label(i))) * 0x100000001b3;
+  for (size_t i = 0; i < s.train.size(); i++)
+    for (const int label : s.train.labels(i)) labels = (labels ^ uint64_t(label)) * 0x100000001b3;
   Metadata identity = config_metadata(config);
   identity.insert({{"data", fmt::format("{} samples, labels {:016x}", s.train.size(), labels)}, {"run.batch", std::to_string(o.batch)},
                    {"run.seed", std::to_string(o.seed)}, {"run.steps", std::to_string(s.steps)}, {"run.warmup", std::to_string(s.warmup)},
                    {"run.lr", fmt::format("{}", o.adam.lr)}, {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)},
-                   {"run.loss", o.loss}, {"run.precision", o.device.precision()}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}, {"run.mixup", fmt::format("{}", o.mixup)}, {"run.randaug", to_text(o.preprocess.randaug)},
+                   {"run.loss", o.loss}, {"run.precision", o.device.precision()}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}, {"run.mixup", fmt::format("{}", o.mixup)}, {"run.ema", fmt::format("{}", o.ema)},
+                   {"run.randaug", to_text(o.preprocess.randaug)},
                    {"run.micro_batch", std::to_string(o.micro_batch && o.micro_batch < o.batch ? o.micro_batch : o.batch)}});
   return identity;
 }
@@ -79,13 +81,16 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   const TrainOptions& o = s.o;
   ViT vit(s.device, config);
   Adam adam(vit.parameters(), o.adam);
+  std::optional<MovingAverage> average;
+  if (o.ema > 0) average.emplace(vit.parameters(), o.ema);
   const Metadata identity = identity_of(s, config);
   const fs::path state_file = folder / "last.state";
   TrainingState state;
-  if (fs::exists(state_file)) state = load_state(state_file, vit, adam, identity);
+  if (fs::exists(state_file)) state = load_state(state_file, vit, adam, identity, average ? &*average : nullptr);
   else {
     vit.initialise(o.seed);
     if (!o.init.empty()) fmt::print(stderr, "init    {}\n", start_from(vit, o.init));
+    if (average) average.emplace(vit.parameters(), o.ema);               // it begins where they do
   }
   write_configs();                     // not before it is known that the run can go on
 
@@ -107,21 +112,23 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     if (!std::isfinite(value_norm(vit.parameters().values())))           // the last update may have been the one that broke them
       fail(ExitCode::non_finite, "step {}: {}; the checkpoint in {} is from before; try a smaller --lr", state.step, first_non_finite(step.tape(), vit.parameters()), folder.string());
     save(folder, "last.safetensors", s, vit, state.step);
-    save_state(state_file, vit, adam, state, identity);
+    save_state(state_file, vit, adam, state, identity, average ? &*average : nullptr);
     saved = state.step;
   };
   auto evaluate_if_due = [&] {
     const bool due = state.step == s.steps || (state.step > 0 && o.eval_every && state.step % o.eval_every == 0);
     if (!s.val || !due || state.evaluated == state.step) return;
     save_all();                        // before it: a signal need not wait for its end
+    if (average) average->exchange();
     const Evaluation e = validate(s, vit, step.tape());
-    if (!e.complete) return;
-    progress.say(fmt::format("val     step {}: accuracy {:.2f} % ({}/{}), loss {:.4f}", state.step, 100 * e.accuracy(), e.correct, e.count, e.loss));
-    metrics.add(state.step, {{"val_loss", e.loss}, {"val_accuracy", e.accuracy()}});
-    if (e.accuracy() > state.best_accuracy) {
+    if (e.complete && e.accuracy() > state.best_accuracy) {
       state.best_accuracy = e.accuracy();
       save(folder, "best.safetensors", s, vit, state.step);
     }
+    if (average) average->exchange();
+    if (!e.complete) return;
+    progress.say(fmt::format("val     step {}: accuracy {:.2f} % ({}/{}), loss {:.4f}", state.step, 100 * e.accuracy(), e.correct, e.count, e.loss));
+    metrics.add(state.step, {{"val_loss", e.loss}, {"val_accuracy", e.accuracy()}});
     result.evaluation = e;
     state.evaluated = state.step;
     saved = -1;                        // with what is known now
@@ -132,7 +139,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   Batch batch;
   auto load = [&] {
     loader.next(batch);
-    step.load(batch.images, one_hot(batch.labels, config.classes));
+    step.load(batch.images, multi_hot(batch.labels, config.classes));
   };
   if (state.step < s.steps && !caught_signal()) load();
   while (state.step < s.steps && !caught_signal()) {
@@ -147,6 +154,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm))
       fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; the checkpoint in {} is from before; try a smaller --lr or --qk-norm",
            state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit.parameters()), folder.string());
+    if (average) average->add();
     state.step++;
     state.seconds += seconds_since(start);
     window.steps++;
@@ -181,6 +189,10 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   }
   if (loader.bad_count()) progress.say(fmt::format("damaged {} images were replaced; {} lists them", loader.bad_count(), (folder / "damaged.txt").string()));
   result.images_per_second = double(s.steps * o.batch) / state.seconds;
+  if (average) {
+    average->exchange();
+    save(folder, "average.safetensors", s, vit, state.step);
+  }
   if (s.val && result.evaluation.count == 0) result.evaluation = validate(s, vit, step.tape());           // a finished run, started again
   return true;
 }
@@ -254,11 +266,11 @@ int run(CLI::App& app, TrainOptions& o) {
 
   auto device = o.device.open();
   if (o.print_config) return print_config(app, o, config, members, *device);
-  const Index train = Index::open(o.train, default_cache_dir());
+  const Index train = Index::open(o.train, default_cache_dir(), o.classes);
   fmt::print(stderr, "train   {}\n", train.summary());
   std::optional<Index> val;
   if (!o.val.empty()) {
-    val.emplace(Index::open(o.val, default_cache_dir()));
+    val.emplace(Index::open(o.val, default_cache_dir(), o.classes ? o.classes : int(train.classes().size())));
     fmt::print(stderr, "val     {}\n", val->summary());
   }
   Session s{o, *device, train, val ? &*val : nullptr, train.classes(), 0, 0, measured_peak(*device)};
@@ -313,12 +325,9 @@ std::vector<std::string> with_config_of_run(std::vector<std::string> args) {
   return args;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) try {
+int train(const std::vector<std::string>& args) {
   CLI::App app{"Trains a Vision Transformer with any attention function on image shards.", "train"};
   TrainOptions options;
-  const std::vector<std::string> args(argv + 1, argv + argc);
   if (const std::string preset = value_of(args, "--preset"); !preset.empty()) apply_recipe(options, preset, value_of(args, "--model"));
   options.add(app);
   try {
@@ -328,8 +337,42 @@ int main(int argc, char** argv) try {
   } catch (const CLI::ParseError& e) {
     fail(ExitCode::usage, "{}; see train --help", e.what());
   }
-  catch_signals();
   return run(app, options);
+}
+
+// args with another value of a flag that may be there
+std::vector<std::string> with_value(std::vector<std::string> args, const std::string& flag, const std::string& value) {
+  for (size_t i = 0; i < args.size(); i++) {
+    if (args[i].starts_with(flag + "=")) args.erase(args.begin() + long(i--));
+    else if (args[i] == flag) args.erase(args.begin() + long(i), args.begin() + long(std::min(i + 2, args.size()))), i--;
+  }
+  args.insert(args.end(), {flag, value});
+  return args;
+}
+
+// Several models, each in a folder of its own in --out: OUT/S-16 for S/16.
+int train_models(const std::vector<std::string>& args, const std::vector<std::string>& models) {
+  const std::string out = value_of(args, "--out");
+  for (const std::string& model : models) {
+    std::string folder = model;
+    std::replace(folder.begin(), folder.end(), '/', '-');
+    std::vector<std::string> own = with_value(args, "--model", model);
+    if (!out.empty()) own = with_value(own, "--out", (fs::path(out) / folder).string());
+    if (!fs::exists(fs::path(out) / folder / "config.toml")) std::erase(own, "--resume");                // not begun
+    fmt::print("{}{}\n", &model == &models.front() ? "" : "\n", model);
+    if (const int status = train(own)) return status;
+  }
+  return int(ExitCode::ok);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const std::vector<std::string> args(argv + 1, argv + argc);
+  std::vector<std::string> models = CLI::detail::split(value_of(args, "--model"), ',');
+  if (value_of(args, "--model").empty() && std::find(args.begin(), args.end(), "--help") == args.end()) models = recipe_models(value_of(args, "--preset"));
+  catch_signals();
+  return models.size() > 1 ? train_models(args, models) : train(args);
 } catch (const Error& e) {
   fmt::print(stderr, "train: {}\n", e.what());
   return int(e.code);

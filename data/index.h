@@ -1,23 +1,29 @@
 // All samples of a source: where each image lies, its label, and its bytes on request.
-// defines: Index
+// defines: Index, Labels
 #pragma once
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "data/image.h"
 #include "data/scan.h"
 
+// The classes of an image: one, several in a set with multi-hot labels, or none that counts.
+using Labels = std::span<const int32_t>;
+
 class Index {
  public:
-  // scans the shards, or reads scans of tars from cache_dir (see scan_cache.h); an empty cache_dir means no cache
-  static Index open(const std::string& source, const std::filesystem::path& cache_dir);
+  // Scans the shards, or reads scans of tars from cache_dir (see scan_cache.h); an empty cache_dir means no cache. Where
+  // classes are named by wnids and `classes` is the size of a list of ImageNet that has them, that list numbers them.
+  static Index open(const std::string& source, const std::filesystem::path& cache_dir, int classes = 0);
 
   size_t size() const { return size_; }
-  int label(size_t i) const { return at(i).sample.label; }
+  Labels labels(size_t i) const;    // valid as long as the index
+  int label(size_t i) const { return labels(i).empty() ? -1 : labels(i)[0]; }    // the first one
   int max_label() const { return max_label_; }
-  // names by label: the class list beside the first shard, else folders or wnids in sorted order; may be empty
+  // names by label: the class list beside the first shard, else folders or wnids in the order that numbers them; may be empty
   const std::vector<std::string>& classes() const { return classes_; }
   std::string key(size_t i) const;
   std::string where(size_t i) const;    // "shard.tar:member.jpg", for messages
@@ -28,6 +34,9 @@ class Index {
 
   bool from_cache() const { return from_cache_; }
   const std::string& summary() const { return summary_; }    // shards, samples, what was skipped: one line
+  // Replaces the labels of ILSVRC2012's validation images by those of "Are we done with ImageNet?" (real.json): in place k
+  // the list of labels of image k + 1; images with none stay without.
+  void take_real_labels(const std::filesystem::path& path);
   // a label that the model has no class for is a data error that names the first such member
   void require_labels_below(int classes) const;
 
@@ -45,7 +54,8 @@ class Index {
   Location at(size_t i) const;
   std::string member_name(size_t i) const;
   void scan_all(const std::filesystem::path& cache_dir);
-  void number_classes(const std::string& source);
+  void number_classes(const std::string& source, int classes);
+  void check_wnids(int classes);
   void count(const std::string& source, const std::filesystem::path& cache_dir);
 
   std::vector<Shard> shards_;
@@ -54,5 +64,6 @@ class Index {
   int max_label_ = -1;
   bool from_cache_ = true, cache_written_ = true;
   bool by_name_ = false;    // no class list: labels count the sorted names of those present
+  std::string list_;        // of ImageNet, whose classes these are
   std::string summary_;
 };

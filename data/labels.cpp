@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_map>
 
@@ -164,4 +165,19 @@ void label_by_name(const fs::path& shard, Scan& scan, const std::vector<std::str
     labels.push_back(at->second);
   }
   for (Sample& sample : scan.samples) sample.label = labels[size_t(sample.label)];
+}
+
+std::vector<std::vector<int32_t>> read_real_labels(const fs::path& path) {
+  std::ifstream file(path);
+  if (!file) fail(ExitCode::data, "cannot open {}", path.string());
+  std::vector<std::vector<int32_t>> labels;
+  try {
+    labels = nlohmann::json::parse(file).get<std::vector<std::vector<int32_t>>>();
+  } catch (const nlohmann::json::exception&) {
+    fail(ExitCode::data, "{}: expected a JSON list with a list of labels for each validation image, as in real.json", path.string());
+  }
+  for (const std::vector<int32_t>& set : labels)
+    for (const int32_t label : set)
+      if (label < 0) fail(ExitCode::data, "{}: image {} has label {}, expected labels from 0", path.string(), &set - labels.data() + 1, label);
+  return labels;
 }

@@ -1,5 +1,5 @@
 // Labels that lie beside a shard: names of classes, and a class for each image of a tar without .cls.
-// defines: class_list, take_label_file, label_by_name
+// defines: class_list, take_label_file, label_by_name, read_real_labels
 #pragma once
 #include <filesystem>
 #include <string>
@@ -18,3 +18,6 @@ void take_label_file(const std::filesystem::path& shard, Scan& scan);
 
 // Replaces positions in scan.classes by positions in `names`, where a class stands by its name or first word (wnid).
 void label_by_name(const std::filesystem::path& shard, Scan& scan, const std::vector<std::string>& names);
+
+// real.json of "Are we done with ImageNet?" (2006.07159): in place k the labels of validation image k + 1, perhaps none.
+std::vector<std::vector<int32_t>> read_real_labels(const std::filesystem::path& path);

@@ -117,7 +117,7 @@ void Loader::fill(uint64_t ordinal) {
 }
 
 // False where the sample is left out.
-bool Loader::prepare(uint64_t position, float* image, int& label, std::vector<Bad>& bad) const {
+bool Loader::prepare(uint64_t position, float* image, Labels& labels, std::vector<Bad>& bad) const {
   const uint64_t n = index_.size();
   const auto [epoch, drawn] = options_.train ? Order{n, options_.seed}(position) : Order::Place{0, position};
   std::vector<uint8_t> bytes;
@@ -128,7 +128,7 @@ bool Loader::prepare(uint64_t position, float* image, int& label, std::vector<Ba
       Random random(options_.seed, purpose::augmentation, epoch * n + drawn);
       if (options_.train) prepare_train(decoded, options_.preprocess, random, image);
       else prepare_eval(decoded, options_.preprocess, image);
-      label = index_.label(sample);
+      labels = index_.labels(sample);
       return true;
     } catch (const Error& error) {
       if (error.code != ExitCode::data || options_.on_bad == OnBadImage::error) throw;

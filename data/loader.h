@@ -14,7 +14,7 @@
 struct Batch {
   int size = 0;
   std::vector<float> images;    // [size, image_size, image_size, 3]
-  std::vector<int> labels;      // [size]
+  std::vector<Labels> labels;   // [size], of the index
 };
 
 // What happens at an image that cannot be decoded. Training may replace it by the next sample of the index, evaluation
@@ -62,7 +62,7 @@ class Loader {
   bool take(Batch& batch);
   void open_slot(uint64_t batch);
   void fill(uint64_t ordinal);
-  bool prepare(uint64_t position, float* image, int& label, std::vector<Bad>& bad) const;
+  bool prepare(uint64_t position, float* image, Labels& labels, std::vector<Bad>& bad) const;
   void close_gaps(Slot& slot) const;
   Slot& slot_of(uint64_t batch) { return ring_[batch % ring_.size()]; }
   uint64_t batch_size() const { return uint64_t(options_.batch); }

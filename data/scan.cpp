@@ -6,12 +6,13 @@
 #include <unordered_set>
 
 #include "data/decimal.h"
+#include "data/imagenet.h"
 #include "data/tar.h"
 #include "engine/error.h"
 
 namespace {
 constexpr std::array<std::string_view, 4> image_extensions = {"jpg", "jpeg", "png", "webp"};    // the first one counts
-constexpr int64_t no_label = -1;
+constexpr int32_t most_named = 100'000;    // labels below it are compared with the wnids in keys
 
 std::string lower_case(std::string_view text) {
   std::string lower(text);
@@ -34,14 +35,6 @@ Sample place_of(const File& file, const TarMember& member, int32_t label) {
   if (member.size > UINT32_MAX || header > UINT16_MAX)
     refuse(file, member, fmt::format("{} bytes after {} header blocks are too large", member.size, header));
   return {.offset = member.offset, .header = uint16_t(header), .size = uint32_t(member.size), .label = label};
-}
-
-// 17 for "ILSVRC2012_val_00000017", 0 for other names
-int32_t validation_number(std::string_view key) {
-  constexpr std::string_view prefix = "ILSVRC2012_val_";
-  const std::string_view name = last_component(key);
-  if (!name.starts_with(prefix) || name.size() != prefix.size() + 8) return 0;
-  return int32_t(std::max<int64_t>(decimal(name.substr(prefix.size())).value_or(0), 0));
 }
 
 // "__name__" and "__name__/...": WebDataset's own notes
@@ -69,7 +62,7 @@ class Grouping {
     std::string lower = lower_case(extension);
     if (std::find(extensions_.begin(), extensions_.end(), lower) != extensions_.end())
       refuse(member, "its sample has this extension twice");
-    if (lower == "cls") label_ = read_label(member, reader);
+    if (lower == "cls") label_ = read_labels(member, reader);
     if (const size_t rank = image_rank(lower); rank < image_rank_) {
       image_rank_ = rank;
       image_ = member;
@@ -79,35 +72,55 @@ class Grouping {
 
   void finish() {
     if (image_rank_ < image_extensions.size()) {
-      const bool labelled = label_ != no_label;
+      const bool labelled = label_.has_value();
       const int32_t number = labelled ? 0 : validation_number(key_);
       const LabelKind kind = labelled ? LabelKind::given : LabelKind::image_number;
       if (scan_.samples.empty()) scan_.labels = kind;
       if ((!labelled && !number) || kind != scan_.labels) refuse(image_, "no .cls with its label beside it");
-      scan_.samples.push_back(place_of(file_, image_, labelled ? int32_t(label_) : number));
+      if (labelled && *label_ >= 0) note_wnid(*label_);
+      scan_.samples.push_back(place_of(file_, image_, label_.value_or(number)));
     } else if (!extensions_.empty()) {
       scan_.without_image++;
     }
     image_rank_ = image_extensions.size();
-    label_ = no_label;
+    label_.reset();
     extensions_.clear();
   }
 
  private:
   [[noreturn]] void refuse(const TarMember& member, const std::string& why) const { ::refuse(file_, member, why); }
 
-  int32_t read_label(const TarMember& member, TarReader& reader) const {
-    constexpr uint64_t longest = 64;
+  // One label, or several with white space or commas between them.
+  int32_t read_labels(const TarMember& member, TarReader& reader) {
+    constexpr uint64_t longest = 4096;
+    constexpr std::string_view between = " \t\r\n,";
     if (member.size > longest) refuse(member, fmt::format("expected a label, got {} bytes", member.size));
     const std::string_view content = reader.content(member);
-    const std::string_view text = content.substr(0, content.find_last_not_of(" \t\r\n") + 1);
-    const std::optional<int64_t> label = decimal(text);
-    if (!label || *label < 0 || *label > INT32_MAX) {
-      std::string shown(text);
-      std::replace_if(shown.begin(), shown.end(), [](unsigned char c) { return !std::isprint(c); }, '?');
-      refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", shown));
+    std::vector<int32_t> labels;
+    for (size_t begin = 0, end; (begin = content.find_first_not_of(between, begin)) != content.npos; begin = end) {
+      end = std::min(content.find_first_of(between, begin), content.size());
+      const std::optional<int64_t> label = decimal(content.substr(begin, end - begin));
+      if (!label || *label < 0 || *label > INT32_MAX) refuse_label(member, content);
+      labels.push_back(int32_t(*label));
     }
-    return int32_t(*label);
+    if (labels.empty()) refuse_label(member, content);
+    return labels.size() == 1 ? labels[0] : scan_.add_label_set(labels);
+  }
+
+  [[noreturn]] void refuse_label(const TarMember& member, std::string_view content) const {
+    std::string shown(content.substr(0, std::min(content.find_last_not_of(" \t\r\n") + 1, size_t(64))));
+    std::replace_if(shown.begin(), shown.end(), [](unsigned char c) { return !std::isprint(c); }, '?');
+    refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", shown));
+  }
+
+  // Keys such as n02692877_10026 say which class the label should be.
+  void note_wnid(int32_t label) {
+    const std::string_view wnid = wnid_of(key_);
+    if (wnid.empty() || label >= most_named) return;
+    if (scan_.classes.size() <= size_t(label)) scan_.classes.resize(size_t(label) + 1);
+    std::string& known = scan_.classes[size_t(label)];
+    if (known.empty()) known = wnid;
+    if (known != wnid) refuse(image_, fmt::format("label {} for {}, but for {} before it: which one is it?", label, wnid, known));
   }
 
   const File& file_;
@@ -116,7 +129,7 @@ class Grouping {
   std::string key_;
   std::vector<std::string> extensions_;
   size_t image_rank_ = image_extensions.size();
-  int64_t label_ = no_label;
+  std::optional<int32_t> label_;    // as Sample has it
   TarMember image_;
 };
 
@@ -166,6 +179,26 @@ bool split_member_name(std::string_view name, std::string_view& key, std::string
   key = name.substr(0, dot);
   extension = name.substr(dot + 1);
   return true;
+}
+
+int32_t validation_number(std::string_view key) {
+  constexpr std::string_view prefix = "ILSVRC2012_val_";
+  const std::string_view name = last_component(key);
+  if (!name.starts_with(prefix) || name.size() != prefix.size() + 8) return 0;
+  return int32_t(std::max<int64_t>(decimal(name.substr(prefix.size())).value_or(0), 0));
+}
+
+int32_t Scan::add_label_set(std::span<const int32_t> labels) {
+  const int32_t at = int32_t(label_sets.size());
+  label_sets.push_back(int32_t(labels.size()));
+  label_sets.insert(label_sets.end(), labels.begin(), labels.end());
+  return -1 - at;
+}
+
+std::span<const int32_t> Scan::labels_of(const Sample& sample) const {
+  if (sample.label >= 0) return {&sample.label, 1};
+  const int32_t* set = &label_sets[size_t(-1 - sample.label)];
+  return {set + 1, size_t(*set)};
 }
 
 bool is_image_name(std::string_view name) {

@@ -1,7 +1,8 @@
 // The samples of one tar: which members are images, and their labels.
-// defines: Sample, Layout, LabelKind, Scan, scan_tar, split_member_name, is_image_name
+// defines: Sample, Layout, LabelKind, Scan, scan_tar, split_member_name, is_image_name, validation_number
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,7 +14,7 @@ struct Sample {
   uint64_t offset : 48;    // of the image's bytes in the shard; with Layout::files, of its name in Scan::names
   uint64_t header : 16;    // what lies before the bytes: tar blocks of the member's header, or labels of the record
   uint32_t size;
-  int32_t label;
+  int32_t label;           // -1 - p: several, in Scan::label_sets from p on
 };
 static_assert(sizeof(Sample) == 16);
 
@@ -28,15 +29,19 @@ struct Scan {
   std::vector<Sample> samples;
   Layout layout = Layout::members;
   LabelKind labels = LabelKind::given;
-  std::vector<std::string> classes;    // names, where the shard has them: wnids, folders
+  std::vector<std::string> classes;    // names, where the shard has them: wnids, folders; with labels given, the wnid that keys of a label start with
+  std::vector<int32_t> label_sets;     // how many labels, then the labels, of each sample that has not one
   std::string names;                   // of files, from the shard's folder, each ended by a zero byte
+  int32_t add_label_set(std::span<const int32_t> labels);              // what Sample::label says of them
+  std::span<const int32_t> labels_of(const Sample& sample) const;
   uint64_t without_image = 0;          // samples that hold no jpg, jpeg, png or webp
   uint64_t skipped_members = 0;        // folders, links, __meta__ and hidden names, names without extension
 };
 
 // A WebDataset shard, ILSVRC2012's training tar (a tar of each class in it), or its validation tar (no labels in it).
 // WebDataset: adjacent members with one key are a sample. An image without a label, a label that is no number, an
-// extension or key that appears twice: data errors that name shard, member and offset.
+// extension or key that appears twice, one label for keys of two wnids: data errors that name shard, member and offset.
+// A .cls may hold several labels.
 Scan scan_tar(const File& file);
 
 // "a/22.0/1.1.png" -> key "a/22.0/1", extension "1.png": the first dot of the last component. False where there is no
@@ -45,3 +50,6 @@ bool split_member_name(std::string_view name, std::string_view& key, std::string
 
 // It ends as a jpg, jpeg, png or webp does.
 bool is_image_name(std::string_view name);
+
+// 123 of a key "ILSVRC2012_val_00000123"; 0 if it is none
+int32_t validation_number(std::string_view key);

@@ -10,13 +10,13 @@
 namespace fs = std::filesystem;
 
 namespace {
-// A cache file is this header, the shard's path, its classes' names, each ended by a zero byte, the samples, and a
-// checksum of all of it.
+// A cache file is this header, the shard's path, its classes' names, each ended by a zero byte, the sets of labels,
+// the samples, and a checksum of all of it.
 struct CacheHeader {
-  char magic[8] = {'R', 'L', 'X', 'S', 'C', 'A', 'N', '2'};    // the last character is the format's version
+  char magic[8] = {'R', 'L', 'X', 'S', 'C', 'A', 'N', '3'};    // the last character is the format's version
   uint64_t shard_size = 0;
   int64_t shard_modified = 0;
-  uint64_t path_size = 0, classes_size = 0, labels = 0, samples = 0, without_image = 0, skipped_members = 0;
+  uint64_t path_size = 0, classes_size = 0, label_sets = 0, labels = 0, samples = 0, without_image = 0, skipped_members = 0;
 };
 
 // FNV-1a
@@ -62,7 +62,8 @@ std::optional<Scan> read_cached_scan(const fs::path& cache_dir, const File& shar
   if (std::memcmp(header.magic, CacheHeader().magic, sizeof header.magic) || sum != checksum(content) ||
       header.shard_size != shard.size() || header.shard_modified != shard.modified() ||
       content.substr(sizeof header, name.size()) != name || header.path_size != name.size() ||
-      header.classes_size > variable || header.samples != (variable - header.classes_size) / sizeof(Sample))
+      header.classes_size > variable || header.label_sets > (variable - header.classes_size) / sizeof(int32_t) ||
+      header.samples != (variable - header.classes_size - header.label_sets * sizeof(int32_t)) / sizeof(Sample))
     return {};
 
   Scan scan;
@@ -72,10 +73,14 @@ std::optional<Scan> read_cached_scan(const fs::path& cache_dir, const File& shar
   std::string_view classes = content.substr(sizeof header + name.size(), header.classes_size);
   for (size_t end; (end = classes.find('\0')) != classes.npos; classes.remove_prefix(end + 1))
     scan.classes.emplace_back(classes.substr(0, end));
-  scan.samples.resize(header.samples);
-  if (header.samples)
-    std::memcpy(scan.samples.data(), content.data() + sizeof header + name.size() + header.classes_size,
-                header.samples * sizeof(Sample));
+  const char* at = content.data() + sizeof header + name.size() + header.classes_size;
+  const auto take = [&at](auto& values, uint64_t count) {
+    values.resize(count);
+    if (count) std::memcpy(values.data(), at, count * sizeof values[0]);
+    at += count * sizeof values[0];
+  };
+  take(scan.label_sets, header.label_sets);
+  take(scan.samples, header.samples);
   return scan;
 } catch (const std::exception&) {    // whatever is wrong with it, the shard itself is there to be scanned
   return {};
@@ -91,6 +96,7 @@ bool write_cached_scan(const fs::path& cache_dir, const File& shard, const Scan&
   header.shard_modified = shard.modified();
   header.path_size = name.size();
   header.classes_size = classes.size();
+  header.label_sets = scan.label_sets.size();
   header.labels = uint64_t(scan.labels);
   header.samples = scan.samples.size();
   header.without_image = scan.without_image;
@@ -99,6 +105,7 @@ bool write_cached_scan(const fs::path& cache_dir, const File& shard, const Scan&
   std::string bytes(view(&header, 1));
   bytes += name;
   bytes += classes;
+  bytes += view(scan.label_sets.data(), scan.label_sets.size());
   bytes += view(scan.samples.data(), scan.samples.size());
   const uint64_t sum = checksum(bytes);
   bytes += view(&sum, 1);

@@ -22,7 +22,7 @@ using Kernels = Joined<
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
                SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, Mixup,
-               AdamStep, SquaresOfChunk, RootOfSum>,
+               AdamStep, SquaresOfChunk, RootOfSum, Average, Exchange>,
     AttentionFunctions::Kernels<AttentionForward, KernelList>, AttentionFunctions::Kernels<AttentionBackward, KernelList>,
     AttentionFunctions::Kernels<WeightsForward, KernelList>, AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;
 

@@ -72,3 +72,26 @@ void Adam::restore(int64_t count, std::span<const bf16> first, std::span<const f
   const std::vector<real> v(second.begin(), second.end());
   parameters_.device().upload(v_, v.data(), n * sizeof(real));
 }
+
+MovingAverage::MovingAverage(Parameters& parameters, double decay)
+    : parameters_(parameters), decay_(decay), mean_(static_cast<real*>(parameters.device().allocate(parameters.size() * sizeof(real)))) {
+  parameters.device().each(parameters.size(), Average{mean_, parameters.values(), 0});
+}
+
+MovingAverage::~MovingAverage() { parameters_.device().release(mean_); }
+
+void MovingAverage::add() { parameters_.device().each(parameters_.size(), Average{mean_, parameters_.values(), real(decay_)}); }
+
+void MovingAverage::exchange() { parameters_.device().each(parameters_.size(), Exchange{mean_, parameters_.values()}); }
+
+std::vector<float> MovingAverage::values() const {
+  std::vector<real> mean(parameters_.size());
+  parameters_.device().download(mean.data(), mean_, mean.size() * sizeof(real));
+  return {mean.begin(), mean.end()};
+}
+
+void MovingAverage::restore(std::span<const float> values) {
+  if (values.size() != parameters_.size()) fail(ExitCode::data, "moving average: {} values, expected {}", values.size(), parameters_.size());
+  const std::vector<real> mean(values.begin(), values.end());
+  parameters_.device().upload(mean_, mean.data(), mean.size() * sizeof(real));
+}

@@ -3,7 +3,7 @@
 //   m = β₁ m + (1-β₁) g,  v = β₂ v + (1-β₂) g²,  u = (m / (1-β₁^(t+1))) / (√(v / (1-β₂^(t+1))) + ε)
 //   θ -= s(t) (lr u + wd θ [kernel])           s(t): engine/schedule.h; the decay is not multiplied by lr
 // m is kept in bfloat16 between steps as optax's mu_dtype: β₁ m is a product of two bfloat16, the update uses the unrounded m.
-// defines: AdamOptions, GlobalNorm, Adam
+// defines: AdamOptions, GlobalNorm, Adam, MovingAverage
 #pragma once
 #include <limits>
 #include <span>
@@ -60,6 +60,15 @@ struct AdamStep {                                           // one chunk, which 
   }
 };
 
+struct Average {                                            // mean ← keep mean + (1 - keep) x
+  real* mean; const real* x; real keep;
+  HD void operator()(size_t i) const { mean[i] = keep * mean[i] + (1 - keep) * x[i]; }
+};
+struct Exchange {
+  real *a, *b;
+  HD void operator()(size_t i) const { const real x = a[i]; a[i] = b[i]; b[i] = x; }
+};
+
 // √Σx² over x[n] in device memory, in a fixed order
 class GlobalNorm {
  public:
@@ -101,4 +110,21 @@ class Adam {
   bf16* m_;
   real* v_;
   int64_t count_ = 0;
+};
+
+// The exponential moving average of parameters: after every update mean ← decay mean + (1 - decay) θ, from θ at construction on.
+class MovingAverage {
+ public:
+  MovingAverage(Parameters& parameters, double decay);
+  ~MovingAverage();
+  MovingAverage(const MovingAverage&) = delete;
+  void add();                                               // the parameters as they are now
+  void exchange();                                          // the mean becomes the parameters, and the other way round
+  std::vector<float> values() const;
+  void restore(std::span<const float> values);
+
+ private:
+  Parameters& parameters_;
+  double decay_;
+  real* mean_;
 };

@@ -21,6 +21,7 @@ const Names block_modules = {{"LayerNorm_0", "norm1"},
                              {"MultiHeadDotProductAttention_0/value", "attn.value"},
                              {"MultiHeadDotProductAttention_0/query_ln", "attn.q_norm"},
                              {"MultiHeadDotProductAttention_0/key_ln", "attn.k_norm"},
+                             {"MultiHeadDotProductAttention_0/gate", "attn.gate"},
                              {"MultiHeadDotProductAttention_0/out", "attn.proj"},
                              {"LayerNorm_1", "norm2"},
                              {"MlpBlock_0/Dense_0", "mlp.fc1"},
@@ -134,6 +135,49 @@ NamedTensor timm_layout(const std::string& name, const Array& array,
   return {{shape[1], shape[0]}, reversed};
 }
 
+// BigVision's name of one of ours, with queries, keys and values apart.
+std::string bigvision_name(const std::string& timm) {
+  for (const auto& [name, ours] : whole_names)
+    if (ours == timm) return name;
+  std::string prefix, module = timm;
+  const Names* modules = &model_modules;
+  if (timm.starts_with("blocks.")) {
+    const size_t end = timm.find('.', 7);
+    prefix = block_prefix + timm.substr(7, end - 7) + "/", module = timm.substr(end + 1), modules = &block_modules;
+  } else if (timm.starts_with("attn_pool.")) {
+    prefix = map_prefix, module = timm.substr(10), modules = &map_modules;
+  }
+  const size_t dot = module.rfind('.');
+  for (const auto& [name, ours] : *modules)
+    if (ours == module.substr(0, dot)) {
+      const bool norm = name.find("LayerNorm_") != name.npos || name.ends_with("_norm") || name.ends_with("_ln");
+      return prefix + name + (module.ends_with(".bias") ? "/bias" : norm ? "/scale" : "/kernel");
+    }
+  fail(ExitCode::failed, "{} has no name in BigVision", timm);
+}
+
+// The inverse of timm_layout, in float32.
+Array bigvision_layout(const std::string& name, const NamedTensor& tensor, int64_t heads) {
+  std::vector<int64_t> shape = tensor.shape;
+  std::vector<float> data = tensor.data;
+  if (name.ends_with("/kernel")) {
+    const size_t a = shape.size() == 4 ? size_t(shape[2] * shape[3]) : 1, b = size_t(shape[1]), c = size_t(shape[0]);
+    for (size_t k = 0; k < c; k++)
+      for (size_t j = 0; j < b; j++)
+        for (size_t i = 0; i < a; i++) data[(i * b + j) * c + k] = tensor.data[(k * b + j) * a + i];
+    if (shape.size() == 4) shape = {shape[2], shape[3], shape[1], shape[0]};
+    else std::swap(shape[0], shape[1]);
+  }
+  const bool output = name.find("Attention_0/out/") != name.npos, of_heads = name.find("Attention_0/") != name.npos && !name.ends_with("/scale");
+  if (of_heads && !(output && name.ends_with("/bias"))) {
+    const size_t axis = name.ends_with("/kernel") && !output ? 1 : 0;
+    shape.insert(shape.begin() + long(axis), heads);
+    shape[axis + 1] /= heads;
+  }
+  const auto bytes = std::as_bytes(std::span(data));
+  return {shape, "F32", {bytes.begin(), bytes.end()}, name};
+}
+
 // Scanned models keep each parameter of all blocks in one array with the depth in front.
 void unstack(std::map<std::string, Array>& arrays) {
   for (auto next = arrays.begin(); next != arrays.end();) {
@@ -205,4 +249,27 @@ BigVisionWeights read_bigvision(const std::filesystem::path& path) {
     else join_rows(weights.tensors, prefix, {"query", "key", "value"}, "qkv", file);
   }
   return weights;
+}
+
+void write_bigvision(const std::filesystem::path& path, const ViTConfig& config, const std::map<std::string, NamedTensor>& tensors) {
+  std::map<std::string, Array> arrays;
+  const auto add = [&](const std::string& timm, const NamedTensor& tensor) {
+    const std::string name = bigvision_name(timm);
+    arrays["params/" + name] = bigvision_layout(name, tensor, config.heads);
+  };
+  for (const auto& [name, tensor] : tensors) {
+    const bool qkv = name.find("attn.qkv.") != name.npos, kv = name.find("attn_pool.kv.") != name.npos;
+    if (!qkv && !kv) {
+      add(name, tensor);
+      continue;
+    }
+    const std::vector<std::string> parts = qkv ? std::vector<std::string>{"query", "key", "value"} : std::vector<std::string>{"key", "value"};
+    const size_t joined = name.rfind(qkv ? "qkv" : "kv"), values = tensor.data.size() / parts.size();
+    for (size_t part = 0; part < parts.size(); part++) {
+      NamedTensor rows{tensor.shape, {tensor.data.begin() + long(part * values), tensor.data.begin() + long((part + 1) * values)}};
+      rows.shape[0] /= int64_t(parts.size());
+      add(name.substr(0, joined) + parts[part] + name.substr(name.rfind('.')), rows);
+    }
+  }
+  write_npz(path, arrays);
 }

@@ -2,7 +2,6 @@
 #include <nlohmann/json.hpp>
 #include "engine/error.h"
 #include "engine/safetensors.h"
-#include "models/weights.h"
 
 namespace {
 
@@ -33,17 +32,21 @@ std::vector<float> flat_values(const Parameters& parameters) {
 
 }  // namespace
 
-void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess, const std::vector<std::string>& classes,
-                  Metadata extra) {
+std::map<std::string, NamedTensor> tensors_of(const ViT& vit) {
   std::map<std::string, NamedTensor> tensors;
   for (const Parameter& p : vit.parameters().list()) {
     std::vector<int64_t> shape;
     for (int i = 0; i < p.shape.rank(); i++) shape.push_back(p.shape[i]);
     tensors[p.name] = {shape, vit.parameters().get(p)};
   }
+  return tensors;
+}
+
+void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess, const std::vector<std::string>& classes,
+                  Metadata extra) {
   extra["crop"] = preprocess.crop;
   if (!classes.empty()) extra["class_names"] = nlohmann::json(classes).dump();
-  write_weights(path, vit.config(), tensors, extra);
+  write_weights(path, vit.config(), tensors_of(vit), extra);
 }
 
 Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted) {
@@ -65,7 +68,8 @@ Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConf
   return loaded;
 }
 
-void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity) {
+void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity,
+                const MovingAverage* average) {
   const std::vector<float> values = flat_values(vit.parameters()), second = adam.second_moment();
   const std::vector<bf16> first = adam.first_moment();
   Metadata metadata = identity;
@@ -74,10 +78,13 @@ void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& a
   metadata["state.evaluated"] = std::to_string(state.evaluated);
   metadata["state.best_accuracy"] = fmt::format("{}", state.best_accuracy);
   metadata["state.seconds"] = fmt::format("{}", state.seconds);
-  write_safetensors(path, {stored("values", "F32", values), stored("first_moment", "BF16", first), stored("second_moment", "F32", second)}, metadata);
+  std::vector<StoredTensor> tensors{stored("values", "F32", values), stored("first_moment", "BF16", first), stored("second_moment", "F32", second)};
+  const std::vector<float> mean = average ? average->values() : std::vector<float>();
+  if (average) tensors.push_back(stored("average", "F32", mean));
+  write_safetensors(path, tensors, metadata);
 }
 
-TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity) {
+TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity, MovingAverage* average) {
   const SafeTensors file(path);
   for (const auto& [key, value] : identity) {
     const auto found = file.metadata().find(key);
@@ -94,6 +101,7 @@ TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam
     parameters.set(p.name, {values.begin() + p.offset, values.begin() + p.offset + p.shape.size()});
   std::vector<bf16> moment(parameters.size());
   std::memcpy(moment.data(), first.bytes.data(), first.bytes.size());
+  if (average) average->restore(file.floats("average"));
   adam.restore(number<int64_t>(file.metadata(), "state.updates", path), moment, second);
   return {number<int64_t>(file.metadata(), "state.step", path), number<int64_t>(file.metadata(), "state.evaluated", path), number<double>(file.metadata(), "state.best_accuracy", path),
           number<double>(file.metadata(), "state.seconds", path)};

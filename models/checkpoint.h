@@ -1,7 +1,7 @@
 // What a run keeps on disk. FOLDER/last.safetensors: the weights, with model, preprocessing and class names, for eval and for
 // other programs. FOLDER/last.state: all that an exact resume needs; it does not depend on the other file, so a kill
 // between the two writes loses nothing.
-// defines: save_weights, load_vit, Loaded, TrainingState, save_state, load_state
+// defines: save_weights, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state
 #pragma once
 #include <filesystem>
 #include <map>
@@ -11,6 +11,7 @@
 #include "data/transform.h"
 #include "engine/optimizer.h"
 #include "models/vit.h"
+#include "models/weights.h"
 
 using Metadata = std::map<std::string, std::string>;
 
@@ -26,6 +27,9 @@ struct Loaded {
 };
 Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted);
 
+// Every parameter, as weight_shapes(config) names them.
+std::map<std::string, NamedTensor> tensors_of(const ViT& vit);
+
 struct TrainingState {
   int64_t step = 0;                    // updates done
   int64_t evaluated = -1;              // the step of the last evaluation
@@ -33,8 +37,9 @@ struct TrainingState {
   double seconds = 0;                  // spent training so far
 };
 // `identity` is what a resumed run must have in common with this one (model, data, batch, seed ...), name by name.
-void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity);
+void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity,
+                const MovingAverage* average = nullptr);
 // Fails naming the first difference of identity.
-TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity);
+TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity, MovingAverage* average = nullptr);
 // The step a state file is at, without loading it.
 int64_t saved_step(const std::filesystem::path& path);

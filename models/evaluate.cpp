@@ -1,5 +1,6 @@
 #include "models/evaluate.h"
 #include <chrono>
+#include <limits>
 #include "engine/error.h"
 #include "engine/ops/loss.h"
 #include "models/train_step.h"
@@ -28,42 +29,53 @@ static int rank_of(const float* logits, int classes, int label) {
   return before;
 }
 
-std::vector<float> one_hot(std::span<const int> labels, int classes) {
+std::vector<float> multi_hot(std::span<const Labels> labels, int classes) {
   std::vector<float> y(labels.size() * classes);
-  for (size_t i = 0; i < labels.size(); i++) y[i * classes + labels[i]] = 1;
+  for (size_t i = 0; i < labels.size(); i++)
+    for (const int label : labels[i]) y[i * classes + label] = 1;
   return y;
 }
 
-Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on, Tape* memory_of) {
+Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on, Tape* memory_of,
+                    std::span<const int> columns) {
   const ViTConfig& c = vit.config();
   const auto start = std::chrono::steady_clock::now();
   if (memory_of) memory_of->clear();
   Tape tape = memory_of ? Tape(*memory_of, false) : Tape(vit.parameters().device(), false);
   Evaluation result;
+  std::vector<float> chosen(columns.size());
   for (Batch batch; result.complete && loader.next(batch);) {
     std::vector<RowSums> sums;
     std::vector<AttentionProbe*> probes;
-    if (result.count == 0) {
+    if (result.count + result.unlabelled == 0) {
       sums.assign(c.depth, RowSums(batch.size, c.heads));
       for (RowSums& s : sums) probes.push_back(&s);
     }
     tape.clear();
     Tensor logits = vit.forward(tape, tape.input("images", {batch.size, c.image_size, c.image_size, 3}, batch.images), probes);
-    Tensor labels = tape.input("labels", logits.shape, one_hot(batch.labels, c.classes));
-    for (float l : tape.download(loss_op(tape, loss, logits, labels))) result.loss += l;
+    std::vector<float> losses(batch.size, std::numeric_limits<float>::quiet_NaN());
+    if (columns.empty()) losses = tape.download(loss_op(tape, loss, logits, tape.input("labels", logits.shape, multi_hot(batch.labels, c.classes))));
     const std::vector<float> z = tape.download(logits);
     for (int b = 0; b < batch.size; b++) {
-      const float* row = z.data() + size_t(b) * c.classes;
-      const int rank = rank_of(row, c.classes, batch.labels[b]);
+      if (batch.labels[b].empty()) {
+        result.unlabelled++;
+        continue;
+      }
+      std::span<const float> row(z.data() + size_t(b) * c.classes, c.classes);
+      for (size_t k = 0; k < columns.size(); k++) chosen[k] = columns[k] < 0 ? -std::numeric_limits<float>::infinity() : row[columns[k]];
+      if (!columns.empty()) row = chosen;
+      int rank = c.classes;
+      for (const int label : batch.labels[b]) rank = std::min(rank, rank_of(row.data(), int(row.size()), label));
       result.correct += rank == 0;
       result.correct5 += rank < 5;
+      result.loss += losses[b];
+      result.count++;
     }
     for (const RowSums& s : sums) result.row_sum += s.mean() / c.depth;
-    result.count += batch.size;
-    result.complete = go_on(result.count);
+    result.complete = go_on(result.count + result.unlabelled);
   }
   result.bad_images = loader.bad_count();
-  if (result.count == 0) fail(ExitCode::data, "evaluation: no image could be read");
+  if (result.count == 0) fail(ExitCode::data, "evaluation: no image with a label could be read");
   result.loss /= double(result.count);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

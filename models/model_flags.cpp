@@ -17,7 +17,7 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
   app.add_option("--heads", heads_, "attention heads (default width / 64)")->check(CLI::PositiveNumber)->group(group);
   app.footer(attention_table());
   if (foreign) return;
-  app.add_option("--model", model_, "VARIANT/PATCH, such as S/16; variants: " + variant_names())->capture_default_str()->group(group);
+  app.add_option("--model", model_, "VARIANT/PATCH, such as S/16 (train: several with commas train one after another); variants: " + variant_names())->capture_default_str()->group(group);
   app.add_option("--depth", depth_, "blocks (default 12)")->check(CLI::PositiveNumber)->group(group);
   app.add_option("--mlp-width", mlp_width_, "hidden channels of the MLP (default 4 width)")->check(CLI::PositiveNumber)->group(group);
   app.add_option("--patch", patch_, "pixels a side of a patch (default 16)")->check(CLI::PositiveNumber)->group(group);

@@ -75,7 +75,13 @@ std::vector<std::string> all_functions() {
 
 }  // namespace
 
-std::string recipe_names() { return "i1k, i21k, vit-s16-i1k, figure1, figure2, figure3, figure4, figure1-small, figure2-small, figure3-small, figure4-small"; }
+std::string recipe_names() { return "i1k, i21k, vit-s16-i1k, figure1, figure2, figure2-i21k, figure3, figure4, figure1-small, figure2-small, figure3-small, figure4-small"; }
+
+std::vector<std::string> recipe_models(const std::string& name) {
+  if (name == "figure1") return {"S/32", "S/16", "B/32", "B/16", "L/16"};
+  if (name.starts_with("figure") && !name.ends_with("-small")) return {"S/32", "S/16", "S/8"};
+  return {};
+}
 
 void apply_recipe(TrainOptions& o, const std::string& name, const std::string& model) {
   if (name == "i1k") return i1k(o, model);
@@ -83,13 +89,13 @@ void apply_recipe(TrainOptions& o, const std::string& name, const std::string& m
   if (name == "vit-s16-i1k") return vit_s16_i1k(o, model);
   const bool small = name.ends_with("-small");
   const std::string figure = small ? name.substr(0, name.size() - 6) : name;
-  if (figure != "figure1" && figure != "figure2" && figure != "figure3" && figure != "figure4")
+  if (figure != "figure1" && figure != "figure2" && name != "figure2-i21k" && figure != "figure3" && figure != "figure4")
     fail(ExitCode::usage, "--preset: '{}' is unknown, expected one of {}", name, recipe_names());
   if (small) cifar10(o, model);
   else if (figure == "figure2") i1k(o, model);
   else i21k(o, model);
   if (figure == "figure1") o.attention = {"softmax", "relu"}, o.alpha = {1};
-  else o.attention = figure == "figure2" ? all_functions() : std::vector<std::string>{"relu", "relu2"}, o.alpha = {0, 0.5, 1, 1.5, 2};
+  else o.attention = figure.starts_with("figure2") ? all_functions() : std::vector<std::string>{"relu", "relu2"}, o.alpha = {0, 0.5, 1, 1.5, 2};
   if (figure == "figure3") o.model.defaults().qk_norm = false;
   if (figure == "figure4") o.model.defaults().gate = true;
 }

@@ -49,6 +49,7 @@ void TrainOptions::add(CLI::App& app) {
   app.add_flag("--remat,!--no-remat", rematerialise, "keep of each block its input alone and compute it again in the backward pass: less memory, a third more work, the same bits")->group(run_group);
   app.add_option("--mixup", mixup, "p of Beta(p, p): each batch is mixed with itself shifted by one, with one coefficient; 0: not")->check(CLI::Range(0.0, 1.0))->capture_default_str()->group(recipe);
   app.add_option_function<std::string>("--randaug", [this](const std::string& text) { preprocess.randaug = parse_randaug(text); }, "N,M: N random operations of magnitude M on each training image, as BigVision has them; N,M,repaired without their slips; 0: none")->default_str(to_text(preprocess.randaug))->group(recipe);
+  app.add_option("--ema", ema, "decay of a moving average of the weights, such as 0.9999, which is evaluated and kept as best; 0: none")->check(CLI::Range(0.0, 1.0))->capture_default_str()->group(recipe);
   app.add_option("--loss", loss, "softmax or sigmoid cross-entropy")->check(CLI::IsMember({"softmax", "sigmoid"}))->capture_default_str()->group(recipe);
   app.add_option("--crop", preprocess.crop, "inception (random window), pad (4 pixels, random offset) or none")->check(CLI::IsMember({"inception", "pad", "none"}))->capture_default_str()->group(recipe);
   app.add_flag("--flip,!--no-flip", preprocess.flip, "mirror every second image (default on)")->default_str("true")->group(recipe);

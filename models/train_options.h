@@ -30,7 +30,7 @@ struct TrainOptions {
   int workers = 1;
   uint64_t seed = 0;
   bool resume = false, print_config = false, rematerialise = false;
-  double mixup = 0;
+  double mixup = 0, ema = 0;
   int micro_batch = 0;
   std::string preset, init;
   int64_t log_every = 50, eval_every = 0, save_every = 500;

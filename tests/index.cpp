@@ -104,7 +104,7 @@ TEST_SUITE("index") {
     };
     names(source.refusal(good + tar_entry("a.jpg", "i")), "a.jpg at offset 2560", "no .cls");
     names(source.refusal(tar_entry("a.jpg", "i") + good), "a.jpg at offset 512", "no .cls");
-    for (const char* label : {"", "x", "-1", "1.5", "+1", "1 2", "0x1", "2147483648", "99999999999999999999", "\n1"})
+    for (const char* label : {"", "x", "-1", "1.5", "+1", "1 x", "0x1", "2147483648", "99999999999999999999", "\n"})
       names(source.refusal(good + tar_entry("a.cls", label) + tar_entry("a.jpg", "i")), "a.cls at offset 2560",
             "expected a label");
     names(source.refusal(good + tar_entry("a.cls", std::string(5000, '0'))), "a.cls", "got 5000 bytes");

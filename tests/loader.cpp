@@ -49,7 +49,7 @@ Given give(Loader& loader, int batches) {
     CHECK(batch.images.size() == size_t(batch.size) * 8 * 8 * 3);
     CHECK(batch.labels.size() == size_t(batch.size));
     given.sizes.push_back(batch.size);
-    given.labels.insert(given.labels.end(), batch.labels.begin(), batch.labels.end());
+    for (const Labels& labels : batch.labels) given.labels.push_back(labels[0]);
     given.images.insert(given.images.end(), batch.images.begin(), batch.images.end());
   }
   return given;

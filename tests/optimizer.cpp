@@ -115,6 +115,33 @@ TEST_CASE("clipping from the norm on, not below; weight decay on kernels alone")
   CHECK(kernel_then_bias(parameters) == std::vector<float>{0.875f, -1.75f, 3});       // not multiplied by the learning rate
 }
 
+TEST_CASE("a moving average begins where the parameters do, follows them, and takes their place") {
+  auto device = test_device(1);
+  Parameters parameters(*device, kernel_and_bias());
+  parameters.set("a/kernel", {1, -2});
+  MovingAverage average(parameters, 0.75);
+  const size_t kernel = parameters.find("a/kernel").offset;
+  CHECK(average.values()[kernel] == 1);
+  parameters.set("a/kernel", {3, 2});
+  average.add();
+  CHECK(average.values()[kernel] == 1.5f);
+  CHECK(average.values()[kernel + 1] == -1);
+  average.add();
+  CHECK(average.values()[kernel] == 1.875f);
+  const std::vector<float> saved = average.values();
+  average.exchange();
+  CHECK(kernel_then_bias(parameters) == std::vector<float>{1.875f, -0.25f, 0});
+  CHECK(average.values()[kernel] == 3);
+  average.exchange();
+  CHECK(kernel_then_bias(parameters) == std::vector<float>{3, 2, 0});
+  MovingAverage other(parameters, 0.75);
+  other.restore(saved);
+  other.add();
+  average.add();
+  CHECK(other.values() == average.values());
+  CHECK(says(error_of(ExitCode::data, [&] { other.restore(std::vector<float>(2)); }), {"2 values", "expected 3"}));
+}
+
 TEST_CASE("a gradient that is not finite changes nothing") {
   auto device = test_device(1);
   for (const float bad : {NAN, INFINITY, -INFINITY}) {

@@ -1,4 +1,5 @@
 #include "models/vit.h"
+#include "models/bigvision.h"
 #include "models/weights.h"
 
 #include <cmath>
@@ -170,6 +171,23 @@ TEST_SUITE("weights") {
           CHECK(same(read.tensors, tensors));
           CHECK(read.metadata.at("class_names") == "a\nb");
         }
+  }
+
+  TEST_CASE("what is written for BigVision is read back bit for bit") {
+    const TempDir dir;
+    for (const std::string pool : {"gap", "cls", "map"})
+      for (const bool options : {false, true}) {
+        CAPTURE(pool);
+        ViTConfig config = tiny(pool);
+        config.qk_norm = config.gate = config.head_hidden = options;
+        const Tensors tensors = numbered_weights(config);
+        write_bigvision(dir.path() / "x.npz", config, tensors);
+        ViTConfig wanted;
+        wanted.attention = config.attention, wanted.alpha = config.alpha, wanted.gelu = config.gelu;
+        const Weights read = read_weights(dir.path() / "x.npz", wanted);
+        CHECK(read.config == config);
+        CHECK(same(read.tensors, tensors));
+      }
   }
 
   TEST_CASE("a written file has the tensors that timm's model of this kind has") {
