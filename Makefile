@@ -21,7 +21,7 @@ CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
 # Those of 80, 90 and 100 that this nvcc knows.
 CUDA_ARCH ?= $(if $(NVCC),$(filter $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch)),80 90 100))
 
-PACKAGES = g++ make libeigen3-dev libdnnl-dev libstb-dev libcli11-dev doctest-dev libarchive-dev nlohmann-json3-dev libfmt-dev zlib1g-dev
+PACKAGES = g++ make libeigen3-dev libdnnl-dev libstb-dev libcli11-dev doctest-dev libarchive-dev nlohmann-json3-dev libfmt-dev zlib1g-dev gnuplot-nox
 
 OPT     = -O2
 # -march without -ffast-math: NaN and infinity must stay visible. Contraction to FMA only changes rounding.

@@ -6,6 +6,7 @@
 #include <numeric>
 #include "data/scan_cache.h"
 #include "engine/error.h"
+#include "engine/files.h"
 #include "engine/npy.h"
 #include "engine/ops/loss.h"
 #include "engine/progress.h"
@@ -17,6 +18,7 @@
 #include "models/evaluate.h"
 #include "models/fewshot.h"
 #include "models/model_flags.h"
+#include "models/report.h"
 #include "models/train_step.h"
 
 namespace {
@@ -25,7 +27,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string checkpoint, data, input, labels, out, logits, restrict_to, real, to, loss = "softmax", bad = "error";
-  std::vector<std::string> images, tasks;
+  std::vector<std::string> images, tasks, runs;
   std::vector<int> shots{10};
   int seeds = 3;
   double l2 = 1024;
@@ -310,6 +312,14 @@ int export_weights(const Options& o) {
   return 0;
 }
 
+// Runs beside each other: a table on stdout, and a page
+int report(const Options& o) {
+  const std::vector<RunSummary> runs = read_runs(o.runs);
+  fmt::print("{}", o.json ? report_json(runs) + "\n" : report_table(runs));
+  if (!o.out.empty()) write_atomically(o.out, [page = report_page(runs)](Writer& out) { out.write(page); });
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -359,6 +369,12 @@ int main(int argc, char** argv) try {
 
   sub = subcommand("export", "the weights for other programs", export_weights);
   sub->add_option("--to", o.to, "OUT.safetensors for timm, OUT.npz for BigVision")->required();
+
+  sub = app.add_subcommand("report", "runs compared: a table, and a page with plots");
+  sub->add_option("RUN", o.runs, "run folders, or folders of them")->required();
+  sub->add_option("--out", o.out, "report.html, which needs no other file (drawn by gnuplot)");
+  sub->add_flag("--json", o.json, "one JSON object on stdout");
+  sub->callback([&] { ignore_write_signals(); result = report(o); });
 
   try {
     app.parse(argc, argv);

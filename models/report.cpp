@@ -1,0 +1,168 @@
+#include "models/report.h"
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include "engine/attention/functions.h"
+#include "engine/error.h"
+#include "models/plot.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+RunSummary read_run(const fs::path& folder) {
+  RunSummary run;
+  run.folder = folder.string();
+  const std::string config = (folder / "config.toml").string();
+  std::map<std::string, std::string> flags;
+  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file(config)) flags[item.name] = item.inputs.empty() ? "" : item.inputs[0];
+  try {
+    run.attention = flags.at("attention");
+    run.alpha = std::stod(flags.at("alpha"));
+    run.qk_norm = flags.at("qk-norm") == "true", run.gate = flags.at("gate") == "true";
+    run.steps = std::stoll(flags.at("steps"));
+  } catch (const std::exception&) {
+    fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps", config);
+  }
+  for (const auto& f : AttentionFunctions::all()) if (f.name == run.attention) run.scaled = f.scaled_by_length;
+  std::ifstream lines(folder / "metrics.jsonl");
+  double speeds = 0;
+  int logged = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json row = nlohmann::json::parse(line, nullptr, false);
+    if (!row.is_object() || !row.contains("step")) continue;               // a line that is being written
+    const int64_t step = row["step"];
+    run.step = std::max(run.step, step);
+    if (row.contains("loss") && row["loss"].is_number()) run.loss.emplace_back(step, row["loss"]);
+    if (row.contains("images_per_second")) speeds += row["images_per_second"].get<double>(), logged++;
+    if (!row.contains("val_accuracy")) continue;
+    run.last_accuracy = row["val_accuracy"], run.last_loss = row["val_loss"].is_number() ? row["val_loss"].get<double>() : NAN;
+    run.best_accuracy = std::max(run.best_accuracy, run.last_accuracy);
+    run.accuracy.emplace_back(step, 100 * run.last_accuracy);
+  }
+  run.images_per_second = logged ? speeds / logged : 0;
+  return run;
+}
+
+std::string escaped(const std::string& text) {
+  std::string result;
+  for (const char c : text) result += c == '<' ? "&lt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : std::string{c};
+  return result;
+}
+
+std::string alpha_of(const RunSummary& run) { return run.scaled ? fmt::format("{}", run.alpha) : "-"; }
+std::string accuracy_of(const RunSummary& run) { return run.best_accuracy < 0 ? "-" : fmt::format("{:.2f} %", 100 * run.best_accuracy); }
+std::string steps_of(const RunSummary& run) { return run.step < run.steps ? fmt::format("{} of {}", run.step, run.steps) : std::to_string(run.steps); }
+
+// Accuracy by α: for every function a row of the table, coloured from the worst to the best of all.
+std::string heat_map(const std::vector<RunSummary>& runs) {
+  std::set<double> alphas;
+  std::map<std::string, std::map<double, double>> rows;
+  double low = 1, high = 0;
+  for (const RunSummary& run : runs) {
+    if (run.best_accuracy < 0) continue;
+    low = std::min(low, run.best_accuracy), high = std::max(high, run.best_accuracy);
+    if (run.scaled) alphas.insert(run.alpha), rows[run.function()][run.alpha] = run.best_accuracy;
+  }
+  std::string html = "<table class=map><tr><th>h \\ α</th>";
+  for (const double alpha : alphas) html += fmt::format("<th>{}</th>", alpha);
+  for (const auto& [name, values] : rows) {
+    html += "</tr>\n<tr><th>" + escaped(name) + "</th>";
+    for (const double alpha : alphas) {
+      const auto found = values.find(alpha);
+      if (found == values.end()) { html += "<td></td>"; continue; }
+      const double share = high > low ? (found->second - low) / (high - low) : 1;
+      html += fmt::format("<td style='background:hsl(205 70% {:.0f}%);color:{}'>{:.1f}</td>", 97 - 52 * share, share > 0.75 ? "#fff" : "#000", 100 * found->second);
+    }
+  }
+  return html + "</tr></table>\n";
+}
+
+Plot by_alpha(const std::vector<RunSummary>& runs) {
+  Plot plot{"Validation accuracy by exponent of L", "α in L^-α h(s)", "best validation accuracy, %", {}, true};
+  std::map<std::string, Series> lines;
+  for (const RunSummary& run : runs) {
+    if (run.best_accuracy < 0) continue;
+    Series& line = lines[run.function()];
+    line.name = run.function(), line.level = !run.scaled;
+    line.points.emplace_back(run.alpha, 100 * run.best_accuracy);
+  }
+  for (auto& [name, line] : lines) {
+    std::sort(line.points.begin(), line.points.end());
+    plot.series.push_back(line);
+  }
+  return plot;
+}
+
+Plot curves(const std::vector<RunSummary>& runs, const std::string& title, const std::string& y, std::vector<std::pair<double, double>> RunSummary::* values) {
+  Plot plot{title, "updates", y, {}};
+  for (const RunSummary& run : runs)
+    if ((run.*values).size() > 1) plot.series.push_back({run.function() + (run.scaled ? fmt::format(" α={}", run.alpha) : ""), run.*values});
+  return plot;
+}
+
+std::string figure(const std::string& drawn, const std::string& what) { return "<figure>" + drawn + "<figcaption>" + what + "</figcaption></figure>\n"; }
+
+}  // namespace
+
+std::string RunSummary::function() const { return attention + (gate ? ", gate" : "") + (qk_norm ? "" : ", no qk-norm"); }
+
+std::vector<RunSummary> read_runs(const std::vector<std::string>& folders) {
+  std::set<fs::path> found;
+  for (const std::string& folder : folders) {
+    if (!fs::is_directory(folder)) fail(ExitCode::usage, "{} is no folder; expected run folders of train", folder);
+    const size_t before = found.size();
+    const auto add = [&](const fs::path& path) { if (fs::exists(path / "config.toml") && fs::exists(path / "metrics.jsonl")) found.insert(path.lexically_normal()); };
+    add(folder);
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) if (entry.is_directory()) add(entry.path());
+    if (found.size() == before) fail(ExitCode::data, "{} holds no run: no folder in it has a config.toml and a metrics.jsonl", folder);
+  }
+  std::vector<RunSummary> runs;
+  for (const fs::path& folder : found) runs.push_back(read_run(folder));
+  return runs;
+}
+
+std::string report_table(const std::vector<RunSummary>& runs) {
+  std::string text = fmt::format("{:<24}{:>7}{:>14}{:>10}{:>12}{:>14}  {}\n", "attention", "alpha", "val accuracy", "val loss", "images/s", "updates", "run");
+  for (const RunSummary& run : runs)
+    text += fmt::format("{:<24}{:>7}{:>14}{:>10}{:>12.1f}{:>14}  {}\n", run.function(), alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss),
+                        run.images_per_second, steps_of(run), run.folder);
+  return text;
+}
+
+std::string report_json(const std::vector<RunSummary>& runs) {
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (const RunSummary& run : runs) {
+    nlohmann::ordered_json row{{"run", run.folder}, {"attention", run.attention}, {"qk_norm", run.qk_norm}, {"gate", run.gate}, {"step", run.step}, {"steps", run.steps}, {"images_per_second", run.images_per_second}};
+    if (run.scaled) row["alpha"] = run.alpha;
+    if (run.best_accuracy >= 0) row.update({{"best_accuracy", run.best_accuracy}, {"last_accuracy", run.last_accuracy}, {"last_loss", run.last_loss}});
+    rows.push_back(row);
+  }
+  return nlohmann::ordered_json{{"runs", rows}}.dump();
+}
+
+std::string report_page(const std::vector<RunSummary>& runs) {
+  std::string html = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'><title>Relucent: runs compared</title>\n"
+                     "<style>body{font:16px/1.45 sans-serif;color:#111;background:#fff;max-width:60rem;margin:1rem auto;padding:0 1rem}table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}"
+                     "th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}.map td{text-align:center}figure{margin:1.5rem 0}"
+                     "svg{width:100%;height:auto}figcaption{color:#444}</style>\n<h1>Runs compared</h1>\n<table><tr><th>attention</th><th>α</th><th>validation accuracy</th><th>validation loss</th><th>images/s</th><th>updates</th><th>run</th></tr>\n";
+  std::vector<RunSummary> ranked = runs;
+  std::stable_sort(ranked.begin(), ranked.end(), [](const RunSummary& a, const RunSummary& b) { return a.best_accuracy > b.best_accuracy; });
+  for (const RunSummary& run : ranked)
+    html += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.1f}</td><td>{}</td><td>{}</td></tr>\n", escaped(run.function()), alpha_of(run), accuracy_of(run),
+                        run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss), run.images_per_second, steps_of(run), escaped(run.folder));
+  html += "</table>\n";
+  const Plot alpha = by_alpha(runs), loss = curves(runs, "Training loss", "mean loss since the last point", &RunSummary::loss),
+             accuracy = curves(runs, "Validation accuracy", "accuracy, %", &RunSummary::accuracy);
+  const bool grid = std::any_of(alpha.series.begin(), alpha.series.end(), [](const Series& s) { return s.points.size() > 1; });
+  if (grid) {
+    html += "<h2>Accuracy in % by function and exponent</h2>\n" + heat_map(runs);
+    html += figure(draw(alpha), "Where does a function have its best exponent, and does it reach softmax (dashed)? In the paper the best lies near α = 1. A difference smaller than that between two seeds says nothing.");
+  }
+  if (!accuracy.series.empty()) html += figure(draw(accuracy), "Do the curves still rise at the end? Then more updates could change their order.");
+  if (!loss.series.empty()) html += figure(draw(loss), "A curve that stays at its first value does not learn; one with spikes is near the largest learning rate it bears.");
+  return html + "</html>\n";
+}

@@ -1,0 +1,130 @@
+// Studies as a user has them: several models, a moving average of the weights, exports, reports.
+#include <nlohmann/json.hpp>
+
+#include "engine/npy.h"
+#include "engine/safetensors.h"
+#include "tests/run_program.h"
+#include "tests/tar_builder.h"
+
+namespace {
+namespace fs = std::filesystem;
+
+std::vector<float> values_of(const fs::path& file, const std::string& name) { return SafeTensors(file).floats(name); }
+}
+
+TEST_SUITE("programs: studies") {
+  TEST_CASE("several models train one after another, each in a folder of its own, and go on after a stop") {
+    const TempDir dir;
+    const fs::path out = dir.path() / "models";
+    Flags flags = train_flags(out, {{"--model", "mu/8,mu/16"}, {"--steps", "3"}});
+    for (const char* size : {"--width", "--depth", "--heads", "--patch"}) flags.erase(size);
+    const Ended first = train(flags);
+    REQUIRE_MESSAGE(first.code == 0, first.err);
+    CHECK(contains(first.out, "mu/8\n"));
+    CHECK(contains(first.out, "mu/16\n"));
+    CHECK(SafeTensors(out / "mu-8" / "last.safetensors").at("patch_embed.proj.weight").shape == std::vector<int64_t>{32, 3, 8, 8});
+    CHECK(SafeTensors(out / "mu-16" / "last.safetensors").at("patch_embed.proj.weight").shape == std::vector<int64_t>{32, 3, 16, 16});
+    const auto before = read_text(out / "mu-8" / "last.safetensors");
+    fs::remove_all(out / "mu-16");
+    flags["--resume"] = "";
+    const Ended again = train(flags);
+    REQUIRE_MESSAGE(again.code == 0, again.err);
+    CHECK(read_text(out / "mu-8" / "last.safetensors") == before);
+    CHECK(fs::exists(out / "mu-16" / "last.safetensors"));
+  }
+
+  TEST_CASE("a moving average is evaluated and kept, and is the same after a resume") {
+    const TempDir dir;
+    Flags flags = train_flags(dir.path() / "whole", {{"--ema", "0.5"}, {"--steps", "6"}, {"--lr", "0.05"}, {"--warmup", "0"}, {"--val", drawn_set() / "val-*.tar"}});
+    REQUIRE(train(flags).code == 0);
+    const std::string tensor = "blocks.0.mlp.fc1.weight";
+    const std::vector<float> last = values_of(dir.path() / "whole" / "last.safetensors", tensor), average = values_of(dir.path() / "whole" / "average.safetensors", tensor);
+    CHECK(average != last);
+    CHECK(values_of(dir.path() / "whole" / "best.safetensors", tensor) == average);
+    const Flags check = eval_flags(dir.path() / "whole" / "average.safetensors", {{"--data", drawn_set() / "val-*.tar"}, {"--json", ""}});
+    const auto json = nlohmann::json::parse(eval("accuracy", check).out);
+    CHECK(contains(train(Flags{{"--resume", ""}, {"--out", dir.path() / "whole"}}).out, fmt::format("{:.4f}", json["loss"].get<double>())));      // the table's
+
+    // Killed once its third step was saved.
+    flags["--out"] = dir.path() / "parts";
+    flags["--save-every"] = "3";
+    Child child("train", arguments_of(flags));
+    child.wait_until([&] { return fs::exists(dir.path() / "parts" / "last.state"); });
+    child.signal(SIGKILL);
+    child.wait();
+    REQUIRE(train(Flags{{"--resume", ""}, {"--out", dir.path() / "parts"}}).code == 0);
+    CHECK(values_of(dir.path() / "parts" / "average.safetensors", tensor) == average);
+    const Ended other = train(Flags{{"--resume", ""}, {"--out", dir.path() / "parts"}, {"--ema", "0.6"}});
+    CHECK(other.code == 2);
+    CHECK(contains(other.err, "run.ema = 0.5, now it is 0.6"));
+  }
+
+  TEST_CASE("exports give the same logits, and reports compare what was trained") {
+    const TempDir dir;
+    const fs::path run = dir.path() / "run";
+    REQUIRE(train(train_flags(run, {{"--attention", "softmax,relu"}, {"--alpha", "0,1"}, {"--qk-norm", ""}, {"--steps", "4"}, {"--val", drawn_set() / "val-*.tar"}})).code == 0);
+    const fs::path model = run / "relu-alpha1" / "best.safetensors", x = dir.path() / "x.npy";
+    std::vector<float> images(2 * 16 * 16 * 3);
+    for (size_t i = 0; i < images.size(); i++) images[i] = std::sin(0.1f * float(i));
+    write_npy(x, {2, 16, 16, 3}, images);
+    const auto logits = [&](const fs::path& checkpoint, Flags more) {
+      more.merge(Flags{{"--input", x}, {"--logits", dir.path() / "z.npy"}});
+      const Ended ended = eval("predict", eval_flags(checkpoint, more));
+      REQUIRE_MESSAGE(ended.code == 0, ended.err);
+      return read_npy(dir.path() / "z.npy").floats();
+    };
+    const std::vector<float> expected = logits(model, {});
+    REQUIRE(eval("export", eval_flags(model, {{"--to", dir.path() / "x.npz"}})).code == 0);
+    CHECK(logits(dir.path() / "x.npz", {{"--attention", "relu"}, {"--image-size", "16"}}) == expected);
+    REQUIRE(eval("export", eval_flags(dir.path() / "x.npz", {{"--to", dir.path() / "x.safetensors"}, {"--attention", "relu"}, {"--image-size", "16"}})).code == 0);
+    CHECK(logits(dir.path() / "x.safetensors", {}) == expected);
+    CHECK(eval("export", eval_flags(model, {{"--to", dir.path() / "x.bin"}})).code == 2);
+
+    const Ended table = run_program("eval", {"report", run.string()}), json = run_program("eval", {"report", run.string(), "--json"});
+    REQUIRE_MESSAGE(table.code == 0, table.err);
+    for (const char* part : {"softmax", "relu", "relu-alpha0"}) CHECK(contains(table.out, part));
+    const auto rows = nlohmann::json::parse(json.out)["runs"];
+    REQUIRE(rows.size() == 3);
+    for (const auto& row : rows) {
+      CHECK(row["step"] == 4);
+      CHECK(row["qk_norm"] == true);
+      CHECK(row.contains("alpha") == (row["attention"] == "relu"));
+      CHECK(row["best_accuracy"].get<double>() >= 0);
+    }
+    if (std::system("gnuplot --version > /dev/null 2>&1") == 0) {
+      REQUIRE(run_program("eval", {"report", run.string(), "--out", (dir.path() / "r.html").string()}).code == 0);
+      const std::string page = read_text(dir.path() / "r.html");
+      CHECK(contains(page, "<svg"));
+      CHECK(contains(page, "Validation accuracy by exponent of L"));
+      CHECK(page.find("http") == page.find("http://www.w3.org"));        // nothing is fetched
+    } else {
+      MESSAGE("skipped: the page, for want of gnuplot");
+    }
+    const Ended none = run_program("eval", {"report", (dir.path() / "x.npz").string()});
+    CHECK(none.code == 2);
+    CHECK(contains(none.err, "no folder"));
+  }
+
+  TEST_CASE("accuracy restricted to classes, and by ReaL's labels") {
+    const TempDir dir;
+    const fs::path run = dir.path() / "run";
+    REQUIRE(train(train_flags(run, {{"--steps", "2"}})).code == 0);
+    write_file(dir.path() / "some.txt", "disc\nsquare\nunicorn\n");
+    const fs::path model = run / "last.safetensors";
+    const Ended outside = eval("accuracy", eval_flags(model, {{"--data", drawn_set() / "val-*.tar"}, {"--restrict-to", dir.path() / "some.txt"}}));
+    CHECK(outside.code == 3);                                            // labels of ten classes, but three are chosen from
+    CHECK(contains(outside.err, "expected 0 to 2"));
+    std::string list;
+    for (const auto& name : nlohmann::json::parse(SafeTensors(model).metadata().at("class_names"))) list += name.get<std::string>() + "\n";
+    write_file(dir.path() / "all.txt", list);
+    const Ended all = eval("accuracy", eval_flags(model, {{"--data", drawn_set() / "val-*.tar"}, {"--json", ""}, {"--restrict-to", dir.path() / "all.txt"}})),
+                plain = eval("accuracy", eval_flags(model, {{"--data", drawn_set() / "val-*.tar"}, {"--json", ""}}));
+    REQUIRE_MESSAGE(all.code == 0, all.err);
+    CHECK(nlohmann::json::parse(all.out)["top5"] == nlohmann::json::parse(plain.out)["top5"]);
+    CHECK(nlohmann::json::parse(all.out)["absent"].empty());
+    write_file(dir.path() / "real.json", "[]");
+    const Ended real = eval("accuracy", eval_flags(model, {{"--data", drawn_set() / "val-*.tar"}, {"--real", dir.path() / "real.json"}}));
+    CHECK(real.code == 3);
+    CHECK(contains(real.err, "this is none of them"));
+  }
+}
