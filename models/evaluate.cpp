@@ -65,7 +65,8 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
       for (size_t k = 0; k < columns.size(); k++) chosen[k] = columns[k] < 0 ? -std::numeric_limits<float>::infinity() : row[columns[k]];
       if (!columns.empty()) row = chosen;
       int rank = c.classes;
-      for (const int label : batch.labels[b]) rank = std::min(rank, rank_of(row.data(), int(row.size()), label));
+      for (const int label : batch.labels[b])
+        if (columns.empty() || columns[label] >= 0) rank = std::min(rank, rank_of(row.data(), int(row.size()), label));
       result.correct += rank == 0;
       result.correct5 += rank < 5;
       result.loss += losses[b];

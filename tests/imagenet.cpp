@@ -156,6 +156,7 @@ TEST_SUITE("imagenet") {
     const Evaluation chosen = result(std::vector<int>{3, -1, 5, 0, 1, 2, 4, -1, -1, -1});       // label 2 has the largest logit, then 6, 0, 5, 4
     CHECK(chosen.correct == with(2));
     CHECK(chosen.correct5 == with(2) + with(6) + with(0) + with(5) + with(4));
+    CHECK(result(std::vector<int>{3, -1, 5, -1, -1, -1, -1, -1, -1, -1}).correct5 == with(2) + with(0));
     CHECK(chosen.count == 40);
     CHECK(std::isnan(chosen.loss));
   }
