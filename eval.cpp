@@ -224,6 +224,18 @@ int predict(const Options& o) {
   return 0;
 }
 
+// What another program needs to check a task: features, labels and predictions.
+void write_fewshot(const fs::path& folder, const FewshotTask& task, const std::vector<FewshotResult>& results) {
+  fs::create_directories(folder);
+  const auto write_ints = [&](const std::string& name, const std::vector<int>& values) {
+    write_npy(folder / (task.name + name), {int64_t(values.size())}, std::vector<int64_t>(values.begin(), values.end()));
+  };
+  write_npy(folder / (task.name + "-train.npy"), {int64_t(task.train_labels.size()), task.width}, task.train);
+  write_npy(folder / (task.name + "-test.npy"), {int64_t(task.test_labels.size()), task.width}, task.test);
+  write_ints("-train-labels.npy", task.train_labels), write_ints("-test-labels.npy", task.test_labels);
+  for (const FewshotResult& r : results) write_ints(fmt::format("-shots{}-seed{}.npy", r.shots, r.seed), r.predicted);
+}
+
 // BigVision's few-shot linear probe on any number of tasks: accuracy of every seed, mean and spread
 int fewshot_probe(const Options& o) {
   const Session s = open(o);
@@ -238,6 +250,7 @@ int fewshot_probe(const Options& o) {
     SourceFeatures train = features_of(o, s, text.substr(equals + 1, comma - equals - 1), options), test = features_of(o, s, text.substr(comma + 1), options);
     const FewshotTask task{text.substr(0, equals), s.config().width, std::move(train.values), std::move(test.values), std::move(train.labels), std::move(test.labels)};
     const std::vector<FewshotResult> results = fewshot(task, o.shots, o.seeds, o.l2);
+    if (!o.out.empty()) write_fewshot(o.out, task, results);
     for (int shots : o.shots) {
       std::vector<double> accuracies;
       for (const FewshotResult& r : results) if (r.shots == shots) accuracies.push_back(r.accuracy());
@@ -358,6 +371,7 @@ int main(int argc, char** argv) try {
   sub->add_option("--task", o.tasks, "NAME=TRAIN_SOURCE,TEST_SOURCE; any number of them")->required();
   sub->add_option("--shots", o.shots, "training images a class")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
   sub->add_option("--seeds", o.seeds, "choices of them: seeds 0, 1, ...")->check(CLI::PositiveNumber)->capture_default_str();
+  sub->add_option("--out", o.out, "a folder for features, labels and predictions of each task, as .npy");
   sub->add_option("--l2", o.l2, "weight of the ridge")->check(CLI::PositiveNumber)->capture_default_str();
   add_source(*sub, o);
 

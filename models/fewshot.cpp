@@ -133,7 +133,7 @@ std::vector<FewshotResult> fewshot(const FewshotTask& task, const std::vector<in
       const std::vector<int> predicted = LinearProbe(features, labels, task.width, classes, l2).predict(task.test);
       int64_t correct = 0;
       for (size_t i = 0; i < predicted.size(); i++) correct += predicted[i] == task.test_labels[i];
-      results.push_back({task.name, k, seed, correct, int64_t(predicted.size())});
+      results.push_back({task.name, k, seed, correct, int64_t(predicted.size()), predicted});
     }
   }
   return results;

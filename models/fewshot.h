@@ -36,6 +36,7 @@ struct FewshotResult {
   std::string task;
   int shots, seed;
   int64_t correct, count;
+  std::vector<int> predicted;    // of each test sample
   double accuracy() const { return double(correct) / double(count); }
 };
 
