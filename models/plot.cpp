@@ -18,9 +18,9 @@ std::string quoted(const std::string& text) {
 }
 
 std::string script_of(const Plot& plot) {
-  std::string script = fmt::format("set terminal svg size 900,480 dynamic enhanced background '#ffffff' font 'sans-serif,14'\nset title {} noenhanced\nset xlabel {} noenhanced\nset ylabel {} noenhanced\n"
-                                   "set key outside right noenhanced\nset grid lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror\nset offsets graph 0.02, graph 0.02, graph 0.03, graph 0.03\n",
-                                   quoted(plot.title), quoted(plot.x), quoted(plot.y));
+  std::string script = fmt::format("set terminal svg size 640,440 dynamic enhanced background '#ffffff' font 'sans-serif,14'\nset title {1} noenhanced\nset xlabel {2} noenhanced\nset ylabel {3} noenhanced\n"
+                                   "set key outside bottom center horizontal noenhanced\nset grid lc rgb '#dddddd'\nset border 3 lc rgb '#555555'\nset tics nomirror\nset offsets graph {0}, graph {0}, graph 0.03, graph 0.03\nset autoscale xfixmin\nset autoscale xfixmax\n",
+                                   plot.marks ? 0.03 : 0, quoted(plot.title), quoted(plot.x), quoted(plot.y));
   std::string lines;
   double low = HUGE_VAL, high = -HUGE_VAL;
   for (const Series& s : plot.series) for (const auto& [x, y] : s.points) if (!s.level) low = std::min(low, x), high = std::max(high, x);

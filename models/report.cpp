@@ -97,11 +97,20 @@ Plot by_alpha(const std::vector<RunSummary>& runs) {
   return plot;
 }
 
-Plot curves(const std::vector<RunSummary>& runs, const std::string& title, const std::string& y, std::vector<std::pair<double, double>> RunSummary::* values) {
-  Plot plot{title, "updates", y, {}};
-  for (const RunSummary& run : runs)
-    if ((run.*values).size() > 1) plot.series.push_back({run.function() + (run.scaled ? fmt::format(" α={}", run.alpha) : ""), run.*values});
-  return plot;
+// One plot of all runs; of more than a plot can show, one for each function.
+std::vector<Plot> curves(const std::vector<RunSummary>& runs, const std::string& title, const std::string& y, std::vector<std::pair<double, double>> RunSummary::* values) {
+  constexpr size_t most_in_one = 8;
+  std::map<std::string, Plot> plots;
+  for (const RunSummary& run : runs) {
+    if ((run.*values).size() < 2) continue;
+    const bool apart = runs.size() > most_in_one;
+    Plot& plot = plots[apart ? run.function() : ""];
+    plot.title = apart ? title + ": " + run.function() : title, plot.x = "updates", plot.y = y;
+    plot.series.push_back({run.function() + (run.scaled ? fmt::format(" α={}", run.alpha) : ""), run.*values});
+  }
+  std::vector<Plot> list;
+  for (const auto& [name, plot] : plots) list.push_back(plot);
+  return list;
 }
 
 std::string figure(const std::string& drawn, const std::string& what) { return "<figure>" + drawn + "<figcaption>" + what + "</figcaption></figure>\n"; }
@@ -155,14 +164,15 @@ std::string report_page(const std::vector<RunSummary>& runs) {
     html += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.1f}</td><td>{}</td><td>{}</td></tr>\n", escaped(run.function()), alpha_of(run), accuracy_of(run),
                         run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss), run.images_per_second, steps_of(run), escaped(run.folder));
   html += "</table>\n";
-  const Plot alpha = by_alpha(runs), loss = curves(runs, "Training loss", "mean loss since the last point", &RunSummary::loss),
-             accuracy = curves(runs, "Validation accuracy", "accuracy, %", &RunSummary::accuracy);
+  const Plot alpha = by_alpha(runs);
   const bool grid = std::any_of(alpha.series.begin(), alpha.series.end(), [](const Series& s) { return s.points.size() > 1; });
   if (grid) {
     html += "<h2>Accuracy in % by function and exponent</h2>\n" + heat_map(runs);
     html += figure(draw(alpha), "Where does a function have its best exponent, and does it reach softmax (dashed)? In the paper the best lies near α = 1. A difference smaller than that between two seeds says nothing.");
   }
-  if (!accuracy.series.empty()) html += figure(draw(accuracy), "Do the curves still rise at the end? Then more updates could change their order.");
-  if (!loss.series.empty()) html += figure(draw(loss), "A curve that stays at its first value does not learn; one with spikes is near the largest learning rate it bears.");
+  for (const Plot& accuracy : curves(runs, "Validation accuracy", "accuracy, %", &RunSummary::accuracy))
+    html += figure(draw(accuracy), "Do the curves still rise at the end? Then more updates could change their order.");
+  for (const Plot& loss : curves(runs, "Training loss", "mean loss since the last point", &RunSummary::loss))
+    html += figure(draw(loss), "A curve that stays at its first value does not learn; one with spikes is near the largest learning rate it bears.");
   return html + "</html>\n";
 }
