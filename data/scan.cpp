@@ -102,11 +102,8 @@ class Grouping {
     const std::string_view content = reader.content(member);
     const std::string_view text = content.substr(0, content.find_last_not_of(" \t\r\n") + 1);
     const std::optional<int64_t> label = decimal(text);
-    if (!label || *label < 0 || *label > INT32_MAX) {
-      std::string shown(text);
-      std::replace_if(shown.begin(), shown.end(), [](unsigned char c) { return !std::isprint(c); }, '?');
-      refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", shown));
-    }
+    if (!label || *label < 0 || *label > INT32_MAX)
+      refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", text));
     return int32_t(*label);
   }
 
