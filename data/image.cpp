@@ -15,6 +15,7 @@
 
 namespace {
 constexpr int64_t largest_image = 100'000'000;        // pixels
+constexpr int64_t most_in_a_byte = 1024;              // pixels of a JPEG: 64 take a bit at least; twice, for odd sampling
 constexpr size_t largest_block = size_t(1) << 30;     // bytes; 16 bits and alpha of the largest image need less
 constexpr size_t largest_gunzip = size_t(1) << 28;    // bytes
 
@@ -177,8 +178,13 @@ Image decode_image(Bytes bytes) {
   const int size = int(bytes.size());
   int width = 0, height = 0, channels = 0;
   // A header that cannot be read is left to the decoder, which knows the reason.
-  if (stbi_info_from_memory(bytes.data(), size, &width, &height, &channels) && int64_t(width) * height > largest_image)
-    fail(ExitCode::data, "{} of {} x {} pixels, limit {} pixels; make it smaller", kind, width, height, largest_image);
+  if (stbi_info_from_memory(bytes.data(), size, &width, &height, &channels)) {
+    const int64_t pixels = int64_t(width) * height;
+    if (pixels > largest_image)
+      fail(ExitCode::data, "{} of {} x {} pixels, limit {} pixels; make it smaller", kind, width, height, largest_image);
+    if (kind == "JPEG" && pixels > most_in_a_byte * size)
+      fail(ExitCode::data, "damaged JPEG: {} bytes cannot hold {} x {} pixels; fetch it again", size, width, height);
+  }
 
   stbi__g_failure_reason = nullptr;    // stb_image never clears it, and sets it on images that it returns as good
   const std::unique_ptr<uint8_t, decltype(&stbi_image_free)> pixels(

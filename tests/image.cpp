@@ -129,6 +129,7 @@ TEST_SUITE("image") {
     };
     CHECK(contains(refusal(with_size(20000, 20000)), "too large, limit 16384"));
     CHECK(contains(refusal(with_size(16000, 16000)), "JPEG of 16000 x 16000 pixels, limit 100000000"));
+    CHECK(contains(refusal(with_size(9000, 9000)), "bytes cannot hold 9000 x 9000 pixels"));
     CHECK(contains(refusal(with_size(0, 16)), "damaged JPEG"));
 
     std::string png = png_palette;
