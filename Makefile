@@ -5,6 +5,7 @@
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
 # make test-gpu  the same tests on the GPU; make bench-gpu: its speed. make static: registers, spills, instructions of each kernel
+# make fuzz      readers of files and patterns under libFuzzer, each for FUZZ_SECONDS (60); skipped without clang
 # make planted   plants bugs in the CUDA device and sees that the emulation finds them
 # make lines     lines of code by folder
 # Settings: CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder),
@@ -204,6 +205,22 @@ asan:
 	ASAN_OPTIONS=allocator_may_return_null=1 RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run
 	$(if $(CUDA_HEADERS),ASAN_OPTIONS=allocator_may_return_null=1 RELUCENT_TEST_DEVICE=cuda $(BUILD)/asan/emulated/tests/run $(KERNEL_SUITES) -tce="many tiles",@echo "skipped: the emulated CUDA device, for want of the CUDA Toolkit's headers")
 
+# Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
+FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
+FUZZED = $(DATA) $(addprefix engine/,dtype.cpp files.cpp npy.cpp safetensors.cpp) tests/fuzz/driver.cpp
+FUZZ_CXX = $(shell command -v clang++)
+FUZZ_FLAGS = -std=c++20 -O1 -g -Wall -Wextra -Werror -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined
+$(BUILD)/fuzz/%.o: %.cpp $(BUILD)/settings
+	@mkdir -p $(@D)
+	$(FUZZ_CXX) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZED:%.cpp=$(BUILD)/fuzz/%.o)
+	$(FUZZ_CXX) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -larchive -lz -lfmt -o $@
+fuzz: packages
+	@if ! echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' | $(or $(FUZZ_CXX),false) -x c++ -fsanitize=fuzzer,address - -o /dev/null 2>/dev/null; then \
+	  echo "skipped: fuzzing, for want of clang with libFuzzer (Debian: clang, libclang-rt-dev)"; exit; fi; \
+	echo "fuzz: builds $(words $(FUZZ)) targets and runs each for $${FUZZ_SECONDS:-60} s"; \
+	$(MAKE) --no-print-directory -s -j$$(nproc) $(FUZZ:%=$(BUILD)/fuzz/%) && tests/fuzz/run $(BUILD)/fuzz $(FUZZ)
+
 lines:
 	@for d in engine models data tests; do printf '%-8s' $$d; find $$d -name '*.h' -o -name '*.cpp' -o -name '*.cu' | xargs cat | wc -l; done; printf '%-8s' programs; cat train.cpp eval.cpp | wc -l
 
@@ -211,5 +228,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: FORCE all clean packages demo test test-emulated planted test-gpu bench-gpu static static-update bench asan lines
+.PHONY: FORCE all clean packages demo test test-emulated planted fuzz test-gpu bench-gpu static static-update bench asan lines
 .SECONDARY:

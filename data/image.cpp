@@ -15,6 +15,7 @@
 
 namespace {
 constexpr int64_t largest_image = 100'000'000;        // pixels
+constexpr int64_t most_in_a_byte = 1024;              // pixels of a JPEG: 64 take a bit at least; twice, for odd sampling
 constexpr size_t largest_block = size_t(1) << 30;     // bytes; 16 bits and alpha of the largest image need less
 constexpr size_t largest_gunzip = size_t(1) << 28;    // bytes
 
@@ -86,6 +87,7 @@ std::vector<uint8_t> gunzip(Bytes bytes) {
 
 struct JpegLayout {
   int process = -1;            // n of the start-of-frame marker SOFn
+  int bits = 8;                // of a component of a pixel
   int components = 0;
   int adobe_transform = -1;    // of the APP14 segment; -1: none
   bool huffman_fits = true;    // no table has more than its 256 symbols, which stb_image 2.27 takes on trust
@@ -115,7 +117,8 @@ JpegLayout jpeg_layout(Bytes bytes) {
         table += 17 + size_t(symbols);
       }
     const bool frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
-    if (frame && segment.size() > 7) layout.process = marker - 0xC0, layout.components = segment[7];
+    if (frame && segment.size() > 7)
+      layout.process = marker - 0xC0, layout.bits = segment[2], layout.components = segment[7];
     if (marker == 0xEE && segment.size() > 13 && std::memcmp(&segment[2], "Adobe", 5) == 0)
       layout.adobe_transform = segment[13];
     if (marker == 0xDA && segment.size() > 2)
@@ -131,6 +134,7 @@ void check_jpeg(Bytes bytes) {
   if (layout.process > 2)
     fail(ExitCode::data, "JPEG with {} coding (SOF{}) is not supported; convert it to baseline or progressive",
          layout.process >= 9 ? "arithmetic" : layout.process == 3 ? "lossless" : "hierarchical", layout.process);
+  if (layout.bits == 12) fail(ExitCode::data, "JPEG of 12 bits is not supported; convert it to 8 bits");
   if (layout.components == 4 && layout.adobe_transform != 0 && layout.adobe_transform != 2)
     fail(ExitCode::data, "JPEG with 4 components and no Adobe marker that says which; convert it to RGB");
   if (!layout.huffman_fits)
@@ -163,7 +167,7 @@ Image decode_image(Bytes bytes) {
     bytes = unpacked;
     kind = kind_of(bytes);
   }
-  if (bytes.empty()) fail(ExitCode::data, "expected a JPEG or PNG image, got an empty file");
+  if (bytes.empty()) fail(ExitCode::data, "expected a JPEG or PNG image, got an empty file; fetch it again");
   if (kind != "JPEG" && kind != "PNG")
     fail(ExitCode::data, "expected a JPEG or PNG image, got {} of {} bytes; convert it", kind, bytes.size());
   if (bytes.size() > INT_MAX) fail(ExitCode::data, "{} of {} bytes, limit {}", kind, bytes.size(), INT_MAX);
@@ -174,8 +178,13 @@ Image decode_image(Bytes bytes) {
   const int size = int(bytes.size());
   int width = 0, height = 0, channels = 0;
   // A header that cannot be read is left to the decoder, which knows the reason.
-  if (stbi_info_from_memory(bytes.data(), size, &width, &height, &channels) && int64_t(width) * height > largest_image)
-    fail(ExitCode::data, "{} of {} x {} pixels, limit {} pixels; make it smaller", kind, width, height, largest_image);
+  if (stbi_info_from_memory(bytes.data(), size, &width, &height, &channels)) {
+    const int64_t pixels = int64_t(width) * height;
+    if (pixels > largest_image)
+      fail(ExitCode::data, "{} of {} x {} pixels, limit {} pixels; make it smaller", kind, width, height, largest_image);
+    if (kind == "JPEG" && pixels > most_in_a_byte * size)
+      fail(ExitCode::data, "damaged JPEG: {} bytes cannot hold {} x {} pixels; fetch it again", size, width, height);
+  }
 
   stbi__g_failure_reason = nullptr;    // stb_image never clears it, and sets it on images that it returns as good
   const std::unique_ptr<uint8_t, decltype(&stbi_image_free)> pixels(

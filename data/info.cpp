@@ -1,9 +1,10 @@
 #include "data/info.h"
 
 #include <fstream>
-#include <nlohmann/json.hpp>
+#include <iterator>
 
 #include "engine/error.h"
+#include "engine/json.h"
 
 namespace fs = std::filesystem;
 
@@ -14,7 +15,7 @@ constexpr const char* names[] = {"_info.json", "info.json"};
 nlohmann::json split_of(const fs::path& list, const std::string& wanted) {
   std::ifstream file(list);
   if (!file) fail(ExitCode::data, "cannot open {}", list.string());
-  const auto info = nlohmann::json::parse(file, nullptr, false);
+  const auto info = parse_json(std::string(std::istreambuf_iterator<char>(file), {}));
   const auto splits = info.is_object() ? info.value("splits", nlohmann::json()) : nlohmann::json();
   if (!splits.is_object() || splits.empty())
     fail(ExitCode::data, "{}: expected a JSON object with 'splits', an object of at least one split", list.string());

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <unordered_map>
 
 #include "data/decimal.h"
 #include "engine/error.h"
+#include "engine/json.h"
 
 namespace fs = std::filesystem;
 
@@ -37,27 +36,25 @@ std::string set_name(const fs::path& shard) {
 }
 
 std::vector<std::string> read_numbered_names(const fs::path& path) {
-  std::vector<std::optional<std::string>> names;
+  const std::vector<std::string> lines = read_lines(path);
+  std::vector<std::string> names(lines.size());
+  std::vector<bool> named(lines.size());
   int number = 0;
-  for (const std::string& line : read_lines(path)) {
+  for (const std::string& line : lines) {
     number++;
     const size_t tab = line.find('\t');
     const auto label = decimal(line.substr(0, tab));
-    if (tab == line.npos || !label || *label < 0 || *label > max_label)
+    if (tab == line.npos || !label)
       fail(ExitCode::data, "{}:{}: expected 'label<TAB>name', got '{}'", path.string(), number, line);
-    std::string name = line.substr(tab + 1);
+    if (*label < 0 || *label >= int64_t(lines.size()))
+      fail(ExitCode::data, "{}:{}: label {}, expected 0 to {}: as many labels as lines", path.string(), number, *label,
+           lines.size() - 1);
+    if (named[size_t(*label)]) fail(ExitCode::data, "{}:{}: label {} appears twice", path.string(), number, *label);
+    named[size_t(*label)] = true;
+    std::string& name = names[size_t(*label)] = line.substr(tab + 1);
     std::replace(name.begin(), name.end(), '\t', ' ');
-    if (size_t(*label) >= names.size()) names.resize(size_t(*label) + 1);
-    if (names[size_t(*label)]) fail(ExitCode::data, "{}:{}: label {} appears twice", path.string(), number, *label);
-    names[size_t(*label)] = name;
   }
-  std::vector<std::string> result;
-  for (const auto& name : names) {
-    if (!name) fail(ExitCode::data, "{}: label {} has no line, but label {} has", path.string(), result.size(),
-                    names.size() - 1);
-    result.push_back(*name);
-  }
-  return result;
+  return names;
 }
 
 std::vector<std::string> read_plain_names(const fs::path& path) {
@@ -170,9 +167,10 @@ void label_by_name(const fs::path& shard, Scan& scan, const std::vector<std::str
 std::vector<std::vector<int32_t>> read_real_labels(const fs::path& path) {
   std::ifstream file(path);
   if (!file) fail(ExitCode::data, "cannot open {}", path.string());
+  const std::string text(std::istreambuf_iterator<char>(file), {});
   std::vector<std::vector<int32_t>> labels;
   try {
-    labels = nlohmann::json::parse(file).get<std::vector<std::vector<int32_t>>>();
+    labels = parse_json(text).get<std::vector<std::vector<int32_t>>>();
   } catch (const nlohmann::json::exception&) {
     fail(ExitCode::data, "{}: expected a JSON list with a list of labels for each validation image, as in real.json", path.string());
   }

@@ -43,6 +43,26 @@ bool is_meta(std::string_view name) {
   return first.size() >= 4 && first.starts_with("__") && first.ends_with("__");
 }
 
+// What a member of a sample is called.
+bool split_sample_member(const TarMember& member, std::string_view& key, std::string_view& extension) {
+  return member.regular && !is_meta(member.name) && split_member_name(member.name, key, extension);
+}
+
+// Keys are compared by hashes, of 8 bytes for each sample; only where two are equal all names are read again.
+void require_distinct_keys(const File& file, std::vector<size_t> hashes) {
+  std::sort(hashes.begin(), hashes.end());
+  if (std::adjacent_find(hashes.begin(), hashes.end()) == hashes.end()) return;
+  std::unordered_set<std::string> keys;
+  std::string last;
+  TarReader reader(file, 0, file.size());
+  for (TarMember member; reader.next(member);) {
+    std::string_view key, extension;
+    if (!split_sample_member(member, key, extension) || key == last) continue;
+    last = key;
+    if (!keys.insert(last).second) refuse(file, member, "its key appears before, apart from it; sort the tar by name");
+  }
+}
+
 // Collects the members of one sample at a time.
 class Grouping {
  public:
@@ -50,14 +70,14 @@ class Grouping {
 
   void add(const TarMember& member, TarReader& reader) {
     std::string_view key, extension;
-    if (!member.regular || is_meta(member.name) || !split_member_name(member.name, key, extension)) {
+    if (!split_sample_member(member, key, extension)) {
       scan_.skipped_members++;
       return;
     }
     if (key != key_) {
       finish();
       key_ = key;
-      if (!keys_.insert(key_).second) refuse(member, "its key appears before, apart from it; sort the tar by name");
+      keys_.push_back(std::hash<std::string_view>()(key));
     }
     std::string lower = lower_case(extension);
     if (std::find(extensions_.begin(), extensions_.end(), lower) != extensions_.end())
@@ -70,13 +90,23 @@ class Grouping {
     extensions_.push_back(std::move(lower));
   }
 
+  // After the last member.
+  void end() {
+    finish();
+    require_distinct_keys(file_, std::move(keys_));
+  }
+
+ private:
   void finish() {
     if (image_rank_ < image_extensions.size()) {
       const bool labelled = label_.has_value();
       const int32_t number = labelled ? 0 : validation_number(key_);
       const LabelKind kind = labelled ? LabelKind::given : LabelKind::image_number;
       if (scan_.samples.empty()) scan_.labels = kind;
-      if ((!labelled && !number) || kind != scan_.labels) refuse(image_, "no .cls with its label beside it");
+      if ((!labelled && !number) || kind != scan_.labels) {
+        require_distinct_keys(file_, keys_);    // is it there, but elsewhere?
+        refuse(image_, "no .cls with its label beside it");
+      }
       if (labelled && *label_ >= 0) note_wnid(*label_);
       scan_.samples.push_back(place_of(file_, image_, label_.value_or(number)));
     } else if (!extensions_.empty()) {
@@ -87,7 +117,6 @@ class Grouping {
     extensions_.clear();
   }
 
- private:
   [[noreturn]] void refuse(const TarMember& member, const std::string& why) const { ::refuse(file_, member, why); }
 
   // One label, or several with white space or commas between them.
@@ -108,9 +137,7 @@ class Grouping {
   }
 
   [[noreturn]] void refuse_label(const TarMember& member, std::string_view content) const {
-    std::string shown(content.substr(0, std::min(content.find_last_not_of(" \t\r\n") + 1, size_t(64))));
-    std::replace_if(shown.begin(), shown.end(), [](unsigned char c) { return !std::isprint(c); }, '?');
-    refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", shown));
+    refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", content.substr(0, std::min(content.find_last_not_of(" \t\r\n") + 1, size_t(64)))));
   }
 
   // Keys such as n02692877_10026 say which class the label should be.
@@ -125,7 +152,7 @@ class Grouping {
 
   const File& file_;
   Scan& scan_;
-  std::unordered_set<std::string> keys_;
+  std::vector<size_t> keys_;    // hashes
   std::string key_;
   std::vector<std::string> extensions_;
   size_t image_rank_ = image_extensions.size();
@@ -212,6 +239,6 @@ Scan scan_tar(const File& file) {
   TarReader reader(file, 0, file.size());
   Grouping grouping(file, scan);
   for (TarMember member; reader.next(member);) grouping.add(member, reader);
-  grouping.finish();
+  grouping.end();
   return scan;
 }

@@ -15,7 +15,8 @@
 namespace fs = std::filesystem;
 
 namespace {
-constexpr size_t max_expansion = 10'000'000;
+constexpr size_t longest_pattern = 10'000;       // characters; what is nested in it is expanded by recursion
+constexpr size_t most_memory = 100'000'000;      // bytes of all names of a pattern
 
 std::vector<std::string> split(const std::string& text, const std::string& separator) {
   std::vector<std::string> parts;
@@ -24,6 +25,12 @@ std::vector<std::string> split(const std::string& text, const std::string& separ
     parts.push_back(text.substr(begin, at - begin));
   parts.push_back(text.substr(begin));
   return parts;
+}
+
+// No name is longer than its pattern.
+void check_count(double count, const std::string& pattern) {
+  if (count * double(pattern.size() + sizeof(std::string)) > most_memory)
+    fail(ExitCode::usage, "'{}' makes {:.0f} names, too many; name fewer", pattern, count);
 }
 
 bool zero_padded(const std::string& number) {
@@ -38,7 +45,7 @@ std::optional<std::vector<std::string>> expand_range(const std::string& text, co
   const auto first = decimal(parts[0]), last = decimal(parts[1]), step = parts.size() == 3 ? decimal(parts[2]) : 1;
   if (!first || !last || !step) return {};
   const uint64_t stride = std::max<int64_t>(1, std::abs(*step)), count = std::abs(*last - *first) / stride + 1;
-  if (count > max_expansion) fail(ExitCode::usage, "{{{}}} in '{}' makes {} names", text, pattern, count);
+  check_count(double(count), pattern);
   const size_t width = zero_padded(parts[0]) || zero_padded(parts[1]) ? std::max(parts[0].size(), parts[1].size()) : 0;
   std::vector<std::string> items;
   for (uint64_t i = 0; i < count; i++)
@@ -70,7 +77,7 @@ std::vector<std::string> expand(const std::string& text, const std::string& patt
   if (cuts.size() > 2) {
     for (size_t i = 0; i + 1 < cuts.size(); i++)
       for (std::string& item : expand(text.substr(cuts[i] + 1, cuts[i + 1] - cuts[i] - 1), pattern))
-        middle.push_back(std::move(item));
+        middle.push_back(std::move(item)), check_count(double(middle.size()), pattern);
   } else if (auto range = expand_range(inside, pattern)) {
     middle = std::move(*range);
   } else {
@@ -78,8 +85,7 @@ std::vector<std::string> expand(const std::string& text, const std::string& patt
   }
 
   const std::vector<std::string> rest = expand(text.substr(close + 1), pattern);
-  if (middle.size() > max_expansion / rest.size())
-    fail(ExitCode::usage, "'{}' makes {} x {} names", pattern, middle.size(), rest.size());
+  check_count(double(middle.size()) * double(rest.size()), pattern);
   std::vector<std::string> all;
   for (const std::string& item : middle)
     for (const std::string& end : rest) all.push_back(text.substr(0, open) + item + end);
@@ -159,7 +165,11 @@ void add_shards(const std::string& source, const fs::path& folder, bool within_l
 }
 }
 
-std::vector<std::string> expand_braces(const std::string& pattern) { return expand(pattern, pattern); }
+std::vector<std::string> expand_braces(const std::string& pattern) {
+  if (pattern.size() > longest_pattern)
+    fail(ExitCode::usage, "a name of {} characters, longer than any path: '{}...'", pattern.size(), pattern.substr(0, 60));
+  return expand(pattern, pattern);
+}
 
 std::vector<fs::path> expand_source(const std::string& source) {
   std::vector<fs::path> shards;

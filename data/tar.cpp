@@ -88,13 +88,14 @@ uint32_t tar_checksum(const TarHeader& header) {
 TarReader::TarReader(const File& file, uint64_t begin, uint64_t end)
     : file_(file), begin_(begin), end_(end), position_(begin) {}
 
-// Members close together are read in large pieces, members far apart in small ones that skip what lies between.
+// Members close together are read in ever larger pieces, members far apart in small ones that skip what lies between.
 std::string_view TarReader::window(uint64_t offset, uint64_t size) {
   constexpr uint64_t far = 8 << 10, near = 256 << 10, gap = 16 << 10;
   const uint64_t window_end = window_begin_ + window_.size();
   if (offset < window_begin_ || offset + size > window_end) {
     const bool dense = offset >= window_begin_ && offset < window_end + gap;
-    window_.resize(std::min(end_ - offset, std::max(size, dense ? near : far)));
+    const uint64_t piece = dense ? std::clamp<uint64_t>(4 * window_.size(), far, near) : far;
+    window_.resize(std::min(end_ - offset, std::max(size, piece)));
     window_begin_ = offset;
     const size_t got = file_.read(offset, window_.data(), window_.size());
     if (got < window_.size())

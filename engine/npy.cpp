@@ -6,10 +6,10 @@
 #include <array>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/error.h"
+#include "engine/json.h"
 
 namespace {
 using Json = nlohmann::json;
@@ -45,7 +45,7 @@ Header parse_header(std::string_view text, const std::string& where) {
     if ((c == ')' || c == ']' || c == '}') && json.ends_with(',')) json.pop_back();
     json += c == '\'' ? '"' : c == '(' ? '[' : c == ')' ? ']' : c == 'T' ? 't' : c == 'F' ? 'f' : c;
   }
-  const Json header = Json::parse(json, nullptr, false);
+  const Json header = parse_json(json);
   const auto is_length = [](const Json& x) {
     return x.is_number_unsigned() && x.get<uint64_t>() <= uint64_t(INT64_MAX);
   };
@@ -125,6 +125,12 @@ void write_array(const std::filesystem::path& path, const std::string& dtype, co
   }, start.size() + bytes.size());
 }
 
+// libarchive does not always have one.
+const char* reason(archive* zip) {
+  const char* const text = archive_error_string(zip);
+  return text ? text : "no reason given";
+}
+
 using Reader = std::unique_ptr<archive, decltype(&archive_read_free)>;
 
 // Calls visit(archive, name without .npy) for each member. libarchive's seekable reader takes names and sizes
@@ -135,7 +141,7 @@ void each_member(const std::filesystem::path& path, const std::function<void(arc
   archive_read_support_format_zip_seekable(zip.get());
   const auto check = [&](int status) {
     if (status < ARCHIVE_WARN)
-      fail(ExitCode::data, "{}: damaged archive: {}", path.string(), archive_error_string(zip.get()));
+      fail(ExitCode::data, "{}: damaged archive: {}", path.string(), reason(zip.get()));
     return status;
   };
   check(archive_read_open_memory(zip.get(), file.bytes().data(), file.bytes().size()));
@@ -188,7 +194,7 @@ std::map<std::string, Array> read_npz(const std::filesystem::path& path, const s
       size_t size = 0;
       while (size < out.size()) {
         const la_ssize_t got = archive_read_data(zip, out.data() + size, out.size() - size);
-        if (got < 0) fail(ExitCode::data, "{}: damaged: {}; copy the file again", where, archive_error_string(zip));
+        if (got < 0) fail(ExitCode::data, "{}: damaged: {}; copy the file again", where, reason(zip));
         if (got == 0) break;
         size += size_t(got);
       }
@@ -209,7 +215,7 @@ void write_npz(const std::filesystem::path& path, const std::map<std::string, Ar
     const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> entry(archive_entry_new(), archive_entry_free);
     const auto check = [&](la_ssize_t status) {
       if (sink.error) std::rethrow_exception(sink.error);
-      if (status < 0) fail(ExitCode::failed, "cannot write {}: {}", path.string(), archive_error_string(zip.get()));
+      if (status < 0) fail(ExitCode::failed, "cannot write {}: {}", path.string(), reason(zip.get()));
     };
     archive_write_set_format_zip(zip.get());
     archive_write_zip_set_compression_store(zip.get());    // trained weights hardly shrink

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <tuple>
 #include <zlib.h>
 
 #include "engine/error.h"
+#include "engine/json.h"
 
 namespace {
 using Json = nlohmann::json;
@@ -30,7 +30,8 @@ std::string shown(const Json& json) {
 // The header as JSON. A name given twice would silently hide a tensor: it is refused.
 Json parse_header(std::string_view text, const std::string& file) {
   std::vector<std::set<std::string>> open_objects;
-  const auto refuse_duplicates = [&](int, Json::parse_event_t event, Json& parsed) {
+  const auto refuse_duplicates = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > deepest_json) fail(ExitCode::data, "{}: the header is nested {} deep", file, depth);
     if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
     if (event == Json::parse_event_t::object_end) open_objects.pop_back();
     if (event == Json::parse_event_t::key && !open_objects.back().insert(parsed.get<std::string>()).second)

@@ -7,6 +7,7 @@
 #include "data/imagenet.h"
 #include "models/classes.h"
 #include "models/evaluate.h"
+#include "tests/error_of.h"
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 #include "tests/test_device.h"

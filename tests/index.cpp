@@ -10,6 +10,7 @@
 #include "data/scan_cache.h"
 #include "data/shard_writer.h"
 #include "data/source.h"
+#include "tests/error_of.h"
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/error_of.h"
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 
@@ -44,7 +45,20 @@ TEST_SUITE("source") {
       CHECK(contains(error_of(ExitCode::usage, [&] { expand_braces(pattern); }), "unbalanced"));
     }
     error_of(ExitCode::usage, [] { expand_braces("{0..99999999999}"); });
-    error_of(ExitCode::usage, [] { expand_braces("{0..9999}{0..9999}{0..9999}"); });
+    const std::string many = "{0..999999}", long_name(2000, 'n');
+    for (const std::string& pattern : {many + many, long_name + many, "{" + many + "," + many + "," + many + "}"}) {
+      CAPTURE(pattern);
+      CHECK(contains(error_of(ExitCode::usage, [&] { expand_braces(pattern); }), "names"));
+    }
+    CHECK(expand_braces(many).size() == 1'000'000);
+    const std::string deep = std::string(1'000'000, '{') + std::string(1'000'000, '}');
+    CHECK(contains(error_of(ExitCode::usage, [&] { expand_braces(deep); }), "2000000 characters"));
+    CHECK(expand_braces(deep.substr(1'000'000 - 1000, 2000)).size() == 1);
+  }
+
+  TEST_CASE("a name of several lines, or with commands to the terminal, is told on one line and without them") {
+    const std::string message = error_of(ExitCode::usage, [] { expand_braces("a\nb\x1b[31m\x7f\u00e9{"); });
+    CHECK(contains(message, "'a b [31m \u00e9{'"));
   }
 
   TEST_CASE("a source is a tar, a pattern, a folder, a glob, a list, or several") {
@@ -117,6 +131,7 @@ TEST_SUITE("source") {
     CHECK(contains(refusal("0\ta\nb\n"), "classes.txt:2"));
     CHECK(contains(refusal("0\ta\n-1\tb\n"), "classes.txt:2"));
     CHECK(contains(refusal("0\ta\n0\tb\n"), "label 0 appears twice"));
-    CHECK(contains(refusal("0\ta\n2\tb\n"), "label 1 has no line"));
+    CHECK(contains(refusal("0\ta\n2\tb\n"), "classes.txt:2: label 2, expected 0 to 1"));
+    CHECK(contains(refusal("10000000\ta\n"), "classes.txt:1: label 10000000, expected 0 to 0"));
   }
 }

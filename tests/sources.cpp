@@ -5,6 +5,7 @@
 #include "data/index.h"
 #include "data/loader.h"
 #include "data/source.h"
+#include "tests/error_of.h"
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 
@@ -281,7 +282,9 @@ TEST_SUITE("sources") {
     CHECK(contains(refusal(R"({"t": {"filenames": ["a-0.tar"], "alt_label": "real"}})"), "\"real\""));
     for (const char* split : {"{}", "3", R"({"filenames": []})", R"({"filenames": ["a-0.tar", 1]})"})
       CHECK(contains(refusal(fmt::format(R"({{"t": {}}})", split)), "expected the split's 'filenames'"));
-    for (const char* splits : {"{}", "[]", "{", "3"}) CHECK(contains(refusal(splits), "expected a JSON object"));
+    const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+    for (const std::string& splits : {std::string("{}"), std::string("[]"), std::string("{"), std::string("3"), deep})
+      CHECK(contains(refusal(splits), "expected a JSON object"));
     place.write("info.json", "");
     CHECK(contains(place.refusal("info.json:x"), "expected a JSON object"));
   }

@@ -5,6 +5,7 @@
 #include <archive_entry.h>
 #include <doctest/doctest.h>
 
+#include "tests/error_of.h"
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 

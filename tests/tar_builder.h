@@ -1,12 +1,10 @@
 // Tars made by hand, right or wrong, for tests.
 // defines: tar_entry, tar_end, write_file, contains
 #pragma once
-#include <doctest/doctest.h>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
 #include <string>
-
-#include "tests/error_of.h"
 
 // One member with its header, ustar unless `magic` says otherwise; `size` replaces the field of 12 bytes.
 inline std::string tar_entry(const std::string& name, const std::string& bytes, char type = '0',

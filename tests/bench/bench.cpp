@@ -1,4 +1,5 @@
 // build/bench roofline: predicted training steps on GPUs. build/bench gpu: kernels of the CUDA device against its own peaks.
+// build/bench loader: images/s of reading, decoding and preparing the images of a source.
 // build/bench worker: one contender of an interleaved benchmark. Reads "train N", "infer N" or "quit" lines and answers each
 // with one JSON line: seconds for N steps and the peak memory. Synthetic images and labels; a training step is forward,
 // backward and Adam, the same TrainStep as in build/train.
@@ -13,6 +14,7 @@
 #include "models/presets.h"
 #include "models/train_step.h"
 #include "tests/bench/gpu.h"
+#include "tests/bench/loader.h"
 #include "tests/bench/roofline.h"
 
 namespace {
@@ -83,11 +85,19 @@ int main(int argc, char** argv) {
   device.add(*worker);
   CLI::App* roofline = app.add_subcommand("roofline", "predicted training steps on GPUs");
   CLI::App* gpu = app.add_subcommand("gpu", "products, memory-bound passes and attention on the first GPU");
+  LoaderBench images;
+  CLI::App* loader = app.add_subcommand("loader", "images/s of the loader on a source, and what an image costs");
+  loader->add_option("--data", images.data, "the source, as in train --train")->required();
+  loader->add_option("--workers", images.workers, "threads")->check(CLI::PositiveNumber)->capture_default_str();
+  loader->add_option("--size", images.size, "side of the images given")->check(CLI::PositiveNumber)->capture_default_str();
+  loader->add_option("--seconds", images.seconds, "how long")->check(CLI::PositiveNumber)->capture_default_str();
+  loader->add_flag("--eval", images.eval, "as in evaluation: resized and cropped in the middle");
   try {
     app.parse(argc, argv);
     if (*worker) work(model_by_name(model, attention), batch, device);
     if (*roofline) std::cout << roofline_table();
     if (*gpu) bench_gpu();
+    if (*loader) bench_loader(images);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) ? int(ExitCode::usage) : 0;
   } catch (const Error& e) {
