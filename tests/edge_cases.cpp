@@ -126,7 +126,7 @@ TEST_SUITE("edge cases") {
       CHECK(counted == refused);
       CHECK(loader.bad_count() >= (epoch + 1) * refused.size());    // a replacement may be bad itself
       CHECK(std::none_of(batch.labels.begin(), batch.labels.end(),
-                         [&](int label) { return refused.contains(fmt::format("{:03}", label)); }));
+                         [&](Labels labels) { return refused.contains(fmt::format("{:03}", labels[0])); }));
     }
     MESSAGE(refused.size() << " of " << files.size() << " files refused, each replaced");
   }
