@@ -72,7 +72,7 @@ class Level {
   void walk(const std::function<void(const ArchiveEntry&)>& visit) {
     for (; entry_; next()) {
       const std::string path = safe_path(entry_name());
-      if (archive_entry_filetype(entry_) != AE_IFREG || hidden(path)) continue;
+      if (archive_entry_filetype(entry_) != AE_IFREG || path.empty() || hidden(path)) continue;
       member_ = where_ + ":" + path;
       member_bytes_ = 0;
       if (archive_entry_is_encrypted(entry_)) fail(ExitCode::data, "{} is encrypted; unpack it first", member_);
