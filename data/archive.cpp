@@ -5,6 +5,7 @@
 #include <archive_entry.h>
 #include <cerrno>
 #include <exception>
+#include <locale.h>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -48,6 +49,20 @@ struct Budget {
            "tools if it is one", file, largest_ratio);
     left -= bytes;
   }
+};
+
+// libarchive turns names into the locale's character set: while it works here, UTF-8, whatever the user's locale.
+class Utf8 {
+ public:
+  Utf8() : utf8_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", locale_t{})), before_(::uselocale(utf8_)) {}
+  ~Utf8() {
+    ::uselocale(before_);
+    if (utf8_) ::freelocale(utf8_);
+  }
+  Utf8(const Utf8&) = delete;
+
+ private:
+  const locale_t utf8_, before_;
 };
 
 class Level {
@@ -110,8 +125,7 @@ class Level {
 
   std::string entry_name() const {
     const char* name = archive_entry_pathname(entry_);
-    if (!name) name = archive_entry_pathname_utf8(entry_);    // more than the locale's character set has
-    if (!name) fail(ExitCode::data, "{}: a name after '{}' that is not UTF-8; set LC_ALL to its locale", where_, member_);
+    if (!name) fail(ExitCode::data, "{}: the name after '{}' is not text; unpack it and use pack folder", where_, member_);
     return name;
   }
 
@@ -183,6 +197,7 @@ std::string safe_path(std::string_view name) {
 }
 
 bool walk_archive(const fs::path& file, const std::function<void(const ArchiveEntry&)>& visit) {
+  const Utf8 names;
   Budget budget{file.string(), std::max<uint64_t>(free_bytes, largest_ratio * fs::file_size(file))};
   Level level(file.string(), without_extensions(file.filename().string()), 1, budget);
   if (!level.open(file)) return false;
