@@ -97,8 +97,9 @@ class Level {
           fail(ExitCode::data, "{}: an archive within {} others; unpack it first", member_, deepest);
         Level inner(member_, folder_ + "/" + without_extensions(path), depth_ + 1, budget_);
         if (inner.open(*this)) inner.walk(visit);
+        else show(path, visit);    // something compressed that is no archive; damaged, if it should be an image
       } else {
-        visit({folder_ + "/" + path, member_, head_, [this](const auto& take) { pass(take); }});
+        show(path, visit);
       }
     }
   }
@@ -144,6 +145,10 @@ class Level {
     size_t used = 0;
     for (size_t got = 1; got && used < head_.size(); used += got) got = read(&head_[used], head_.size() - used);
     head_.resize(used);
+  }
+
+  void show(const std::string& path, const std::function<void(const ArchiveEntry&)>& visit) {
+    visit({folder_ + "/" + path, member_, head_, [this](const auto& take) { pass(take); }});
   }
 
   void pass(const std::function<void(std::string_view)>& take) {

@@ -36,8 +36,11 @@ Variable read_variable(const std::string& bytes, const std::string& where, const
 }
 
 std::string text_of(const matvar_t* value) {
-  if (!value || value->class_type != MAT_C_CHAR || !value->data || value->data_size != 1) return "";
-  return {static_cast<const char*>(value->data), value->nbytes};
+  if (!value || value->class_type != MAT_C_CHAR || !value->data || value->data_size < 1 || value->data_size > 2) return "";
+  const auto* bytes = static_cast<const char*>(value->data);
+  std::string text;    // of ASCII, which MATLAB itself writes in 16 bits a letter, low byte first here
+  for (size_t i = 0; i < value->nbytes; i += size_t(value->data_size)) text += bytes[i];
+  return text;
 }
 
 int number_of(const matvar_t* value) {
