@@ -22,14 +22,15 @@ CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
 # Those of 80, 90 and 100 that this nvcc knows.
 CUDA_ARCH ?= $(if $(NVCC),$(filter $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch)),80 90 100))
 
-PACKAGES = g++ make libeigen3-dev libdnnl-dev libstb-dev libcli11-dev doctest-dev libarchive-dev nlohmann-json3-dev libfmt-dev zlib1g-dev gnuplot-nox
+PACKAGES = g++ make libeigen3-dev libdnnl-dev libstb-dev libcli11-dev doctest-dev libarchive-dev nlohmann-json3-dev libfmt-dev zlib1g-dev \
+           libssl-dev libtiff-dev libmatio-dev gnuplot-nox
 
 OPT     = -O2
 # -march without -ffast-math: NaN and infinity must stay visible. Contraction to FMA only changes rounding.
 CXXFLAGS += -std=c++20 $(OPT) -march=$(ARCH) -fopenmp -Wall -Wextra -Werror -Wno-psabi -Wno-stringop-overflow -I. -isystem $(EIGEN) \
             -DEIGEN_DONT_PARALLELIZE -MMD -MP
 FLOAT     = $(if $(filter 1,$(ONEDNN)),-DRELUCENT_ONEDNN)
-LDLIBS   += $(if $(filter 1,$(ONEDNN)),-ldnnl) -larchive -lz -lfmt -lpthread
+LDLIBS   += $(if $(filter 1,$(ONEDNN)),-ldnnl) -larchive -ltiff -lmatio -lcrypto -lz -lfmt -lpthread
 
 CUDA_INCLUDE = $(if $(filter-out /usr,$(CUDA_HOME)),-isystem $(CUDA_HOME)/include)
 WITH_CUDA    = -DRELUCENT_CUDA $(CUDA_INCLUDE)

@@ -7,7 +7,7 @@
 #include "data/order.h"
 #include "data/shard_writer.h"
 #include "engine/error.h"
-#include "engine/files.h"
+#include "data/labels.h"
 
 namespace {
 struct Colour {
@@ -173,8 +173,5 @@ void write_drawn_set(const std::filesystem::path& dir, uint64_t images, uint64_t
   ShardWriter train(dir, "train", samples_per_shard), val(dir, "val", samples_per_shard);
   write_split(train, "train", images, 0, size, seed);
   write_split(val, "val", validation, validation_starts, size, seed);
-  write_atomically(dir / "classes.txt", [](Writer& writer) {
-    for (size_t label = 0; label < drawn_classes.size(); label++)
-      writer.write(fmt::format("{}\t{}\n", label, drawn_classes[label]));
-  });
+  write_class_list(dir, {drawn_classes.begin(), drawn_classes.end()});
 }

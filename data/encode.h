@@ -1,5 +1,5 @@
 // Images to bytes.
-// defines: encode_jpeg
+// defines: encode_jpeg, encode_png
 #pragma once
 #include <string>
 
@@ -7,3 +7,6 @@
 
 // Baseline JPEG; quality 1 to 100, chroma at half the resolution up to 90.
 std::string encode_jpeg(const Image& image, int quality);
+
+// The same pixels again when it is decoded.
+std::string encode_png(const Image& image);

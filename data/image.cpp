@@ -9,12 +9,10 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
-#include <string_view>
 
 #include "engine/error.h"
 
 namespace {
-constexpr int64_t largest_image = 100'000'000;        // pixels
 constexpr int64_t most_in_a_byte = 1024;              // pixels of a JPEG: 64 take a bit at least; twice, for odd sampling
 constexpr size_t largest_block = size_t(1) << 30;     // bytes; 16 bits and alpha of the largest image need less
 constexpr size_t largest_gunzip = size_t(1) << 28;    // bytes
@@ -57,7 +55,9 @@ constexpr Kind kinds[] = {
     {"PNM", 0, "P6"sv},
 };
 
-std::string_view kind_of(Bytes bytes) {
+}  // namespace
+
+std::string_view image_kind(Bytes bytes) {
   for (const Kind& kind : kinds)
     if (bytes.size() >= kind.offset + kind.magic.size() &&
         std::memcmp(&bytes[kind.offset], kind.magic.data(), kind.magic.size()) == 0)
@@ -65,6 +65,7 @@ std::string_view kind_of(Bytes bytes) {
   return "an unknown kind of file";
 }
 
+namespace {
 std::vector<uint8_t> gunzip(Bytes bytes) {
   const std::unique_ptr<archive, decltype(&archive_read_free)> reader(archive_read_new(), archive_read_free);
   archive_read_support_filter_gzip(reader.get());
@@ -160,12 +161,12 @@ void check_png(Bytes bytes) {
 }  // namespace
 
 Image decode_image(Bytes bytes) {
-  std::string_view kind = kind_of(bytes);
+  std::string_view kind = image_kind(bytes);
   std::vector<uint8_t> unpacked;
   if (kind == "gzip") {
     unpacked = gunzip(bytes);
     bytes = unpacked;
-    kind = kind_of(bytes);
+    kind = image_kind(bytes);
   }
   if (bytes.empty()) fail(ExitCode::data, "expected a JPEG or PNG image, got an empty file; fetch it again");
   if (kind != "JPEG" && kind != "PNG")

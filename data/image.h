@@ -1,15 +1,21 @@
 // Images from bytes: JPEG and PNG, decoded whole or refused.
-// defines: Image, decode_image(bytes), decode_image(bytes, where)
+// defines: Image, image_kind, decode_image(bytes), decode_image(bytes, where)
 #pragma once
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 struct Image {
   int height = 0, width = 0;
   std::vector<uint8_t> rgb;    // [height, width, 3]
 };
+
+constexpr int64_t largest_image = 100'000'000;    // pixels
+
+// "JPEG", "PNG", "TIFF", ... by the first bytes, never by a name; "an unknown kind of file" for all others.
+std::string_view image_kind(std::span<const uint8_t> bytes);
 
 // JPEG or PNG, bare or gzipped, as RGB: gray is repeated, alpha dropped, 16 bits cut to the upper 8, EXIF orientation
 // ignored, as TensorFlow's decode_image(channels=3) does. What is not a whole image in a known colour space throws

@@ -6,6 +6,7 @@
 
 #include "data/decimal.h"
 #include "engine/error.h"
+#include "engine/files.h"
 #include "engine/json.h"
 
 namespace fs = std::filesystem;
@@ -129,6 +130,12 @@ std::vector<std::string> class_list(const fs::path& shard) {
     for (const char* name : {"batches.meta.txt", "fine_label_names.txt"})
       if (fs::exists(folder / name)) return read_plain_names(folder / name);
   return {};
+}
+
+void write_class_list(const std::filesystem::path& folder, const std::vector<std::string>& names) {
+  write_atomically(folder / "classes.txt", [&](Writer& writer) {
+    for (size_t label = 0; label < names.size(); label++) writer.write(fmt::format("{}\t{}\n", label, names[label]));
+  });
 }
 
 void take_label_file(const fs::path& shard, Scan& scan) {

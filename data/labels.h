@@ -1,5 +1,5 @@
 // Labels that lie beside a shard: names of classes, and a class for each image of a tar without .cls.
-// defines: class_list, take_label_file, label_by_name, read_real_labels
+// defines: class_list, write_class_list, take_label_file, label_by_name, read_real_labels
 #pragma once
 #include <filesystem>
 #include <string>
@@ -10,6 +10,9 @@
 // Names by label, from classes.txt or SET-classes.txt ("label<TAB>name" a line), or CIFAR's own lists (a name a line),
 // beside the shard or in its folder; empty if none.
 std::vector<std::string> class_list(const std::filesystem::path& shard);
+
+// FOLDER/classes.txt, "label<TAB>name" a line.
+void write_class_list(const std::filesystem::path& folder, const std::vector<std::string>& names);
 
 // Replaces the numbers of ILSVRC2012's validation images by labels. Beside the tar must lie one of
 // - TAR-labels.txt: in line k the class of image k, as an index from 0 or as a wnid;

@@ -1,9 +1,15 @@
 // build/pack: makes tar shards, the form in which train and eval read images.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
+#include "data/check.h"
 #include "data/draw.h"
+#include "data/labels.h"
+#include "data/parallel.h"
+#include "data/shard_plan.h"
+#include "data/transfer.h"
 #include "engine/error.h"
 
 namespace {
@@ -29,12 +35,124 @@ void add_drawn(CLI::App& app) {
                images, images / 5, size, drawn_classes.size(), out);
   });
 }
+
+struct Sources {
+  std::vector<std::string> paths;
+  std::string set, on_bad = "skip";
+  double validation = 0;
+  PackOptions write;
+};
+
+CLI::App* add_writer(CLI::App& app, const char* name, const char* what, const std::shared_ptr<Sources>& options) {
+  CLI::App* command = app.add_subcommand(name, what);
+  command->add_option("--out", options->write.out, "folder for the shards and classes.txt")->required();
+  command->add_option("--size", options->write.size, "shrink to this shorter side; 0: keep the images' bytes")
+      ->check(CLI::Range(0, 16384))->capture_default_str();
+  command->add_option("--on-bad-image", options->on_bad, "leave images out that cannot be decoded, or stop there")
+      ->check(CLI::IsMember({"skip", "error"}))->capture_default_str();
+  command->add_option("--threads", options->write.threads)->check(CLI::Range(1, 1024))->capture_default_str();
+  return command;
+}
+
+void add_split(CLI::App* command, const std::shared_ptr<Sources>& options) {
+  command->add_option("--split", options->validation, "this part of the images, the last by md5, is for validation")
+      ->check(CLI::Range(0.0, 0.9))->capture_default_str();
+}
+
+void write(const ShardPlan& plan, const Members& members, Sources& options) {
+  options.write.stop_at_bad = options.on_bad == "error";
+  const Packed packed = write_planned(plan, members, options.write);
+  const std::string out = options.write.out.string();
+  for (const auto& [part, samples] : packed.samples)
+    fmt::print("{:<6} {:>8} images  {}/{}-*.tar\n", part, samples, out, part);
+  fmt::print("{} classes; {} images encoded anew, {} left out, {} other files passed over\n", plan.classes.size(),
+             packed.encoded, packed.bad.size(), members.passed_over());
+}
+
+// DIR/CLASS/IMAGE, as train reads it, and DIR/train/CLASS/IMAGE
+bool lies_in_class(std::string_view path, std::string_view head) {
+  const auto depth = std::count(path.begin(), path.end(), '/');
+  return is_packable_image(path, head) && (depth == 1 || (depth == 2 && !part_of(path.substr(0, path.find('/'))).empty()));
+}
+
+void add_folder(CLI::App& app) {
+  const auto options = std::make_shared<Sources>();
+  CLI::App* folder = add_writer(app, "folder", "DIR/CLASS/IMAGE or DIR/{train,val,test}/CLASS/IMAGE", options);
+  folder->add_option("DIR", options->paths, "JPEG and PNG keep their bytes, TIFF becomes PNG")->required()->expected(1);
+  add_split(folder, options);
+  folder->callback([options] {
+    Members members(options->write.out);
+    members.add_folder(options->paths[0], lies_in_class);
+    write(plan_classes(members, class_list(options->paths[0]), options->validation), members, *options);
+  });
+}
+
+void add_archive(CLI::App& app) {
+  const auto options = std::make_shared<Sources>();
+  CLI::App* archive = add_writer(app, "archive", "tar and zip, compressed or not, archives in archives", options);
+  archive->add_option("FILE", options->paths, "an image's class is the folder that it lies in; folders named train, val "
+                      "or test make parts. While it runs, the images also lie in a hidden file in --out")->required();
+  add_split(archive, options);
+  archive->callback([options] {
+    Members members(options->write.out);
+    for (const std::string& file : options->paths) members.add_archive(file, is_packable_image);
+    write(plan_classes(members, {}, options->validation), members, *options);
+  });
+}
+
+void add_transfer(CLI::App& app) {
+  const auto options = std::make_shared<Sources>();
+  CLI::App* transfer = add_writer(app, "transfer", "a set that few-shot accuracy is measured on, with its own split", options);
+  std::string sets = "Sets, the archives to give, and how they are split:";
+  for (const TransferSet& set : transfer_sets()) sets += fmt::format("\n  {:<11} {}\n{:14}{}", set.name, set.archives, "", set.split);
+  transfer->footer(sets + "\nShards are in the order of TensorFlow Datasets, md5(split || key).");
+  transfer->add_option("NAME", options->set, "which set")->required();
+  transfer->add_option("ARCHIVE", options->paths, "its archives, as they were downloaded")->required();
+  transfer->callback([options] {
+    const TransferSet& set = find_transfer_set(options->set);
+    Members members(options->write.out);
+    for (const std::string& file : options->paths) members.add(file, keep_for_transfer);
+    const ShardPlan plan = plan_transfer(set, members);
+    write(plan, members, *options);
+    fmt::print("split: {}\n", set.split);
+    for (const auto& [part, official] : set.official) {
+      const auto in_part = [&](const PlannedImage& image) { return image.part == part; };
+      const size_t found = part ? size_t(std::count_if(plan.images.begin(), plan.images.end(), in_part)) : official;
+      if (found != official) fmt::print("note: the whole set has {} images in {}, here are {}\n", official, part, found);
+    }
+    fmt::print("next: build/eval fewshot --checkpoint F --task {0}='{1}/train-*.tar,{1}/test-*.tar'\n", set.name,
+               options->write.out.string());
+  });
+}
+
+void add_check(CLI::App& app, ExitCode& result) {
+  struct Options {
+    std::string source;
+    int threads = cores();
+    bool json = false;
+  };
+  const auto options = std::make_shared<Options>();
+  CLI::App* check = app.add_subcommand("check", "read a source once, whole, and say what is in it and what is damaged");
+  check->add_option("SRC", options->source, "as for --train; exit code 3 if an image is damaged")->required();
+  check->add_option("--threads", options->threads)->check(CLI::Range(1, 1024))->capture_default_str();
+  check->add_flag("--json", options->json, "one JSON object, with all names");
+  check->callback([options, &result] {
+    const SourceCheck found = check_source(Index::open(options->source, ""), options->threads);
+    fmt::print("{}", options->json ? as_json(found).dump(2) + "\n" : as_text(found));
+    if (!found.damaged.empty()) result = ExitCode::data;
+  });
+}
 }
 
 int main(int argc, char** argv) try {
   CLI::App app("Makes tar shards of images, the form in which train and eval read them.", "pack");
   app.require_subcommand(1);
+  ExitCode result = ExitCode::ok;
   add_drawn(app);
+  add_folder(app);
+  add_archive(app);
+  add_transfer(app);
+  add_check(app, result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
@@ -42,7 +160,7 @@ int main(int argc, char** argv) try {
   } catch (const CLI::ParseError& error) {
     fail(ExitCode::usage, "{}; see pack --help", error.what());
   }
-  return int(ExitCode::ok);
+  return int(result);
 } catch (const Error& error) {
   fmt::print(stderr, "pack: {}\n", error.what());
   return int(error.code);

@@ -1,0 +1,164 @@
+#include "data/shard_plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_set>
+
+#include "data/cifar.h"
+#include "data/encode.h"
+#include "data/labels.h"
+#include "data/parallel.h"
+#include "data/shard_writer.h"
+#include "data/tiff.h"
+#include "data/transform.h"
+#include "engine/error.h"
+#include "engine/progress.h"
+
+namespace {
+constexpr size_t samples_per_shard = 10'000;
+constexpr uint64_t largest_file = uint64_t(1) << 28;
+constexpr size_t longest_name = 80;    // so that class, name and extension fit a tar header
+
+std::span<const uint8_t> as_bytes(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+std::string part_above_class(std::string_view path) {
+  std::string part;
+  for (std::string_view above = path.substr(0, path.rfind('/')); above.find('/') != above.npos && part.empty();) {
+    above = above.substr(0, above.rfind('/'));
+    part = part_of(file_name(above));
+  }
+  return part;
+}
+
+std::string short_name(std::string_view name) {
+  if (name.size() <= longest_name) return std::string(name);
+  const Md5 digest = md5(name);
+  return fmt::format("{}_{:02x}", name.substr(0, longest_name - 33), fmt::join(digest, ""));
+}
+
+// A sample's key is CLASS/NAME: no dot in its last component, no "__x__" first (WebDataset reads past it), each once.
+std::string unique_key(const Member& member, int64_t record, std::unordered_set<std::string>& taken) {
+  std::string name = short_name(file_stem(member.path)), folder = short_name(parent_name(member.path));
+  if (record >= 0) folder = name, name = fmt::format("{:05}", record);
+  std::replace(name.begin(), name.end(), '.', '_');
+  if (folder.starts_with("__")) folder = "class" + folder;
+  const std::string key = folder.empty() ? name : folder + "/" + name;
+  std::string free = key;
+  for (int i = 2; !taken.insert(free).second; i++) free = fmt::format("{}_{}", key, i);
+  return free;
+}
+
+struct Encoded {
+  std::string extension, bytes, bad;
+  bool changed = false;
+};
+
+Image decode(const std::string& bytes, bool record) {
+  if (record) return decode_cifar(as_bytes(bytes));
+  return image_kind(as_bytes(bytes)) == "TIFF" ? decode_tiff(as_bytes(bytes)) : decode_image(as_bytes(bytes));
+}
+
+Image shrink(const Image& image, int side) {
+  const double scale = double(side) / std::min(image.height, image.width);
+  const int height = int(std::lround(image.height * scale)), width = int(std::lround(image.width * scale));
+  return resize_area(image, height, width, {0, 0, height, width});
+}
+
+Encoded encode(std::string bytes, bool record, int size) {
+  Image image = decode(bytes, record);
+  const std::string_view kind = record ? "pixels" : image_kind(as_bytes(bytes));
+  const bool smaller = size && std::min(image.height, image.width) > size;
+  if (smaller) image = shrink(image, size);
+  if (kind == "JPEG") return {"jpg", smaller ? encode_jpeg(image, 95) : std::move(bytes), "", smaller};
+  const bool kept = kind == "PNG" && !smaller;
+  return {"png", kept ? std::move(bytes) : encode_png(image), "", !kept};
+}
+}
+
+std::string part_of(std::string_view folder) {
+  if (folder == "train" || folder == "test") return std::string(folder);
+  return folder == "val" || folder == "valid" || folder == "validation" ? "val" : "";
+}
+
+ShardPlan plan_classes(const Members& members, const std::vector<std::string>& names, double validation) {
+  ShardPlan plan;
+  Scan scan;    // numbers classes as the index does
+  bool parts = false;
+  for (const Member& member : members.all()) scan.classes.emplace_back(parent_name(member.path));
+  std::sort(scan.classes.begin(), scan.classes.end());
+  scan.classes.erase(std::unique(scan.classes.begin(), scan.classes.end()), scan.classes.end());
+  for (size_t i = 0; i < members.all().size(); i++) {
+    const Member& member = members.all()[i];
+    const std::string name(parent_name(member.path)), part = part_above_class(member.path);
+    if (name.empty()) fail(ExitCode::data, "{}: expected a folder of its class around the image", member.where);
+    parts |= !part.empty();
+    const auto label = std::lower_bound(scan.classes.begin(), scan.classes.end(), name) - scan.classes.begin();
+    scan.samples.push_back({.offset = 0, .header = 0, .size = 0, .label = int32_t(label)});
+    plan.images.push_back({i, part.empty() ? "train" : part, fmt::format("{}/{}", name, file_name(member.path)), 0});
+  }
+  if (plan.images.empty())
+    fail(ExitCode::data, "no images, {} other files: expected CLASS/IMAGE, jpg, png or tif", members.passed_over());
+  if (parts && validation > 0)
+    fail(ExitCode::usage, "--split {}: the source has its own parts in folders named train, val or test", validation);
+  if (!names.empty()) label_by_name(members.all().front().where, scan, names);
+  plan.classes = names.empty() ? scan.classes : names;
+  for (size_t i = 0; i < plan.images.size(); i++) plan.images[i].label = scan.samples[i].label;
+  order_by_md5(plan.images);
+  const size_t count = size_t(std::llround(validation * double(plan.images.size())));
+  for (size_t i = plan.images.size() - count; i < plan.images.size(); i++) plan.images[i].part = "val";
+  return plan;
+}
+
+void order_by_md5(std::vector<PlannedImage>& images) {
+  for (PlannedImage& image : images)
+    image.place = md5((image.part == "val" ? "validation" : image.part) + image.key);
+  std::stable_sort(images.begin(), images.end(), [](const PlannedImage& a, const PlannedImage& b) {
+    return a.part != b.part ? a.part < b.part : a.place < b.place;
+  });
+}
+
+Packed write_planned(const ShardPlan& plan, const Members& members, const PackOptions& options) {
+  std::map<std::string, ShardWriter> writers;    // all of them first: each refuses a folder that has its shards
+  for (const PlannedImage& image : plan.images)
+    if (!writers.contains(image.part)) writers.try_emplace(image.part, options.out, image.part, samples_per_shard);
+  write_class_list(options.out, plan.classes);
+
+  Packed packed;
+  Progress progress{int64_t(plan.images.size())};
+  std::unordered_set<std::string> taken;
+  const auto work = [&](size_t i) -> Encoded {
+    const PlannedImage& image = plan.images[i];
+    const Member& member = members.all()[image.member];
+    const bool record = image.record >= 0;
+    try {
+      if (!record && member.size > largest_file) fail(ExitCode::data, "{} bytes, limit {}", member.size, largest_file);
+      constexpr size_t pixels = 3072, labels = 2;
+      return encode(record ? members.read(member, uint64_t(image.record) * (pixels + labels) + labels, pixels)
+                           : members.read(member), record, options.size);
+    } catch (const Error& error) {
+      if (error.code != ExitCode::data) throw;
+      return {"", "", fmt::format("{}: {}", member.where, error.what()), false};
+    }
+  };
+  in_order(plan.images.size(), options.threads, work, [&](size_t i, Encoded encoded) {
+    const PlannedImage& image = plan.images[i];
+    progress.show(int64_t(i) + 1, fmt::format("{} left out", packed.bad.size()));
+    if (!encoded.bad.empty()) {
+      if (options.stop_at_bad) fail(ExitCode::data, "{}", encoded.bad);
+      progress.say("left out: " + encoded.bad);
+      packed.bad.push_back(std::move(encoded.bad));
+      return;
+    }
+    writers.at(image.part).add(unique_key(members.all()[image.member], image.record, taken),
+                               {{encoded.extension, std::move(encoded.bytes)}, {"cls", std::to_string(image.label)}});
+    packed.samples[image.part]++;
+    packed.encoded += encoded.changed;
+    if (i + 1 < plan.images.size() && plan.images[i + 1].part != image.part) writers.at(image.part).close();
+  });
+  for (auto& [part, writer] : writers) writer.close();
+  if (packed.samples.empty())
+    fail(ExitCode::data, "no image could be decoded, the first: {}", packed.bad.front());
+  return packed;
+}
