@@ -9,6 +9,7 @@
 #include "engine/files.h"
 #include "engine/npy.h"
 #include "engine/ops/loss.h"
+#include "engine/program.h"
 #include "engine/progress.h"
 #include "engine/safetensors.h"
 #include "engine/signals.h"
@@ -335,73 +336,69 @@ int report(const Options& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) try {
-  CLI::App app{"Looks at a trained Vision Transformer.", "eval"};
-  app.require_subcommand(1);
-  Options o;
-  int result = 0;
-  auto subcommand = [&](const char* name, const char* help, int (*run)(const Options&)) {
-    CLI::App* sub = app.add_subcommand(name, help);
-    add_model(*sub, o);
-    sub->callback([&result, &o, run, sub] { ignore_write_signals(); o.flags = sub; result = run(o); });
-    return sub;
-  };
-  auto add_loss = [&](CLI::App* sub) { sub->add_option("--loss", o.loss, "softmax or sigmoid")->check(CLI::IsMember({"softmax", "sigmoid"}))->capture_default_str(); };
+int main(int argc, char** argv) {
+  return run_program("eval", [&] {
+    CLI::App app{"Looks at a trained Vision Transformer.", "eval"};
+    app.require_subcommand(1);
+    Options o;
+    int result = 0;
+    auto subcommand = [&](const char* name, const char* help, int (*run)(const Options&)) {
+      CLI::App* sub = app.add_subcommand(name, help);
+      add_model(*sub, o);
+      sub->callback([&result, &o, run, sub] { ignore_write_signals(); o.flags = sub; result = run(o); });
+      return sub;
+    };
+    auto add_loss = [&](CLI::App* sub) { sub->add_option("--loss", o.loss, "softmax or sigmoid")->check(CLI::IsMember({"softmax", "sigmoid"}))->capture_default_str(); };
 
-  CLI::App* sub = subcommand("accuracy", "top-1, top-5 and loss on a source, each image once", accuracy);
-  sub->add_option("--data", o.data, "images: a shard pattern, a folder, a tar, or a text file of them")->required();
-  add_source(*sub, o);
-  add_loss(sub);
-  sub->add_option("--restrict-to", o.restrict_to, "choose from these classes only, which the labels count: 1k (a model of 21,843 classes on ImageNet-1k), or a file with a wnid or class name a line");
-  sub->add_option("--real", o.real, "real.json: the labels of 'Are we done with ImageNet?' for the validation images");
+    CLI::App* sub = subcommand("accuracy", "top-1, top-5 and loss on a source, each image once", accuracy);
+    sub->add_option("--data", o.data, "images: a shard pattern, a folder, a tar, or a text file of them")->required();
+    add_source(*sub, o);
+    add_loss(sub);
+    sub->add_option("--restrict-to", o.restrict_to, "choose from these classes only, which the labels count: 1k (a model of 21,843 classes on ImageNet-1k), or a file with a wnid or class name a line");
+    sub->add_option("--real", o.real, "real.json: the labels of 'Are we done with ImageNet?' for the validation images");
 
-  sub = subcommand("features", "what the head sees, [N, D], as .npy", features);
-  sub->add_option("--data", o.data, "images, in the order of the shards");
-  sub->add_option("--input", o.input, "or x.npy, float32 [N, H, W, 3], in the model's range");
-  sub->add_option("--out", o.out, "F.npy")->required();
-  add_source(*sub, o);
+    sub = subcommand("features", "what the head sees, [N, D], as .npy", features);
+    sub->add_option("--data", o.data, "images, in the order of the shards");
+    sub->add_option("--input", o.input, "or x.npy, float32 [N, H, W, 3], in the model's range");
+    sub->add_option("--out", o.out, "F.npy")->required();
+    add_source(*sub, o);
 
-  sub = subcommand("predict", "the likeliest classes of pictures", predict);
-  sub->add_option("IMAGE", o.images, "JPEG or PNG files");
-  sub->add_option("--input", o.input, "or x.npy, float32 [N, H, W, 3], in the model's range");
-  sub->add_option("--logits", o.logits, "also write the logits, [N, classes], as .npy");
-  add_loss(sub);
+    sub = subcommand("predict", "the likeliest classes of pictures", predict);
+    sub->add_option("IMAGE", o.images, "JPEG or PNG files");
+    sub->add_option("--input", o.input, "or x.npy, float32 [N, H, W, 3], in the model's range");
+    sub->add_option("--logits", o.logits, "also write the logits, [N, classes], as .npy");
+    add_loss(sub);
 
-  sub = subcommand("fewshot", "BigVision's few-shot linear probe: ridge regression on the features of a few images a class", fewshot_probe);
-  sub->add_option("--task", o.tasks, "NAME=TRAIN_SOURCE,TEST_SOURCE; any number of them")->required();
-  sub->add_option("--shots", o.shots, "training images a class")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
-  sub->add_option("--seeds", o.seeds, "choices of them: seeds 0, 1, ...")->check(CLI::PositiveNumber)->capture_default_str();
-  sub->add_option("--out", o.out, "a folder for features, labels and predictions of each task, as .npy");
-  sub->add_option("--l2", o.l2, "weight of the ridge")->check(CLI::PositiveNumber)->capture_default_str();
-  add_source(*sub, o);
+    sub = subcommand("fewshot", "BigVision's few-shot linear probe: ridge regression on the features of a few images a class", fewshot_probe);
+    sub->add_option("--task", o.tasks, "NAME=TRAIN_SOURCE,TEST_SOURCE; any number of them")->required();
+    sub->add_option("--shots", o.shots, "training images a class")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
+    sub->add_option("--seeds", o.seeds, "choices of them: seeds 0, 1, ...")->check(CLI::PositiveNumber)->capture_default_str();
+    sub->add_option("--out", o.out, "a folder for features, labels and predictions of each task, as .npy");
+    sub->add_option("--l2", o.l2, "weight of the ridge")->check(CLI::PositiveNumber)->capture_default_str();
+    add_source(*sub, o);
 
-  sub = subcommand("gradients", "loss and gradient of every parameter on a batch", gradients);
-  sub->add_option("--input", o.input, "x.npy, float32 [N, H, W, 3]")->required();
-  sub->add_option("--labels", o.labels, "y.npy, int [N] or float [N, classes]")->required();
-  sub->add_option("--out", o.out, "G.safetensors, a gradient under each parameter's name");
-  add_loss(sub);
+    sub = subcommand("gradients", "loss and gradient of every parameter on a batch", gradients);
+    sub->add_option("--input", o.input, "x.npy, float32 [N, H, W, 3]")->required();
+    sub->add_option("--labels", o.labels, "y.npy, int [N] or float [N, classes]")->required();
+    sub->add_option("--out", o.out, "G.safetensors, a gradient under each parameter's name");
+    add_loss(sub);
 
-  sub = subcommand("export", "the weights for other programs", export_weights);
-  sub->add_option("--to", o.to, "OUT.safetensors for timm, OUT.npz for BigVision")->required();
+    sub = subcommand("export", "the weights for other programs", export_weights);
+    sub->add_option("--to", o.to, "OUT.safetensors for timm, OUT.npz for BigVision")->required();
 
-  sub = app.add_subcommand("report", "runs compared: a table, and a page with plots");
-  sub->add_option("RUN", o.runs, "run folders, or folders of them")->required();
-  sub->add_option("--out", o.out, "report.html, which needs no other file (drawn by gnuplot)");
-  sub->add_flag("--json", o.json, "one JSON object on stdout");
-  sub->callback([&] { ignore_write_signals(); result = report(o); });
+    sub = app.add_subcommand("report", "runs compared: a table, and a page with plots");
+    sub->add_option("RUN", o.runs, "run folders, or folders of them")->required();
+    sub->add_option("--out", o.out, "report.html, which needs no other file (drawn by gnuplot)");
+    sub->add_flag("--json", o.json, "one JSON object on stdout");
+    sub->callback([&] { ignore_write_signals(); result = report(o); });
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& e) {
-    fail(ExitCode::usage, "{}; see eval --help", e.what());
-  }
-  return result;
-} catch (const Error& e) {
-  fmt::print(stderr, "eval: {}\n", e.what());
-  return int(e.code);
-} catch (const std::exception& e) {
-  fmt::print(stderr, "eval: {}\n", e.what());
-  return int(ExitCode::failed);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::Success& help) {
+      return app.exit(help);
+    } catch (const CLI::ParseError& e) {
+      fail(ExitCode::usage, "{}; see eval --help", e.what());
+    }
+    return result;
+  });
 }

@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/metrics.h"
+#include "engine/program.h"
 #include "engine/progress.h"
 #include "engine/schedule.h"
 #include "engine/signals.h"
@@ -367,16 +368,12 @@ int train_models(const std::vector<std::string>& args, const std::vector<std::st
 
 }  // namespace
 
-int main(int argc, char** argv) try {
-  const std::vector<std::string> args(argv + 1, argv + argc);
-  std::vector<std::string> models = CLI::detail::split(value_of(args, "--model"), ',');
-  if (value_of(args, "--model").empty() && std::find(args.begin(), args.end(), "--help") == args.end()) models = recipe_models(value_of(args, "--preset"));
-  catch_signals();
-  return models.size() > 1 ? train_models(args, models) : train(args);
-} catch (const Error& e) {
-  fmt::print(stderr, "train: {}\n", e.what());
-  return int(e.code);
-} catch (const std::exception& e) {
-  fmt::print(stderr, "train: {}\n", e.what());
-  return int(ExitCode::failed);
+int main(int argc, char** argv) {
+  return run_program("train", [&] {
+    const std::vector<std::string> args(argv + 1, argv + argc);
+    std::vector<std::string> models = CLI::detail::split(value_of(args, "--model"), ',');
+    if (value_of(args, "--model").empty() && std::find(args.begin(), args.end(), "--help") == args.end()) models = recipe_models(value_of(args, "--preset"));
+    catch_signals();
+    return models.size() > 1 ? train_models(args, models) : train(args);
+  });
 }

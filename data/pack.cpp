@@ -11,6 +11,7 @@
 #include "data/shard_plan.h"
 #include "data/transfer.h"
 #include "engine/error.h"
+#include "engine/program.h"
 
 namespace {
 void add_drawn(CLI::App& app) {
@@ -144,27 +145,23 @@ void add_check(CLI::App& app, ExitCode& result) {
 }
 }
 
-int main(int argc, char** argv) try {
-  CLI::App app("Makes tar shards of images, the form in which train and eval read them.", "pack");
-  app.require_subcommand(1);
-  ExitCode result = ExitCode::ok;
-  add_drawn(app);
-  add_folder(app);
-  add_archive(app);
-  add_transfer(app);
-  add_check(app, result);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    fail(ExitCode::usage, "{}; see pack --help", error.what());
-  }
-  return int(result);
-} catch (const Error& error) {
-  fmt::print(stderr, "pack: {}\n", error.what());
-  return int(error.code);
-} catch (const std::exception& error) {
-  fmt::print(stderr, "pack: {}\n", error.what());
-  return int(ExitCode::failed);
+int main(int argc, char** argv) {
+  return run_program("pack", [&] {
+    CLI::App app("Makes tar shards of images, the form in which train and eval read them.", "pack");
+    app.require_subcommand(1);
+    ExitCode result = ExitCode::ok;
+    add_drawn(app);
+    add_folder(app);
+    add_archive(app);
+    add_transfer(app);
+    add_check(app, result);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::Success& help) {
+      return app.exit(help);
+    } catch (const CLI::ParseError& error) {
+      fail(ExitCode::usage, "{}; see pack --help", error.what());
+    }
+    return int(result);
+  });
 }

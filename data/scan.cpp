@@ -125,15 +125,15 @@ class Grouping {
     constexpr std::string_view between = " \t\r\n,";
     if (member.size > longest) refuse(member, fmt::format("expected a label, got {} bytes", member.size));
     const std::string_view content = reader.content(member);
-    std::vector<int32_t> labels;
+    several_.clear();
     for (size_t begin = 0, end; (begin = content.find_first_not_of(between, begin)) != content.npos; begin = end) {
       end = std::min(content.find_first_of(between, begin), content.size());
       const std::optional<int64_t> label = decimal(content.substr(begin, end - begin));
       if (!label || *label < 0 || *label > INT32_MAX) refuse_label(member, content);
-      labels.push_back(int32_t(*label));
+      several_.push_back(int32_t(*label));
     }
-    if (labels.empty()) refuse_label(member, content);
-    return labels.size() == 1 ? labels[0] : scan_.add_label_set(labels);
+    if (several_.empty()) refuse_label(member, content);
+    return several_.size() == 1 ? several_[0] : scan_.add_label_set(several_);
   }
 
   [[noreturn]] void refuse_label(const TarMember& member, std::string_view content) const {
@@ -157,6 +157,7 @@ class Grouping {
   std::vector<std::string> extensions_;
   size_t image_rank_ = image_extensions.size();
   std::optional<int32_t> label_;    // as Sample has it
+  std::vector<int32_t> several_;    // of one .cls: kept, for its memory
   TarMember image_;
 };
 

@@ -6,6 +6,7 @@
 
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/hash.h"
 
 namespace fs = std::filesystem;
 
@@ -19,17 +20,10 @@ struct CacheHeader {
   uint64_t path_size = 0, classes_size = 0, label_sets = 0, labels = 0, samples = 0, without_image = 0, skipped_members = 0;
 };
 
-// FNV-1a
-uint64_t checksum(std::string_view bytes) {
-  uint64_t hash = 0xCBF29CE484222325u;
-  for (unsigned char byte : bytes) hash = (hash ^ byte) * 0x100000001B3u;
-  return hash;
-}
-
 std::string identity(const File& shard) { return fs::absolute(shard.path()).lexically_normal().string(); }
 
 fs::path cache_file(const fs::path& cache_dir, const File& shard) {
-  return cache_dir / fmt::format("{:016x}.scan", checksum(identity(shard)));
+  return cache_dir / fmt::format("{:016x}.scan", fnv1a(identity(shard)));
 }
 
 template <class T>
@@ -59,7 +53,7 @@ std::optional<Scan> read_cached_scan(const fs::path& cache_dir, const File& shar
   std::memcpy(&header, bytes.data(), sizeof header);
   std::memcpy(&sum, bytes.data() + bytes.size() - sizeof sum, sizeof sum);
   const std::string_view content = bytes.substr(0, bytes.size() - sizeof sum);
-  if (std::memcmp(header.magic, CacheHeader().magic, sizeof header.magic) || sum != checksum(content) ||
+  if (std::memcmp(header.magic, CacheHeader().magic, sizeof header.magic) || sum != fnv1a(content) ||
       header.shard_size != shard.size() || header.shard_modified != shard.modified() ||
       content.substr(sizeof header, name.size()) != name || header.path_size != name.size() ||
       header.classes_size > variable || header.label_sets > (variable - header.classes_size) / sizeof(int32_t) ||
@@ -107,7 +101,7 @@ bool write_cached_scan(const fs::path& cache_dir, const File& shard, const Scan&
   bytes += classes;
   bytes += view(scan.label_sets.data(), scan.label_sets.size());
   bytes += view(scan.samples.data(), scan.samples.size());
-  const uint64_t sum = checksum(bytes);
+  const uint64_t sum = fnv1a(bytes);
   bytes += view(&sum, 1);
   write_atomically(cache_file(cache_dir, shard), [&](Writer& writer) { writer.write(bytes); });
   return true;

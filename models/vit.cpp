@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <functional>
 #include "engine/error.h"
+#include "engine/hash.h"
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/linear.h"
@@ -11,12 +12,6 @@
 #include "engine/random.h"
 
 namespace {
-
-uint64_t fnv1a(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
-  return hash;
-}
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <map>
 
+#include "engine/hash.h"
 #include "tests/error_of.h"
 
 namespace {
@@ -31,12 +32,7 @@ std::array<int, 3> pixel(const Image& image, int y, int x) {
   return {at[0], at[1], at[2]};
 }
 
-// FNV-1a
-uint64_t hash(const Image& image) {
-  uint64_t sum = 0xcbf29ce484222325;
-  for (const uint8_t byte : image.rgb) sum = (sum ^ byte) * 0x100000001b3;
-  return sum;
-}
+uint64_t hash(const Image& image) { return fnv1a({reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()}); }
 
 const Operation& named(const std::string& name, bool with_repairs = false) {
   const auto& all = operations(with_repairs);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/error.h"
+#include "engine/hash.h"
 
 namespace {
 // The golden values below were computed by NumPy in float32 from the formulas of TensorFlow's kernels, pixel by pixel.
@@ -23,13 +24,9 @@ std::string hex(const Image& image) {
   return text;
 }
 
-// FNV-1a
 template <class T>
 uint64_t hash(const std::vector<T>& values) {
-  uint64_t sum = 0xcbf29ce484222325;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
-  for (size_t i = 0; i < values.size() * sizeof(T); i++) sum = (sum ^ bytes[i]) * 0x100000001b3;
-  return sum;
+  return fnv1a({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
 }
 
 Window whole(const Image& image) { return {0, 0, image.height, image.width}; }
