@@ -208,13 +208,16 @@ asan:
 
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
-FUZZED = $(DATA) $(addprefix engine/,dtype.cpp files.cpp npy.cpp safetensors.cpp) tests/fuzz/driver.cpp
+FUZZED = $(DATA) $(addprefix engine/,dtype.cpp files.cpp npy.cpp safetensors.cpp)
 FUZZ_CXX = $(shell command -v clang++)
 FUZZ_FLAGS = -std=c++20 -O1 -g -Wall -Wextra -Werror -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined
 $(BUILD)/fuzz/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(FUZZ_CXX) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
-$(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(FUZZED:%.cpp=$(BUILD)/fuzz/%.o)
+# A library: of what pack alone needs nothing is linked.
+$(BUILD)/fuzz/fuzzed.a: $(FUZZED:%.cpp=$(BUILD)/fuzz/%.o)
+	rm -f $@ && ar rcs $@ $^
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/tests/fuzz/driver.o $(BUILD)/fuzz/fuzzed.a
 	$(FUZZ_CXX) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -larchive -lz -lfmt -o $@
 fuzz: packages
 	@if ! echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' | $(or $(FUZZ_CXX),false) -x c++ -fsanitize=fuzzer,address - -o /dev/null 2>/dev/null; then \

@@ -75,7 +75,9 @@ void Adam::restore(int64_t count, std::span<const bf16> first, std::span<const f
 
 MovingAverage::MovingAverage(Parameters& parameters, double decay)
     : parameters_(parameters), decay_(decay), mean_(static_cast<real*>(parameters.device().allocate(parameters.size() * sizeof(real)))) {
-  parameters.device().each(parameters.size(), Average{mean_, parameters.values(), 0});
+  std::vector<real> values(parameters.size());
+  parameters.device().download(values.data(), parameters.values(), values.size() * sizeof(real));
+  parameters.device().upload(mean_, values.data(), values.size() * sizeof(real));
 }
 
 MovingAverage::~MovingAverage() { parameters_.device().release(mean_); }
