@@ -15,7 +15,7 @@
 namespace fs = std::filesystem;
 
 namespace {
-constexpr size_t longest_pattern = 10'000;       // characters; what is nested in it is expanded by recursion
+constexpr size_t longest_pattern = 4096;          // characters, as of a path; what is nested in it is expanded by recursion
 constexpr size_t most_memory = 100'000'000;      // bytes of all names of a pattern
 
 std::vector<std::string> split(const std::string& text, const std::string& separator) {
@@ -77,7 +77,7 @@ std::vector<std::string> expand(const std::string& text, const std::string& patt
   if (cuts.size() > 2) {
     for (size_t i = 0; i + 1 < cuts.size(); i++)
       for (std::string& item : expand(text.substr(cuts[i] + 1, cuts[i + 1] - cuts[i] - 1), pattern))
-        middle.push_back(std::move(item)), check_count(double(middle.size()), pattern);
+        middle.push_back(std::move(item));
   } else if (auto range = expand_range(inside, pattern)) {
     middle = std::move(*range);
   } else {

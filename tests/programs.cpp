@@ -261,4 +261,16 @@ TEST_CASE("a loss that is not finite stops the run and names its origin") {
   CHECK(eval("accuracy", eval_flags(weights, {{"--data", drawn_set() / "val-*.tar"}})).code == 0);
 }
 
+TEST_CASE("the benchmark of the loader times training's and evaluation's images, and names a source that is not there") {
+  for (const std::string mode : {"", "--eval"}) {
+    std::vector<std::string> arguments = {"loader", "--data", drawn_set() / "val-*.tar", "--size", "16", "--seconds", "0.1"};
+    if (!mode.empty()) arguments.push_back(mode);
+    const Ended ended = run_program("bench", arguments);
+    CHECK_MESSAGE(ended.code == 0, ended.err);
+    CHECK(says(ended.out, {"read and decode", mode.empty() ? "crop, resize and flip" : "resize and crop", "1 workers"}));
+    CHECK(std::atof(ended.out.c_str() + ended.out.rfind(':') + 1) > 1);    // images/s
+  }
+  CHECK(run_program("bench", {"loader", "--data", "absent.tar"}).code == 3);
+}
+
 TEST_SUITE_END();
