@@ -128,7 +128,8 @@ std::string as_text(const SourceCheck& check) {
   std::vector<std::string> empty;
   for (size_t label = 0; label < check.classes.size(); label++)
     if (!check.classes[label].images) empty.push_back(fmt::format("{} {}", label, check.classes[label].name));
-  std::string text = fmt::format("source      {}\nimages      {}, {} of them gray\n", check.summary, check.images, check.gray);
+  std::string text =
+      fmt::format("source      {}\nimages      {}, {} of them gray\n", check.summary, check.images, check.gray);
   text += fmt::format("classes     {}, {} to {} images each\n", check.classes.size(), least->images, most->images);
   text += fmt::format("height      {} to {}, median {}\nwidth       {} to {}, median {}\n", check.height.min,
                       check.height.max, check.height.median, check.width.min, check.width.max, check.width.median);
@@ -136,8 +137,9 @@ std::string as_text(const SourceCheck& check) {
   if (check.unnamed_labels)
     text += fmt::format("unnamed     {} images with labels beyond the class list\n", check.unnamed_labels);
   const auto line = [](const SourceCheck::Same& same) {
-    return fmt::format("{}{}", fmt::join(same.where, " = "),
-                       same.labels.size() > 1 ? fmt::format("  LABELS DISAGREE: {}", fmt::join(same.labels, ", ")) : "");
+    return fmt::format(
+        "{}{}", fmt::join(same.where, " = "),
+        same.labels.size() > 1 ? fmt::format("  LABELS DISAGREE: {}", fmt::join(same.labels, ", ")) : "");
   };
   std::vector<SourceCheck::Same> copies = check.copies;    // those that disagree first
   std::stable_partition(copies.begin(), copies.end(), [](const auto& same) { return same.labels.size() > 1; });

@@ -36,7 +36,8 @@ Variable read_variable(const std::string& bytes, const std::string& where, const
 }
 
 std::string text_of(const matvar_t* value) {
-  if (!value || value->class_type != MAT_C_CHAR || !value->data || value->data_size < 1 || value->data_size > 2) return "";
+  if (!value || value->class_type != MAT_C_CHAR || !value->data || value->data_size < 1 || value->data_size > 2)
+    return "";
   const auto* bytes = static_cast<const char*>(value->data);
   std::string text;    // of ASCII, which MATLAB itself writes in 16 bits a letter, low byte first here
   for (size_t i = 0; i < value->nbytes; i += size_t(value->data_size)) text += bytes[i];
@@ -70,6 +71,7 @@ std::vector<CarAnnotation> read_car_annotations(const std::string& bytes, const 
 std::vector<std::string> read_car_names(const std::string& bytes, const std::string& where) {
   const Variable cells = read_variable(bytes, where, "class_names", MAT_C_CELL);
   std::vector<std::string> names;
-  for (size_t i = 0; i < cells->dims[0] * cells->dims[1]; i++) names.push_back(text_of(Mat_VarGetCell(cells.get(), int(i))));
+  for (size_t i = 0; i < cells->dims[0] * cells->dims[1]; i++)
+    names.push_back(text_of(Mat_VarGetCell(cells.get(), int(i))));
   return names;
 }
