@@ -137,17 +137,22 @@ std::string as_text(const SourceCheck& check) {
   if (check.unnamed_labels)
     text += fmt::format("unnamed     {} images with labels beyond the class list\n", check.unnamed_labels);
   const auto line = [](const SourceCheck::Same& same) {
-    return fmt::format(
-        "{}{}", fmt::join(same.where, " = "),
-        same.labels.size() > 1 ? fmt::format("  LABELS DISAGREE: {}", fmt::join(same.labels, ", ")) : "");
+    constexpr size_t most = 4;
+    std::string text =
+        fmt::format("{}", fmt::join(same.where.begin(), same.where.begin() + long(std::min(most, same.count)), " = "));
+    if (same.count > most) text += fmt::format(" and {} more", same.count - most);
+    if (same.labels.size() > 1) text += fmt::format("  LABELS DISAGREE: {}", fmt::join(same.labels, ", "));
+    return text;
   };
   std::vector<SourceCheck::Same> copies = check.copies;    // those that disagree first
   std::stable_partition(copies.begin(), copies.end(), [](const auto& same) { return same.labels.size() > 1; });
   text += listing("copies", copies, line);
   text += listing("same key", check.keys, line);
   text += listing("damaged", check.damaged, [](const std::string& where) { return where; });
-  return text + fmt::format("{} damaged, {} copied, {} of them with labels that disagree, {} keys twice\n",
-                            check.damaged.size(), check.copies.size(), check.disagreeing(), check.keys.size());
+  return text +
+         fmt::format(
+             "{} damaged, {} images more than once, {} of them with labels that disagree, {} keys more than once\n",
+             check.damaged.size(), check.copies.size(), check.disagreeing(), check.keys.size());
 }
 
 nlohmann::json as_json(const SourceCheck& check) {

@@ -196,7 +196,7 @@ TEST_SUITE("pack") {
     for (const char* part :
          {"2 shards, 6 samples", "6, 1 of them gray", "3, 0 to 4 images each", "4 to 6, median 6", "9 to 20, median 9",
           "1 dog", "unnamed     2 images", "LABELS DISAGREE: 0, 2", "b.tar:5.jpg: damaged JPEG",
-          "1 damaged, 2 copied, 1 of them with labels that disagree, 1 keys twice"})
+          "1 damaged, 2 images more than once, 1 of them with labels that disagree, 1 keys more than once"})
       CHECK_MESSAGE(contains(text.out, part), part << " is not in\n" << text.out);
     const auto json = nlohmann::json::parse(run_program("pack", {"check", packing.path("{a,b}.tar"), "--json"}).out);
     CHECK(json["images"] == 6);
