@@ -22,7 +22,8 @@ constexpr size_t piece = size_t(1) << 16;
 
 // "a/b.tar.gz" -> "a/b"
 std::string without_extensions(std::string path) {
-  for (const std::string_view extension : {".gz"sv, ".bz2"sv, ".xz"sv, ".zst"sv, ".tgz"sv, ".tbz"sv, ".txz"sv, ".tar"sv, ".zip"sv})
+  for (const std::string_view extension :
+       {".gz"sv, ".bz2"sv, ".xz"sv, ".zst"sv, ".tgz"sv, ".tbz"sv, ".txz"sv, ".tar"sv, ".zip"sv})
     if (path.ends_with(extension) && path.size() > extension.size()) path.resize(path.size() - extension.size());
   return path;
 }
@@ -45,8 +46,10 @@ struct Budget {
   uint64_t left;
   void spend(size_t bytes) {
     if (bytes > left)
-      fail(ExitCode::data, "{} unpacks to more than {} times its size, as no archive of images does; unpack it with other "
-           "tools if it is one", file, largest_ratio);
+      fail(ExitCode::data,
+           "{} unpacks to more than {} times its size, as no archive of images does; unpack it with other "
+           "tools if it is one",
+           file, largest_ratio);
     left -= bytes;
   }
 };
@@ -126,7 +129,8 @@ class Level {
 
   std::string entry_name() const {
     const char* name = archive_entry_pathname(entry_);
-    if (!name) fail(ExitCode::data, "{}: the name after '{}' is not text; unpack it and use pack folder", where_, member_);
+    if (!name)
+      fail(ExitCode::data, "{}: the name after '{}' is not text; unpack it and use pack folder", where_, member_);
     return name;
   }
 

@@ -128,7 +128,8 @@ std::string as_text(const SourceCheck& check) {
   std::vector<std::string> empty;
   for (size_t label = 0; label < check.classes.size(); label++)
     if (!check.classes[label].images) empty.push_back(fmt::format("{} {}", label, check.classes[label].name));
-  std::string text = fmt::format("source      {}\nimages      {}, {} of them gray\n", check.summary, check.images, check.gray);
+  std::string text =
+      fmt::format("source      {}\nimages      {}, {} of them gray\n", check.summary, check.images, check.gray);
   text += fmt::format("classes     {}, {} to {} images each\n", check.classes.size(), least->images, most->images);
   text += fmt::format("height      {} to {}, median {}\nwidth       {} to {}, median {}\n", check.height.min,
                       check.height.max, check.height.median, check.width.min, check.width.max, check.width.median);
@@ -136,16 +137,22 @@ std::string as_text(const SourceCheck& check) {
   if (check.unnamed_labels)
     text += fmt::format("unnamed     {} images with labels beyond the class list\n", check.unnamed_labels);
   const auto line = [](const SourceCheck::Same& same) {
-    return fmt::format("{}{}", fmt::join(same.where, " = "),
-                       same.labels.size() > 1 ? fmt::format("  LABELS DISAGREE: {}", fmt::join(same.labels, ", ")) : "");
+    constexpr size_t most = 4;
+    std::string text =
+        fmt::format("{}", fmt::join(same.where.begin(), same.where.begin() + long(std::min(most, same.count)), " = "));
+    if (same.count > most) text += fmt::format(" and {} more", same.count - most);
+    if (same.labels.size() > 1) text += fmt::format("  LABELS DISAGREE: {}", fmt::join(same.labels, ", "));
+    return text;
   };
   std::vector<SourceCheck::Same> copies = check.copies;    // those that disagree first
   std::stable_partition(copies.begin(), copies.end(), [](const auto& same) { return same.labels.size() > 1; });
   text += listing("copies", copies, line);
   text += listing("same key", check.keys, line);
   text += listing("damaged", check.damaged, [](const std::string& where) { return where; });
-  return text + fmt::format("{} damaged, {} copied, {} of them with labels that disagree, {} keys twice\n",
-                            check.damaged.size(), check.copies.size(), check.disagreeing(), check.keys.size());
+  return text +
+         fmt::format(
+             "{} damaged, {} images more than once, {} of them with labels that disagree, {} keys more than once\n",
+             check.damaged.size(), check.copies.size(), check.disagreeing(), check.keys.size());
 }
 
 nlohmann::json as_json(const SourceCheck& check) {

@@ -73,7 +73,8 @@ void write(const ShardPlan& plan, const Members& members, Sources& options) {
 // DIR/CLASS/IMAGE, as train reads it, and DIR/train/CLASS/IMAGE
 bool lies_in_class(std::string_view path, std::string_view head) {
   const auto depth = std::count(path.begin(), path.end(), '/');
-  return is_packable_image(path, head) && (depth == 1 || (depth == 2 && !part_of(path.substr(0, path.find('/'))).empty()));
+  return is_packable_image(path, head) &&
+         (depth == 1 || (depth == 2 && !part_of(path.substr(0, path.find('/'))).empty()));
 }
 
 void add_folder(CLI::App& app) {
@@ -91,8 +92,11 @@ void add_folder(CLI::App& app) {
 void add_archive(CLI::App& app) {
   const auto options = std::make_shared<Sources>();
   CLI::App* archive = add_writer(app, "archive", "tar and zip, compressed or not, archives in archives", options);
-  archive->add_option("FILE", options->paths, "an image's class is the folder that it lies in; folders named train, val "
-                      "or test make parts. While it runs, the images also lie in a hidden file in --out")->required();
+  archive
+      ->add_option("FILE", options->paths,
+                   "an image's class is the folder that it lies in; folders named train, val "
+                   "or test make parts. While it runs, the images also lie in a hidden file in --out")
+      ->required();
   add_split(archive, options);
   archive->callback([options] {
     Members members(options->write.out);
@@ -103,9 +107,11 @@ void add_archive(CLI::App& app) {
 
 void add_transfer(CLI::App& app) {
   const auto options = std::make_shared<Sources>();
-  CLI::App* transfer = add_writer(app, "transfer", "a set that few-shot accuracy is measured on, with its own split", options);
+  CLI::App* transfer =
+      add_writer(app, "transfer", "a set that few-shot accuracy is measured on, with its own split", options);
   std::string sets = "Sets, the archives to give, and how they are split:";
-  for (const TransferSet& set : transfer_sets()) sets += fmt::format("\n  {:<11} {}\n{:14}{}", set.name, set.archives, "", set.split);
+  for (const TransferSet& set : transfer_sets())
+    sets += fmt::format("\n  {:<11} {}\n{:14}{}", set.name, set.archives, "", set.split);
   transfer->footer(sets + "\nShards are in the order of TensorFlow Datasets, md5(split || key).");
   transfer->add_option("NAME", options->set, "which set")->required();
   transfer->add_option("ARCHIVE", options->paths, "its archives, as they were downloaded")->required();
@@ -119,7 +125,8 @@ void add_transfer(CLI::App& app) {
     for (const auto& [part, official] : set.official) {
       const auto in_part = [&](const PlannedImage& image) { return image.part == part; };
       const size_t found = part ? size_t(std::count_if(plan.images.begin(), plan.images.end(), in_part)) : official;
-      if (found != official) fmt::print("note: the whole set has {} images in {}, here are {}\n", official, part, found);
+      if (found != official)
+        fmt::print("note: the whole set has {} images in {}, here are {}\n", official, part, found);
     }
     fmt::print("next: build/eval fewshot --checkpoint F --task {0}='{1}/train-*.tar,{1}/test-*.tar'\n", set.name,
                options->write.out.string());

@@ -10,8 +10,8 @@
 
 inline int cores() { return int(std::max(1u, std::thread::hardware_concurrency())); }
 
-// take(i, work(i)) for i = 0 ... n-1: work in any thread, take in this one. No more than a few results a thread wait at a
-// time. The first error in the order of the items ends it.
+// take(i, work(i)) for i = 0 ... n-1: work in any thread, take in this one. No more than a few results a thread wait at
+// a time. The first error in the order of the items ends it.
 template <class Work, class Take>
 void in_order(size_t n, int threads, Work work, Take take) {
   struct Slot {

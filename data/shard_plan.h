@@ -26,12 +26,13 @@ struct ShardPlan {
 // The part that a folder's name says: train, val or test; or "".
 std::string part_of(std::string_view folder);
 
-// Class: the folder that an image lies in, by sorted name or, where `names` are given, by their order. Part: train or val
-// (valid, validation), or test, if a folder above the class is named so; else train, and of those the last `validation` of
-// them, by md5, are val.
+// Class: the folder that an image lies in, by sorted name or, where `names` are given, by their order. Part: train or
+// val (valid, validation), or test, if a folder above the class is named so; else train, and of those the last
+// `validation` of them, by md5, are val.
 ShardPlan plan_classes(const Members& members, const std::vector<std::string>& names, double validation);
 
-// TensorFlow Datasets' order of a split: by the 128 bits of md5(split || key). Every shard then has a mix of the classes.
+// TensorFlow Datasets' order of a split: by the 128 bits of md5(split || key). Every shard then has a mix of the
+// classes.
 void order_by_md5(std::vector<PlannedImage>& images);
 
 struct PackOptions {
@@ -46,6 +47,6 @@ struct Packed {
   std::vector<std::string> bad;             // images left out: where and why
 };
 
-// Every image is decoded to be sure of it. JPEG and PNG keep their bytes; other kinds become PNG; what is shrunk becomes
-// PNG again, or JPEG of quality 95 if it was JPEG.
+// Every image is decoded to be sure of it. JPEG and PNG keep their bytes; other kinds become PNG; what is shrunk
+// becomes PNG again, or JPEG of quality 95 if it was JPEG.
 Packed write_planned(const ShardPlan& plan, const Members& members, const PackOptions& options);

@@ -67,7 +67,8 @@ void plan_pets(const TransferFiles& files, ShardPlan& plan) {
 
 // cars_train/00001.jpg and cars_test/00001.jpg
 void add_car(const TransferFiles& files, ShardPlan& plan, const std::string& part, const std::string& file, int label) {
-  plan.images.push_back({files.image(fmt::format("cars_{}/{}", part, file)), part, std::string(file_stem(file)), label});
+  plan.images.push_back(
+      {files.image(fmt::format("cars_{}/{}", part, file)), part, std::string(file_stem(file)), label});
 }
 
 void plan_cars_of_csv(const TransferFiles& files, const Member& list, ShardPlan& plan) {
@@ -76,7 +77,8 @@ void plan_cars_of_csv(const TransferFiles& files, const Member& list, ShardPlan&
     const std::string folder(parent_name(line[0]));
     const std::string part = line.size() > 2 ? line[2] : folder == "cars_test" ? "test" : "train";
     if (line[0] == "file") continue;    // a header
-    if (part != "train" && part != "test") fail(ExitCode::data, "{}: split '{}', expected train or test", list.where, part);
+    if (part != "train" && part != "test")
+      fail(ExitCode::data, "{}: split '{}', expected train or test", list.where, part);
     const int label = number(line[1], list.where) - 1;
     name_class(plan, label, line[1], list.where);
     add_car(files, plan, part, std::string(file_name(line[0])), label);
@@ -87,7 +89,8 @@ void plan_cars196(const TransferFiles& files, ShardPlan& plan) {
   for (const Member& member : files.all())
     if (member.path.ends_with(".csv")) plan_cars_of_csv(files, member, plan);
   if (plan.images.empty())
-    for (const auto& [list, part] : {std::pair{"cars_train_annos.mat", "train"}, {"cars_test_annos_withlabels.mat", "test"}})
+    for (const auto& [list, part] :
+         {std::pair{"cars_train_annos.mat", "train"}, {"cars_test_annos_withlabels.mat", "test"}})
       for (const auto& [file, number] : read_car_annotations(files.read(list), files.named(list).where)) {
         name_class(plan, number - 1, std::to_string(number), files.named(list).where);
         add_car(files, plan, part, file, number - 1);
@@ -111,33 +114,38 @@ void plan_cifar100(const TransferFiles& files, ShardPlan& plan) {
   }
 }
 
-// A folder for each class, all in a folder of the name `above`. Classes are in lower case, in the order of their folders,
-// without the number that stands before some.
+// A folder for each class, all in a folder of the name `above`. Classes are in lower case, in the order of their
+// folders, without the number that stands before some.
 template <class KeyOf>
 void plan_folders(const TransferFiles& files, ShardPlan& plan, std::string_view above, std::string_view extension,
                   KeyOf key_of) {
+  std::vector<size_t> images;
   std::map<std::string, int> labels;    // by folder, in lower case
-  for (const bool numbered : {false, true}) {
-    for (size_t i = 0; i < files.all().size(); i++) {
-      const std::string& path = files.all()[i].path;
-      const std::string folder(parent_name(path)), lower = lower_case(folder), name(file_name(path));
-      if (!lower_case(name).ends_with(extension) || parent_name(path.substr(0, path.rfind('/'))) != above) continue;
-      const int label = labels[lower];
-      if (numbered)
-        plan.images.push_back({files.image(path_tail(path)), "train", key_of(folder, plan.classes[size_t(label)], name), label});
-    }
-    if (numbered) break;
-    for (auto& [folder, label] : labels) {
-      label = int(plan.classes.size());
-      plan.classes.push_back(folder.substr(std::isdigit(folder[0]) ? folder.find('_') + 1 : 0));
-    }
+  for (size_t i = 0; i < files.all().size(); i++) {
+    const std::string_view path = files.all()[i].path;
+    if (!lower_case(path).ends_with(extension) || parent_name(path.substr(0, path.rfind('/'))) != above) continue;
+    images.push_back(i);
+    labels[lower_case(parent_name(path))] = 0;
+  }
+  for (auto& [folder, label] : labels) {
+    label = int(plan.classes.size());
+    plan.classes.push_back(
+        folder.substr(std::isdigit(static_cast<unsigned char>(folder[0])) ? folder.find('_') + 1 : 0));
+  }
+  for (const size_t i : images) {
+    const std::string& path = files.all()[i].path;
+    const std::string folder(parent_name(path)), name(file_name(path));
+    const int label = labels[lower_case(folder)];
+    plan.images.push_back(
+        {files.image(path_tail(path)), "train", key_of(folder, plan.classes[size_t(label)], name), label});
   }
 }
 
 using Text = const std::string&;
 
 void plan_caltech101(const TransferFiles& files, ShardPlan& plan) {
-  plan_folders(files, plan, "101_ObjectCategories", ".jpg", [](Text folder, Text, Text name) { return folder + "/" + name; });
+  plan_folders(files, plan, "101_ObjectCategories", ".jpg",
+               [](Text folder, Text, Text name) { return folder + "/" + name; });
 }
 
 void plan_col_hist(const TransferFiles& files, ShardPlan& plan) {
@@ -150,24 +158,51 @@ void plan_uc_merced(const TransferFiles& files, ShardPlan& plan) {
 }
 
 constexpr TransferSet sets[] = {
-    {.name = "birds", .archives = "CUB_200_2011.tgz", .split = "train_test_split.txt",
-     .official = {{"train", 5994}, {"test", 5794}}, .plan = plan_birds},
-    {.name = "caltech101", .archives = "caltech-101.zip", .split = "30 images of each class for train, by md5; TensorFlow "
-     "Datasets takes 30 others, by the order in which a disk lists them, which cannot be repeated",
-     .official = {{"train", 3060}, {"test", 6084}}, .plan = plan_caltech101, .of_class = 30},
-    {.name = "cars196", .archives = "cars_train.tgz cars_test.tgz car_devkit.tgz cars_test_annos_withlabels.mat, or in "
-     "place of the last two a CSV of file,class[,split], classes counted from 1", .split = "the lists of the devkit",
-     .official = {{"train", 8144}, {"test", 8041}}, .plan = plan_cars196},
-    {.name = "cifar100", .archives = "cifar-100-binary.tar.gz", .split = "train.bin, test.bin",
-     .official = {{"train", 50000}, {"test", 10000}}, .plan = plan_cifar100},
-    {.name = "dtd", .archives = "dtd-r1.0.1.tar.gz", .split = "labels/train1.txt, val1.txt, test1.txt",
-     .official = {{"train", 1880}, {"val", 1880}, {"test", 1880}}, .plan = plan_dtd},
-    {.name = "col_hist", .archives = "Kather_texture_2016_image_tiles_5000.zip", .split = "the first 2000 by md5 are train",
-     .official = {{"train", 2000}, {"test", 3000}}, .plan = plan_col_hist, .first = 2000},
-    {.name = "pets", .archives = "images.tar.gz annotations.tar.gz", .split = "trainval.txt, test.txt",
-     .official = {{"train", 3680}, {"test", 3669}}, .plan = plan_pets},
-    {.name = "uc_merced", .archives = "UCMerced_LandUse.zip", .split = "the first 1000 by md5 are train",
-     .official = {{"train", 1000}, {"test", 1100}}, .plan = plan_uc_merced, .first = 1000},
+    {.name = "birds",
+     .archives = "CUB_200_2011.tgz",
+     .split = "train_test_split.txt",
+     .official = {{"train", 5994}, {"test", 5794}},
+     .plan = plan_birds},
+    {.name = "caltech101",
+     .archives = "caltech-101.zip",
+     .split = "30 images of each class for train, by md5; TensorFlow "
+              "Datasets takes 30 others, by the order in which a disk lists them, which cannot be repeated",
+     .official = {{"train", 3060}, {"test", 6084}},
+     .plan = plan_caltech101,
+     .of_class = 30},
+    {.name = "cars196",
+     .archives = "cars_train.tgz cars_test.tgz car_devkit.tgz cars_test_annos_withlabels.mat, or in "
+                 "place of the last two a CSV of file,class[,split], classes counted from 1",
+     .split = "the lists of the devkit",
+     .official = {{"train", 8144}, {"test", 8041}},
+     .plan = plan_cars196},
+    {.name = "cifar100",
+     .archives = "cifar-100-binary.tar.gz",
+     .split = "train.bin, test.bin",
+     .official = {{"train", 50000}, {"test", 10000}},
+     .plan = plan_cifar100},
+    {.name = "dtd",
+     .archives = "dtd-r1.0.1.tar.gz",
+     .split = "labels/train1.txt, val1.txt, test1.txt",
+     .official = {{"train", 1880}, {"val", 1880}, {"test", 1880}},
+     .plan = plan_dtd},
+    {.name = "col_hist",
+     .archives = "Kather_texture_2016_image_tiles_5000.zip",
+     .split = "the first 2000 by md5 are train",
+     .official = {{"train", 2000}, {"test", 3000}},
+     .plan = plan_col_hist,
+     .first = 2000},
+    {.name = "pets",
+     .archives = "images.tar.gz annotations.tar.gz",
+     .split = "trainval.txt, test.txt",
+     .official = {{"train", 3680}, {"test", 3669}},
+     .plan = plan_pets},
+    {.name = "uc_merced",
+     .archives = "UCMerced_LandUse.zip",
+     .split = "the first 1000 by md5 are train",
+     .official = {{"train", 1000}, {"test", 1100}},
+     .plan = plan_uc_merced,
+     .first = 1000},
 };
 
 // Of one split in its order, the first so many (of each class) stay train; the others are test.
@@ -202,7 +237,8 @@ ShardPlan plan_transfer(const TransferSet& set, const Members& members) {
   if (plan.images.empty()) fail(ExitCode::data, "no images of {}; expected {}", set.name, set.archives);
   for (const PlannedImage& image : plan.images)
     if (image.label >= int(plan.classes.size()))
-      fail(ExitCode::data, "{}: label {} of {} classes", members.all()[image.member].where, image.label, plan.classes.size());
+      fail(ExitCode::data, "{}: label {} of {} classes", members.all()[image.member].where, image.label,
+           plan.classes.size());
   order_by_md5(plan.images);
   if (set.first || set.of_class) split_train(set, plan.images);
   return plan;

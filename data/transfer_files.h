@@ -1,5 +1,5 @@
-// The members of a transfer set's archives, found by the end of their path: what stands before it depends on who packed them.
-// defines: TransferFiles
+// The members of a transfer set's archives, found by the end of their path: what stands before it depends on who packed
+// them. defines: TransferFiles
 #pragma once
 #include <fmt/format.h>
 #include <string>

@@ -55,7 +55,8 @@ inline std::string tiff(const Image& image, uint16_t compression = COMPRESSION_L
   for (int y = 0; y < image.height; y++) {
     std::string row;
     for (int i = 0; i < image.width * channels; i++)
-      row.append(size_t(bits / 8), char(image.rgb[size_t(y) * size_t(image.width) * 3 + size_t(channels == 3 ? i : 3 * i)]));
+      row.append(size_t(bits / 8),
+                 char(image.rgb[size_t(y) * size_t(image.width) * 3 + size_t(channels == 3 ? i : 3 * i)]));
     TIFFWriteScanline(file, row.data(), uint32_t(y));
   }
   TIFFClose(file);
