@@ -2,6 +2,7 @@
 // TensorFlow Datasets. The orders below were computed with Python's hashlib, apart from this code.
 #include <doctest/doctest.h>
 
+#include "tests/error_of.h"
 #include "tests/packing.h"
 #include "tests/tar_builder.h"
 
