@@ -392,13 +392,7 @@ int main(int argc, char** argv) {
     sub->add_flag("--json", o.json, "one JSON object on stdout");
     sub->callback([&] { ignore_write_signals(); result = report(o); });
 
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::Success& help) {
-      return app.exit(help);
-    } catch (const CLI::ParseError& e) {
-      fail(ExitCode::usage, "{}; see eval --help", e.what());
-    }
+    parse(app, argc, argv);
     return result;
   });
 }

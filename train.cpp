@@ -82,17 +82,16 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   const TrainOptions& o = s.o;
   ViT vit(s.device, config);
   Adam adam(vit.parameters(), o.adam);
-  std::optional<MovingAverage> average;
-  if (o.ema > 0) average.emplace(vit.parameters(), o.ema);
   const Metadata identity = identity_of(s, config);
   const fs::path state_file = folder / "last.state";
-  TrainingState state;
-  if (fs::exists(state_file)) state = load_state(state_file, vit, adam, identity, average ? &*average : nullptr);
-  else {
+  const bool begun = fs::exists(state_file);
+  if (!begun) {
     vit.initialise(o.seed);
     if (!o.init.empty()) fmt::print(stderr, "init    {}\n", start_from(vit, o.init));
-    if (average) average.emplace(vit.parameters(), o.ema);               // it begins where they do
   }
+  const auto average = o.ema > 0 ? std::make_unique<MovingAverage>(vit.parameters(), o.ema) : nullptr;
+  TrainingState state;
+  if (begun) state = load_state(state_file, vit, adam, identity, average.get());
   write_configs();                     // not before it is known that the run can go on
 
   Metrics metrics(folder, {"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait", "val_loss", "val_accuracy"}, state.step);
@@ -106,14 +105,14 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   const int64_t first_step = state.step;
   struct { double loss = 0, wait = 0, seconds = 0; int64_t steps = 0, correct = 0; } window{.seconds = state.seconds};
   std::set<uint64_t> damaged;
-  int64_t saved = fs::exists(state_file) ? state.step : -1;
+  int64_t saved = begun ? state.step : -1;
 
   auto save_all = [&] {
     if (saved == state.step) return;
     if (!std::isfinite(value_norm(vit.parameters().values())))           // the last update may have been the one that broke them
       fail(ExitCode::non_finite, "step {}: {}; the checkpoint in {} is from before; try a smaller --lr", state.step, first_non_finite(step.tape(), vit.parameters()), folder.string());
     save(folder, "last.safetensors", s, vit, state.step);
-    save_state(state_file, vit, adam, state, identity, average ? &*average : nullptr);
+    save_state(state_file, vit, adam, state, identity, average.get());
     saved = state.step;
   };
   auto evaluate_if_due = [&] {
@@ -331,13 +330,7 @@ int train(const std::vector<std::string>& args) {
   TrainOptions options;
   if (const std::string preset = value_of(args, "--preset"); !preset.empty()) apply_recipe(options, preset, value_of(args, "--model"));
   options.add(app);
-  try {
-    app.parse(with_config_of_run(args));
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& e) {
-    fail(ExitCode::usage, "{}; see train --help", e.what());
-  }
+  if (!parse(app, with_config_of_run(args))) return int(ExitCode::ok);
   return run(app, options);
 }
 

@@ -53,13 +53,14 @@ std::vector<SourceCheck::Same> same_of(std::vector<std::pair<Md5, size_t>> diges
     for (end = begin + 1; end < digests.size() && digests[end].first == digests[begin].first;) end++;
     if (end - begin == 1) continue;
     SourceCheck::Same& group = groups.emplace_back();
-    std::set<int> labels;
+    std::set<std::vector<int32_t>> labels;
     group.count = end - begin;
     for (size_t i = begin; i < end; i++) {
       group.where.push_back(index.where(digests[i].second));
-      labels.insert(index.label(digests[i].second));
+      const Labels own = index.labels(digests[i].second);
+      labels.emplace(own.begin(), own.end());
     }
-    for (const int label : labels) group.labels.push_back(std::to_string(label));
+    for (const auto& own : labels) group.labels.push_back(fmt::format("{}", fmt::join(own, " ")));
   }
   return groups;
 }
@@ -100,10 +101,12 @@ SourceCheck check_source(const Index& index, int threads) {
   std::vector<int> heights, widths;
   Progress progress{int64_t(index.size())};
   in_order(index.size(), threads, [&](size_t i) { return look_at(index, i); }, [&](size_t i, Seen seen) {
-    const size_t label = size_t(index.label(i));
-    if (label >= check.classes.size()) check.classes.resize(label + 1);
-    check.classes[label].images++;
-    check.unnamed_labels += named && label >= named;
+    for (const int32_t own : index.labels(i)) {
+      const size_t label = size_t(own);
+      if (label >= check.classes.size()) check.classes.resize(label + 1);
+      check.classes[label].images++;
+      check.unnamed_labels += named && label >= named;
+    }
     keys.emplace_back(seen.key, i);
     bytes.emplace_back(seen.bytes, i);
     if (seen.damage.empty()) {

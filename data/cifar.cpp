@@ -15,14 +15,14 @@ bool is_cifar(const std::filesystem::path& path) {
 }
 
 Scan scan_cifar(const File& file) {
-  const size_t labels = is_cifar100(file.path()) ? 2 : 1, record = labels + 3 * plane;
-  const int classes = labels == 2 ? 100 : 10;
+  const size_t labels = is_cifar100(file.path()) ? cifar100_labels : 1, record = labels + cifar_pixels;
+  const int classes = labels == cifar100_labels ? 100 : 10;
   if (file.size() % record)
     fail(ExitCode::data, "{}: {} bytes are no whole number of CIFAR-{}'s records of {}; copy it again", file.name(),
          file.size(), classes, record);
   Scan scan;
   scan.layout = Layout::records;
-  uint8_t bytes[2] = {};
+  uint8_t bytes[cifar100_labels] = {};
   for (uint64_t at = 0; at < file.size(); at += record) {
     if (file.read(at, bytes, labels) < labels)
       fail(ExitCode::data, "{} shrank while it was read, at offset {}", file.name(), at);
@@ -30,13 +30,13 @@ Scan scan_cifar(const File& file) {
     if (label >= classes)
       fail(ExitCode::data, "{}: record {} at offset {}: label {}, expected 0 to {}: is it CIFAR-{}?", file.name(),
            at / record, at, label, classes - 1, classes);
-    scan.samples.push_back({.offset = at + labels, .header = uint16_t(labels), .size = 3 * plane, .label = label});
+    scan.samples.push_back({.offset = at + labels, .header = uint16_t(labels), .size = cifar_pixels, .label = label});
   }
   return scan;
 }
 
 Image decode_cifar(std::span<const uint8_t> planes) {
-  Image image{side, side, std::vector<uint8_t>(3 * plane)};
+  Image image{side, side, std::vector<uint8_t>(cifar_pixels)};
   for (size_t i = 0; i < plane; i++)
     for (size_t c = 0; c < 3; c++) image.rgb[3 * i + c] = planes[c * plane + i];
   return image;

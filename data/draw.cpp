@@ -4,10 +4,10 @@
 #include <cmath>
 
 #include "data/encode.h"
+#include "data/labels.h"
 #include "data/order.h"
 #include "data/shard_writer.h"
 #include "engine/error.h"
-#include "data/labels.h"
 
 namespace {
 struct Colour {

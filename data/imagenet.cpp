@@ -1,6 +1,6 @@
 #include "data/imagenet.h"
 
-#include <algorithm>
+#include "data/names.h"
 
 // data/wnids.txt, a line for each wnid of any list: the wnid, a space, a letter for each list that has it.
 asm(".pushsection .rodata\n"
@@ -45,7 +45,7 @@ const ImagenetList* imagenet_list_with(const std::vector<std::string>& wnids) {
 }
 
 std::string_view wnid_of(std::string_view text) {
-  text.remove_prefix(text.rfind('/') + 1);    // npos + 1 is 0
+  text = file_name(text);
   const std::string_view wnid = text.substr(0, wnid_size);
   const bool ends = text.size() == wnid_size || (text.size() > wnid_size && (text[wnid_size] == '_' || text[wnid_size] == ' '));
   const bool digits = wnid.find_first_not_of("0123456789", 1) == wnid.npos;

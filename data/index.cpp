@@ -118,10 +118,10 @@ void Index::check_wnids(int classes) {
   };
   const ImagenetList* asked = imagenet_list_of(classes);
   const bool listed = !classes_.empty() && !wnid_of(classes_[0]).empty();
-  for (const ImagenetList& list : imagenet_lists())
-    if (differs_at(list.wnids) == wnids.size() && (list_.empty() || &list == asked)) list_ = list.title;
   if (!listed && !asked) {
-    summary_ += list_.empty() ? ", labels as in no list of ImageNet" : ", labels as in " + list_;
+    const auto& lists = imagenet_lists();
+    const auto list = std::find_if(lists.begin(), lists.end(), [&](const auto& l) { return differs_at(l.wnids) == wnids.size(); });
+    summary_ += ", labels as in " + (list == lists.end() ? "no list of ImageNet" : list->title);
     return;
   }
   const std::vector<std::string>& names = listed ? classes_ : asked->wnids;
@@ -162,16 +162,15 @@ Labels Index::labels(size_t i) const {
 void Index::take_real_labels(const std::filesystem::path& path) {
   const std::vector<std::vector<int32_t>> labels = read_real_labels(path);
   max_label_ = -1;
-  for (size_t i = 0; i < size_; i++) {
-    const size_t number = size_t(validation_number(key(i)));
-    if (number == 0 || number > labels.size())
-      fail(ExitCode::data, "{}: {} has labels for ILSVRC2012_val_00000001 to {:08d}; this is none of them", where(i), path.string(), labels.size());
-    const std::vector<int32_t>& set = labels[number - 1];
-    const Shard& shard = at(i).shard;
-    Scan& scan = shards_[size_t(&shard - shards_.data())].scan;
-    scan.samples[i - shard.first].label = scan.add_label_set(set);
-    for (const int32_t label : set) max_label_ = std::max(max_label_, int(label));
-  }
+  for (Shard& shard : shards_)
+    for (size_t k = 0; k < shard.scan.samples.size(); k++) {
+      const size_t i = shard.first + k, number = size_t(validation_number(key(i)));
+      if (number == 0 || number > labels.size())
+        fail(ExitCode::data, "{}: {} has labels for ILSVRC2012_val_00000001 to {:08d}; this is none of them", where(i), path.string(), labels.size());
+      const std::vector<int32_t>& set = labels[number - 1];
+      shard.scan.samples[k].label = shard.scan.add_label_set(set);
+      for (const int32_t label : set) max_label_ = std::max(max_label_, int(label));
+    }
   summary_ += ", labels of " + path.string();
 }
 

@@ -103,22 +103,9 @@ std::string Members::read(const Member& member, uint64_t offset, size_t size) co
 }
 
 bool is_packable_image(std::string_view path, std::string_view head) {
-  std::string lower(path.substr(path.rfind('.') + 1));
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string lower = lower_case(path.substr(path.rfind('.') + 1));
   for (const std::string_view extension : {"jpg"sv, "jpeg"sv, "png"sv, "tif"sv, "tiff"sv, "webp"sv, "gif"sv, "bmp"sv})
     if (lower == extension) return true;
   const std::string_view kind = image_kind({reinterpret_cast<const uint8_t*>(head.data()), head.size()});
   return kind == "JPEG" || kind == "PNG" || kind == "TIFF";
-}
-
-std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
-
-std::string_view parent_name(std::string_view path) {
-  const size_t slash = path.rfind('/');
-  return slash == path.npos ? std::string_view() : file_name(path.substr(0, slash));
-}
-
-std::string_view file_stem(std::string_view path) {
-  const std::string_view name = file_name(path);
-  return name.substr(0, name.rfind('.'));
 }

@@ -1,5 +1,5 @@
 // The files that people have, in folders or in archives: a list of names, and the bytes of each on request.
-// defines: Member, Members, is_packable_image, parent_name, file_name, file_stem
+// defines: Member, Members, is_packable_image
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "data/names.h"
 
 struct Member {
   std::string path;     // components joined by "/", safe as names
@@ -50,8 +52,3 @@ class Members {
 
 // It ends as images do, or begins as JPEG, PNG or TIFF does.
 bool is_packable_image(std::string_view path, std::string_view head);
-
-// Of "a/b/c.d.jpg": "b", "c.d.jpg", "c.d"
-std::string_view parent_name(std::string_view path);
-std::string_view file_name(std::string_view path);
-std::string_view file_stem(std::string_view path);

@@ -162,13 +162,7 @@ int main(int argc, char** argv) {
     add_archive(app);
     add_transfer(app);
     add_check(app, result);
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::Success& help) {
-      return app.exit(help);
-    } catch (const CLI::ParseError& error) {
-      fail(ExitCode::usage, "{}; see pack --help", error.what());
-    }
+    parse(app, argc, argv);
     return int(result);
   });
 }

@@ -7,6 +7,7 @@
 
 #include "data/decimal.h"
 #include "data/imagenet.h"
+#include "data/names.h"
 #include "data/tar.h"
 #include "engine/error.h"
 
@@ -14,17 +15,9 @@ namespace {
 constexpr std::array<std::string_view, 4> image_extensions = {"jpg", "jpeg", "png", "webp"};    // the first one counts
 constexpr int32_t most_named = 100'000;    // labels below it are compared with the wnids in keys
 
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return lower;
-}
-
 size_t image_rank(std::string_view lower) {
   return size_t(std::find(image_extensions.begin(), image_extensions.end(), lower) - image_extensions.begin());
 }
-
-std::string_view last_component(std::string_view name) { return name.substr(name.rfind('/') + 1); }
 
 [[noreturn]] void refuse(const File& file, const TarMember& member, const std::string& why) {
   fail(ExitCode::data, "{}:{} at offset {}: {}", file.name(), member.name, member.offset, why);
@@ -161,7 +154,7 @@ class Grouping {
   TarMember image_;
 };
 
-bool is_hidden(std::string_view name) { return last_component(name).starts_with('.'); }
+bool is_hidden(std::string_view name) { return file_name(name).starts_with('.'); }
 
 // ILSVRC2012_img_train.tar: members n01440764.tar ..., in each the images of that class. Labels follow the order of the
 // classes' names, whatever their order in the tar.
@@ -211,7 +204,7 @@ bool split_member_name(std::string_view name, std::string_view& key, std::string
 
 int32_t validation_number(std::string_view key) {
   constexpr std::string_view prefix = "ILSVRC2012_val_";
-  const std::string_view name = last_component(key);
+  const std::string_view name = file_name(key);
   if (!name.starts_with(prefix) || name.size() != prefix.size() + 8) return 0;
   return int32_t(std::max<int64_t>(decimal(name.substr(prefix.size())).value_or(0), 0));
 }

@@ -134,8 +134,7 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
     const bool record = image.record >= 0;
     try {
       if (!record && member.size > largest_file) fail(ExitCode::data, "{} bytes, limit {}", member.size, largest_file);
-      constexpr size_t pixels = 3072, labels = 2;
-      return encode(record ? members.read(member, uint64_t(image.record) * (pixels + labels) + labels, pixels)
+      return encode(record ? members.read(member, uint64_t(image.record) * (cifar100_labels + cifar_pixels) + cifar100_labels, cifar_pixels)
                            : members.read(member), record, options.size);
     } catch (const Error& error) {
       if (error.code != ExitCode::data) throw;

@@ -5,17 +5,12 @@
 #include <set>
 
 #include "data/decimal.h"
+#include "data/cifar.h"
 #include "data/matlab.h"
 #include "data/transfer_files.h"
 #include "engine/error.h"
 
 namespace {
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return lower;
-}
-
 int number(const std::string& text, const std::string& where) {
   const auto value = decimal(text);
   if (!value || *value < 0 || *value > 1'000'000) fail(ExitCode::data, "{}: expected a number, got '{}'", where, text);
@@ -102,13 +97,13 @@ void plan_cars196(const TransferFiles& files, ShardPlan& plan) {
 }
 
 void plan_cifar100(const TransferFiles& files, ShardPlan& plan) {
-  constexpr uint64_t record = 3074;
+  constexpr uint64_t record = cifar100_labels + cifar_pixels;
   for (const auto& line : files.lines("fine_label_names.txt", 1)) plan.classes.push_back(line[0]);
   for (const std::string part : {"train", "test"}) {
     const Member& file = files.named(part + ".bin");
     if (file.size % record) fail(ExitCode::data, "{}: {} bytes, expected records of {}", file.where, file.size, record);
     for (uint64_t i = 0; i < file.size / record; i++) {
-      const int label = uint8_t(files.read(file, i * record + 1, 1)[0]);
+      const int label = uint8_t(files.read(file, i * record + cifar100_labels - 1, 1)[0]);
       plan.images.push_back({size_t(&file - files.all().data()), part, std::to_string(i), label, {}, int64_t(i)});
     }
   }

@@ -103,6 +103,23 @@ std::string timm_name(const std::string& name) {
   return found == modules->end() || suffix.empty() ? "" : prefix + found->second + suffix;
 }
 
+// Which axis of BigVision's array is the heads', with their channels behind it; -1 where there is none.
+int head_axis(const std::string& name) {
+  const bool kernel = name.ends_with("/kernel"), output = name.find("Attention_0/out/") != name.npos;
+  if (name.find("Attention_0/") == name.npos || !(kernel || (name.ends_with("/bias") && !output))) return -1;
+  return kernel && !output ? 1 : 0;
+}
+
+// [a, b, c] -> [c, b, a]
+std::vector<float> axes_reversed(const std::vector<float>& data, size_t a, size_t b, size_t c) {
+  std::vector<float> reversed;
+  reversed.reserve(data.size());
+  for (size_t k = 0; k < c; k++)
+    for (size_t j = 0; j < b; j++)
+      for (size_t i = 0; i < a; i++) reversed.push_back(data[(i * b + j) * c + k]);
+  return reversed;
+}
+
 // timm's layout. Seen as [a, b, c] every kernel only has its axes reversed: dense [1, in, out], convolution
 // [P * P, 3, D], and of attention's [D, H, d] and [H, d, D] the two axes of the heads are one.
 NamedTensor timm_layout(const std::string& name, const Array& array,
@@ -112,27 +129,21 @@ NamedTensor timm_layout(const std::string& name, const Array& array,
   if (whole_names.contains(name)) return {shape, data};
 
   const bool kernel = name.ends_with("/kernel"), convolution = name == "embedding/kernel";
-  const bool output = name.find("Attention_0/out/") != name.npos;
-  const bool heads = name.find("Attention_0/") != name.npos && (kernel || (name.ends_with("/bias") && !output));
-  const size_t rank = (convolution ? 4 : kernel ? 2 : 1) + (heads ? 1 : 0);
+  const int axis = head_axis(name);
+  const size_t rank = (convolution ? 4 : kernel ? 2 : 1) + (axis >= 0 ? 1 : 0);
   if (shape.size() != rank)
     fail(ExitCode::data, "{}: expected {} axes, got shape {}", array.where, rank, shape_text(shape));
-  if (heads) {
-    const size_t axis = kernel && !output ? 1 : 0;
+  if (axis >= 0) {
     head_shapes.emplace(shape[axis], shape[axis + 1]);
     shape[axis] *= shape[axis + 1];
-    shape.erase(shape.begin() + long(axis) + 1);
+    shape.erase(shape.begin() + axis + 1);
   }
   if (!kernel) return {shape, data};
 
   const size_t a = convolution ? size_t(shape[0] * shape[1]) : 1, c = size_t(shape.back()), b = data.size() / a / c;
-  std::vector<float> reversed;
-  reversed.reserve(data.size());
-  for (size_t k = 0; k < c; k++)
-    for (size_t j = 0; j < b; j++)
-      for (size_t i = 0; i < a; i++) reversed.push_back(data[(i * b + j) * c + k]);
-  if (convolution) return {{shape[3], shape[2], shape[0], shape[1]}, reversed};
-  return {{shape[1], shape[0]}, reversed};
+  if (convolution) shape = {shape[3], shape[2], shape[0], shape[1]};
+  else std::swap(shape[0], shape[1]);
+  return {shape, axes_reversed(data, a, b, c)};
 }
 
 // BigVision's name of one of ours, with queries, keys and values apart.
@@ -161,17 +172,12 @@ Array bigvision_layout(const std::string& name, const NamedTensor& tensor, int64
   std::vector<int64_t> shape = tensor.shape;
   std::vector<float> data = tensor.data;
   if (name.ends_with("/kernel")) {
-    const size_t a = shape.size() == 4 ? size_t(shape[2] * shape[3]) : 1, b = size_t(shape[1]), c = size_t(shape[0]);
-    for (size_t k = 0; k < c; k++)
-      for (size_t j = 0; j < b; j++)
-        for (size_t i = 0; i < a; i++) data[(i * b + j) * c + k] = tensor.data[(k * b + j) * a + i];
+    data = axes_reversed(data, size_t(shape[0]), size_t(shape[1]), shape.size() == 4 ? size_t(shape[2] * shape[3]) : 1);
     if (shape.size() == 4) shape = {shape[2], shape[3], shape[1], shape[0]};
     else std::swap(shape[0], shape[1]);
   }
-  const bool output = name.find("Attention_0/out/") != name.npos, of_heads = name.find("Attention_0/") != name.npos && !name.ends_with("/scale");
-  if (of_heads && !(output && name.ends_with("/bias"))) {
-    const size_t axis = name.ends_with("/kernel") && !output ? 1 : 0;
-    shape.insert(shape.begin() + long(axis), heads);
+  if (const int axis = head_axis(name); axis >= 0) {
+    shape.insert(shape.begin() + axis, heads);
     shape[axis + 1] /= heads;
   }
   const auto bytes = std::as_bytes(std::span(data));

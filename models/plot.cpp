@@ -1,7 +1,7 @@
 #include "models/plot.h"
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fmt/ostream.h>
 #include <fstream>
 #include <unistd.h>
 #include "engine/error.h"
