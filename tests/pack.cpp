@@ -208,4 +208,18 @@ TEST_SUITE("pack") {
     CHECK(json["same_key"][0]["where"] == Lines{packing.path("a.tar:1.jpg"), packing.path("b.tar:1.jpg")});
     CHECK(run_program("pack", {"check", packing.path("a.tar")}).code == 0);
   }
+
+  TEST_CASE("check counts an image with several labels in each of its classes") {
+    const Packing packing;
+    const auto sample = [](const std::string& key, const std::string& labels) { return tar_entry(key + ".cls", labels) + tar_entry(key + ".jpg", jpeg(1)); };
+    write_file(packing.path("a.tar"), sample("1", "0 2") + sample("2", "0 2"));
+    const auto check = [&] { return nlohmann::json::parse(run_program("pack", {"check", packing.path("a.tar"), "--json"}).out); };
+    const auto json = check();
+    CHECK(json["classes"][0]["images"] == 2);
+    CHECK(json["classes"][1]["images"] == 0);
+    CHECK(json["classes"][2]["images"] == 2);
+    CHECK(json["copies"][0]["labels"] == Lines{"0 2"});
+    write_file(packing.path("a.tar"), sample("1", "0 2") + sample("2", "0"));
+    CHECK(check()["copies"][0]["labels"] == Lines{"0", "0 2"});
+  }
 }
