@@ -64,32 +64,42 @@ size_t closing_brace(const std::string& text, size_t open, std::vector<size_t>& 
   return text.npos;
 }
 
+// From left to right: what stands between braces is appended to all names so far. Only lists within lists recurse.
 std::vector<std::string> expand(const std::string& text, const std::string& pattern) {
-  const size_t open = text.find_first_of("{}");
-  if (open == text.npos) return {text};
-  std::vector<size_t> cuts = {open};
-  const size_t close = text[open] == '{' ? closing_brace(text, open, cuts) : text.npos;
-  if (close == text.npos) fail(ExitCode::usage, "unbalanced '{}' in '{}'", text[open], pattern);
-  cuts.push_back(close);
+  std::vector<std::string> names = {""};
+  const auto append = [&](const std::vector<std::string>& items) {
+    check_count(double(names.size()) * double(items.size()), pattern);
+    std::vector<std::string> longer;
+    for (const std::string& name : names)
+      for (const std::string& item : items) longer.push_back(name + item);
+    names = std::move(longer);
+  };
+  std::vector<bool> literal(text.size());    // closes braces that hold neither list nor range: they stand for themselves
+  for (size_t at = 0, open; at < text.size(); at = open + 1) {
+    open = std::min(text.find_first_of("{}", at), text.size());
+    for (std::string& name : names) name.append(text, at, open - at + (open < text.size() && literal[open]));
+    if (open == text.size() || literal[open]) continue;
 
-  std::vector<std::string> middle;
-  const std::string inside = text.substr(open + 1, close - open - 1);
-  if (cuts.size() > 2) {
-    for (size_t i = 0; i + 1 < cuts.size(); i++)
-      for (std::string& item : expand(text.substr(cuts[i] + 1, cuts[i + 1] - cuts[i] - 1), pattern))
-        middle.push_back(std::move(item));
-  } else if (auto range = expand_range(inside, pattern)) {
-    middle = std::move(*range);
-  } else {
-    for (const std::string& item : expand(inside, pattern)) middle.push_back("{" + item + "}");
+    std::vector<size_t> cuts = {open};
+    const size_t close = text[open] == '{' ? closing_brace(text, open, cuts) : text.npos;
+    if (close == text.npos) fail(ExitCode::usage, "unbalanced '{}' in '{}'", text[open], pattern);
+    cuts.push_back(close);
+    if (cuts.size() > 2) {
+      std::vector<std::string> items;
+      for (size_t i = 0; i + 1 < cuts.size(); i++)
+        for (std::string& item : expand(text.substr(cuts[i] + 1, cuts[i + 1] - cuts[i] - 1), pattern))
+          items.push_back(std::move(item));
+      append(items);
+      open = close;
+    } else if (const auto range = expand_range(text.substr(open + 1, close - open - 1), pattern)) {
+      append(*range);
+      open = close;
+    } else {
+      literal[close] = true;
+      for (std::string& name : names) name += '{';
+    }
   }
-
-  const std::vector<std::string> rest = expand(text.substr(close + 1), pattern);
-  check_count(double(middle.size()) * double(rest.size()), pattern);
-  std::vector<std::string> all;
-  for (const std::string& item : middle)
-    for (const std::string& end : rest) all.push_back(text.substr(0, open) + item + end);
-  return all;
+  return names;
 }
 
 // Its tars (of its one split, if it tells them), or itself where it holds a folder of each class.

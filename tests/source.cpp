@@ -54,6 +54,9 @@ TEST_SUITE("source") {
     const std::string deep = std::string(1'000'000, '{') + std::string(1'000'000, '}');
     CHECK(contains(error_of(ExitCode::usage, [&] { expand_braces(deep); }), "2000000 characters"));
     CHECK(expand_braces(deep.substr(1'000'000 - 2048, 4096)).size() == 1);
+    std::string lists;    // within each other, as many as fit
+    for (int i = 0; i < 1365; i++) lists = "{," + lists + "}";
+    CHECK(expand_braces(lists).size() == 1366);
   }
 
   TEST_CASE("a name of several lines, or with commands to the terminal, is told on one line and without them") {
