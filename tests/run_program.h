@@ -77,6 +77,7 @@ class Child {
     while (!ended()) pause();
   }
 
+  pid_t id() const { return pid_; }
   void signal(int number) const { ::kill(pid_, number); }
   std::string err() const { return read_text(output_.path() / "err"); }
 
