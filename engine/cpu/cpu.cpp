@@ -18,25 +18,25 @@ using Product = void (*)(const Gemm&);
 
 // A team of one thread; its loops become SIMD code.
 struct Thread {
-  template <class F> auto sum(int n, F f) const {
+  template <class F> [[gnu::always_inline]] auto sum(int n, F f) const {
     decltype(f(0)) s = 0;
 #pragma omp simd reduction(+ : s)
     for (int i = 0; i < n; i++) s += f(i);
     return s;
   }
-  template <class F> real max(int n, F f) const {
+  template <class F> [[gnu::always_inline]] real max(int n, F f) const {
     real m = f(0);
 #pragma omp simd reduction(max : m)
     for (int i = 1; i < n; i++) { const real x = f(i); m = m < x ? x : m; }
     return m;
   }
-  template <class F> void each(int n, F f) const {
+  template <class F> [[gnu::always_inline]] void each(int n, F f) const {
 #pragma omp simd
     for (int i = 0; i < n; i++) f(i);
   }
   template <class F> void once(F f) const { f(); }
   // sums[c] = Σ over rows [first, end) of f(row, c)
-  template <class F> void columns(size_t first, size_t end, int width, real* sums, F f) const {
+  template <class F> [[gnu::always_inline]] void columns(size_t first, size_t end, int width, real* sums, F f) const {
     each(width, [&](int c) { sums[c] = 0; });
     for (size_t row = first; row < end; row++) each(width, [&](int c) { sums[c] += f(row, c); });
   }

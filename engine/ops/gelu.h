@@ -3,14 +3,14 @@
 #pragma once
 #include "engine/math.h"
 
-// gelu(x) = x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))), the form of jax.nn.gelu
+// gelu(x) = x/2 (1 + tanh u) = x σ(2 u), u = √(2/π) (x + 0.044715 x³): the form of jax.nn.gelu. σ needs no second branch near 0.
 struct GeluTanh {
-  template <class T> HD static T value(T x) { return x / 2 * (1 + hyperbolic_tangent(inner(x))); }
+  template <class T> HD static T value(T x) { return x * logistic(twice_u(x)); }
   template <class T> HD static T slope(T x) {
-    const T t = hyperbolic_tangent(inner(x));
-    return (1 + t) / 2 + x / 2 * (1 - t * t) * T(0.7978845608028654) * (1 + T(3 * 0.044715) * x * x);
+    const T s = logistic(twice_u(x));
+    return s + x * s * (1 - s) * T(2 * 0.7978845608028654) * (1 + T(3 * 0.044715) * x * x);
   }
-  template <class T> HD static T inner(T x) { return T(0.7978845608028654) * (x + T(0.044715) * x * x * x); }
+  template <class T> HD static T twice_u(T x) { return T(2 * 0.7978845608028654) * x * (1 + T(0.044715) * x * x); }
 };
 
 // gelu(x) = x/2 (1 + erf(x/√2)), the form of torch.nn.GELU and timm

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <iostream>
 #include "engine/error.h"
+#include "engine/profile.h"
 #include "engine/random.h"
 #include "models/model_flags.h"
 #include "models/presets.h"
@@ -37,8 +38,11 @@ ViTConfig model_by_name(const std::string& name, const std::string& attention) {
   return config;
 }
 
-void work(const ViTConfig& config, int batch, const DeviceFlags& flags) {
-  auto device = flags.open();
+// With `profile`, each answer is followed on stderr by where its time went.
+void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool profile) {
+  auto opened = flags.open();
+  Profiler profiler(*opened);
+  Device* const device = profile ? &profiler : opened.get();
   ViT vit(*device, config);
   vit.initialise(0);
   Random random(0, purpose::synthetic, 0);
@@ -53,6 +57,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags) {
   for (std::string mode; std::cin >> mode && mode != "quit";) {
     int steps = 0;
     if (!(std::cin >> steps) || (mode != "train" && mode != "infer")) fail(ExitCode::usage, "bench worker: expected 'train N', 'infer N' or 'quit'");
+    profiler.reset();
     const auto start = std::chrono::steady_clock::now();
     if (mode == "train") train.load(images, labels);
     for (int i = 0; i < steps; i++) {
@@ -67,6 +72,9 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags) {
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     std::cout << fmt::format("{{\"s\": {:.6f}, \"rss\": {:.1f}}}", seconds.count(), peak_megabytes()) << std::endl;
+    if (!profile) continue;
+    fmt::print(stderr, "{}\n", profiler.table(seconds.count()));
+    for (const Profiler::Pass& pass : profiler.passes()) fmt::print(stderr, "  {:>9.3f} ms {:>5} calls  {}\n", 1e3 * pass.seconds / steps, pass.calls / steps, pass.name);
   }
 }
 
@@ -82,6 +90,8 @@ int main(int argc, char** argv) {
   worker->add_option("--model", model, "cifar, ti16, s16, s32, b16 or s8")->capture_default_str();
   worker->add_option("--batch", batch, "images a step")->check(CLI::PositiveNumber)->capture_default_str();
   worker->add_option("--attention", attention, "attention function")->capture_default_str();
+  bool profile = false;
+  worker->add_flag("--profile", profile, "where the time goes, on stderr");
   device.add(*worker);
   CLI::App* roofline = app.add_subcommand("roofline", "predicted training steps on GPUs");
   CLI::App* gpu = app.add_subcommand("gpu", "products, memory-bound passes and attention on the first GPU");
@@ -94,7 +104,7 @@ int main(int argc, char** argv) {
   loader->add_flag("--eval", images.eval, "as in evaluation: resized and cropped in the middle");
   try {
     app.parse(argc, argv);
-    if (*worker) work(model_by_name(model, attention), batch, device);
+    if (*worker) work(model_by_name(model, attention), batch, device, profile);
     if (*roofline) std::cout << roofline_table();
     if (*gpu) bench_gpu();
     if (*loader) bench_loader(images);
