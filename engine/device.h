@@ -4,19 +4,29 @@
 //   rows   operator()(Team team, size_t row)  one row, by a team: a CPU thread with SIMD loops, or a CUDA warp
 //   tiles  operator()(Tile& tile, int head, int first_image, int images)   products and rows on a piece of attention, in host code
 // Bodies are listed in engine/kernels.h, from which each device makes its table.
-// defines: Gemm, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
+// defines: Operand, Gemm, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
 #pragma once
 #include <memory>
 #include <string>
 #include <typeindex>
+#include "engine/bf16.h"
 #include "engine/tensor.h"
+
+// An input of a product: reals, or (where Device::rounds_operands()) values that were rounded to bfloat16 already.
+struct Operand {
+  const real* full = nullptr;
+  const bf16* rounded = nullptr;
+  Operand(const real* values) : full(values) {}
+  Operand(const bf16* values) : rounded(values) {}
+  Operand& operator+=(size_t n) { (full ? full += n : nullptr), (rounded ? rounded += n : nullptr); return *this; }
+};
 
 // c[m,n] = alpha op(a)[m,k] op(b)[k,n] + beta c; with `bias`, bias[n] is added to every row; with `residual`, residual[m,n] too.
 // op transposes what is stored as [k,m] (ta) or [n,k] (tb). A row of a, b, c starts every lda, ldb, ldc elements (0: contiguous).
 // With batch > 1: as many products, the matrices of one step_a, step_b, step_c elements after those of the one before.
 struct Gemm {
   real* c;
-  const real *a, *b;
+  Operand a, b;
   int m, n, k;
   bool ta = false, tb = false;
   real alpha = 1, beta = 0;
@@ -43,6 +53,8 @@ class Device {
   virtual void gemm(const Gemm& product) = 0;                                 // the CPU: batch 1
   // Whether bias and residual of a product are better added by the op that reads the result (engine/tape.h, Epilogue).
   virtual bool late_epilogues() const { return false; }
+  // Whether products round their inputs to bfloat16 and take them rounded, so that each value is rounded once.
+  virtual bool rounds_operands() const { return false; }
   virtual int columns_per_team() const { return 1 << 30; }                    // at most so many for a team that sums columns
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each, rows, tiles below
 

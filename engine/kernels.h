@@ -17,8 +17,8 @@ template <class... A, class... B, class... Rest> struct Joined<KernelList<A...>,
 template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<A...>; };
 
 using Kernels = Joined<
-    KernelList<Fill, Accumulate, AddEpilogue, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
-               MapForward<Tanh>, MapBackward<Tanh>, MapForwardWithEpilogue<GeluTanh>, MapForwardWithEpilogue<GeluErf>, MapForwardWithEpilogue<Tanh>, GateForward, GateBackward, ColumnSumsOfChunk<Values>,
+    KernelList<Fill, Accumulate, Round, AddEpilogue, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
+               MapForward<Tanh>, MapBackward<Tanh>, MapForwardWithEpilogue<GeluTanh>, MapForwardWithEpilogue<GeluErf>, MapForwardWithEpilogue<Tanh>, GateForward, GateBackward, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>,
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
                SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, Mixup,

@@ -32,14 +32,25 @@ Tensor Tape::input(std::string_view name, Shape shape, std::span<const float> va
 }
 
 std::vector<float> Tape::download(Tensor x) {
+  if (node(x).kept == Kept::for_products) {
+    std::vector<bf16> rounded(x.shape.size());
+    device.download(rounded.data(), operand(x).rounded, rounded.size() * sizeof(bf16));
+    std::vector<float> values(rounded.size());
+    std::transform(rounded.begin(), rounded.end(), values.begin(), from_bf16);
+    return values;
+  }
   std::vector<real> values(x.shape.size());
   device.download(values.data(), value(x), values.size() * sizeof(real));
   return {values.begin(), values.end()};
 }
 
-Tensor Tape::make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs) {
+Tensor Tape::make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs, Kept kept) {
   const bool wanted = std::any_of(inputs.begin(), inputs.end(), [&](Tensor x) { return wants_gradient(x); });
-  return append({.op = op, .shape = shape, .value = pool_.take<real>(shape.size()), .owned = true, .wants_gradient = wanted});
+  if (!device.rounds_operands()) kept = Kept::full;
+  Node n{.op = op, .shape = shape, .kept = kept, .owned = true, .wants_gradient = wanted};
+  if (kept == Kept::full) n.value = pool_.take<real>(shape.size());
+  else n.rounded = pool_.take<bf16>(shape.size());
+  return append(std::move(n));
 }
 
 Tensor Tape::reshape(Tensor x, Shape shape) {
@@ -57,6 +68,7 @@ real* Tape::scratch(size_t n) {
 
 real* Tape::value(Tensor x) {
   Node& n = node(x);
+  if (n.kept == Kept::for_products) fail(ExitCode::failed, "tape: {} {} is kept for products alone", n.op, n.shape.text());
   if (!n.value) {
     if (!n.remake) fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
     n.value = pool_.take<real>(n.shape.size());
@@ -67,6 +79,40 @@ real* Tape::value(Tensor x) {
     device.rows(n.shape.rows(), AddEpilogue{n.value, bias, residual, n.shape.last(), n.shape.last()});
   }
   return n.value;
+}
+
+Output Tape::output(Tensor x) {
+  const Node& n = node(x);
+  return {n.value, n.kept == Kept::for_products ? n.rounded : nullptr};
+}
+
+Operand Tape::operand(Tensor x) {
+  if (!device.rounds_operands()) return value(x);
+  Node& n = node(x);
+  if (n.rounded) return n.rounded;
+  if (n.kept == Kept::full) {
+    const real* full = value(x);
+    n.rounded = pool_.take<bf16>(n.shape.size());
+    device.each(n.shape.size(), Round{n.rounded, full});
+  } else {
+    if (!n.remake) fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
+    n.rounded = pool_.take<bf16>(n.shape.size());
+    n.remake();
+  }
+  return n.rounded;
+}
+
+void Tape::keep_for_products(Tensor x) {
+  if (!device.rounds_operands()) return;
+  operand(x);
+  Node& n = node(x);
+  if (n.owned && n.value) pool_.give(std::exchange(n.value, nullptr), n.shape.size());
+  n.kept = Kept::for_products;
+}
+
+void Tape::release_value(Node& n) {
+  if (n.owned && n.value) pool_.give(std::exchange(n.value, nullptr), n.shape.size());
+  if (n.rounded) pool_.give(std::exchange(n.rounded, nullptr), n.shape.size());
 }
 
 void Tape::set_epilogue(Tensor x, Epilogue epilogue) { node(x).epilogue = epilogue; }
@@ -81,7 +127,7 @@ void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake =
 void Tape::drop(Tensor x) {
   Node& n = node(x);
   if (!n.remake) fail(ExitCode::failed, "tape: op {} cannot be computed again, so its result cannot be dropped", n.op);
-  if (n.value) pool_.give(std::exchange(n.value, nullptr), n.shape.size());
+  release_value(n);
 }
 
 real* Tape::gradient(Tensor x) {
@@ -130,13 +176,13 @@ void Tape::backward(Tensor loss) {
     if (!n.backward || !n.written) continue;
     n.backward();
     release_gradient(nodes_[i]);
-    if (n.remake && n.value) drop({n.shape, int(i)});          // its readers came later on the tape and are done
+    if (n.remake) drop({n.shape, int(i)});          // its readers came later on the tape and are done
   }
 }
 
 void Tape::clear() {
   for (Node& n : nodes_) {
-    if (n.owned && n.value) pool_.give(n.value, n.shape.size());
+    release_value(n);
     release_gradient(n);
   }
   give_back_scratch();
@@ -150,12 +196,12 @@ void Tape::give_back_scratch() {
 }
 
 void Tape::forget(Tensor x) {
-  if (Node& n = node(x); !recording_ && n.owned && n.value) pool_.give(std::exchange(n.value, nullptr), n.shape.size());
+  if (Node& n = node(x); !recording_) release_value(n);
 }
 
 void Tape::forget_since(size_t mark, Tensor keep) {
   if (recording_) return;
-  value(keep);                                                             // its residual may be among what is forgotten
+  if (node(keep).kept == Kept::full) value(keep);                         // its residual may be among what is forgotten
   for (size_t i = mark; i < nodes_.size(); i++)
     if (int(i) != keep.node) forget({nodes_[i].shape, int(i)});
   give_back_scratch();

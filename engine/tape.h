@@ -1,11 +1,12 @@
 // The tape: an op runs at once and appends a node; backward() walks the nodes from the last to the first. Creation order is
 // a topological order, so there is no sort, no recursion and no reference count. Gradients only ever accumulate.
-// defines: Gradient, Epilogue, Tape
+// defines: Gradient, Epilogue, Kept, Temporary, Tape
 #pragma once
 #include <functional>
 #include <span>
 #include <string_view>
 #include <vector>
+#include "engine/ops/elementwise.h"
 #include "engine/pool.h"
 
 // Where an op puts the gradient of an input: added to what is there, or written where nothing is yet.
@@ -18,6 +19,19 @@ struct Gradient {
 // added before the memory of the residual is given back.
 struct Epilogue {
   const real *bias = nullptr, *residual = nullptr;               // bias[C], residual of the product's shape; or null
+};
+
+// What is kept of an op's result. for_products: where products round their inputs, the rounded values alone.
+enum class Kept { full, for_products };
+
+// Memory from the pool for the time of a scope.
+template <class T> struct Temporary {
+  Pool& pool;
+  T* data;
+  size_t n;
+  Temporary(Pool& pool, size_t n) : pool(pool), data(n ? pool.take<T>(n) : nullptr), n(n) {}
+  ~Temporary() { if (n) pool.give(data, n); }
+  Temporary(const Temporary&) = delete;
 };
 
 class Tape {
@@ -35,12 +49,16 @@ class Tape {
   // Values from host memory; no gradient.
   Tensor input(std::string_view name, Shape shape, std::span<const float> values);
   // The result of an op, from the pool. It wants a gradient if one of its inputs does.
-  Tensor make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs);
+  Tensor make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs, Kept kept = Kept::full);
   Tensor reshape(Tensor x, Shape shape);                          // of a leaf: the same memory in another shape
   real* scratch(size_t n);                                        // saved beside a node until clear(): means, maxima
+  template <class T> Temporary<T> temporary(size_t n) { return {pool_, n}; }
   bool recording() const { return recording_; }
 
   real* value(Tensor x);
+  Output output(Tensor x);                                        // where the op that makes x writes it
+  Operand operand(Tensor x);                                      // x as input of a product; rounded on first use, kept until clear()
+  void keep_for_products(Tensor x);                               // nothing else will read it
   std::vector<float> download(Tensor x);                          // value(x) in host memory
   void set_epilogue(Tensor x, Epilogue epilogue);
   Epilogue take_epilogue(Tensor x);                               // the caller adds it to value(x); none: all null
@@ -76,7 +94,9 @@ class Tape {
   struct Node {
     std::string_view op;
     Shape shape;
+    Kept kept = Kept::full;
     real* value = nullptr;
+    bf16* rounded = nullptr;             // the value, or beside it
     real* gradient = nullptr;
     bool owned = false;                  // the value is the pool's
     bool wants_gradient = false;
@@ -87,6 +107,7 @@ class Tape {
   };
   Tensor append(Node node);
   Node& node(Tensor x);
+  void release_value(Node& node);
   void release_gradient(Node& node);
   void give_back_scratch();
 

@@ -144,7 +144,7 @@ struct ViT::Pass {
   bool accumulate;
   Tensor operator()(const std::string& name) const { return parameters.leaf(t, name, accumulate); }
   Tensor linear(Tensor x, const std::string& name, Tensor residual = {}) const { return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual); }
-  Tensor layernorm(Tensor x, const std::string& name) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias")); }
+  Tensor layernorm(Tensor x, const std::string& name, Kept kept = Kept::full) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), kept); }
 };
 
 Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> probes, Features* features, BackwardOptions backward) const {
@@ -178,7 +178,7 @@ Tensor ViT::embed(const Pass& pass, Tensor images) const {
   const int N = config_.grid() * config_.grid(), D = config_.width, P = config_.patch;
   Tape& t = pass.t;
   Tensor kernel = t.reshape(pass("patch_embed.proj.weight"), {D, 3 * P * P});
-  Tensor x = linear(t, patches(t, images, P), kernel, pass("patch_embed.proj.bias"));
+  Tensor x = linear(t, patches(t, images, P, Kept::for_products), kernel, pass("patch_embed.proj.bias"));
   x = add_position(t, x, sincos_ ? t.leaf("sincos2d", {1, N, D}, sincos_) : pass("pos_embed"));
   return config_.pool == "cls" ? prepend_token(t, pass("cls_token"), x) : x;                              // has no position of its own
 }
@@ -189,7 +189,7 @@ Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) cons
   const std::string name = fmt::format("blocks.{}.", i);
   Tape& t = pass.t;
 
-  Tensor n = pass.layernorm(x, name + "norm1");
+  Tensor n = pass.layernorm(x, name + "norm1", Kept::for_products);
   Tensor qkv = pass.linear(n, name + "attn.qkv");                                                         // [B, L, 3 D]
   HeadView q{qkv, 0}, k{qkv, c.width}, v{qkv, 2 * c.width};
   if (c.qk_norm) {
@@ -199,16 +199,17 @@ Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) cons
   Tensor o = attention(t, q, k, v, c.heads, c.head_width(), c.attention, c.alpha, probe);
   if (c.gate) o = gate(t, o, pass.linear(n, name + "attn.gate"));
   t.drop(n);
+  t.keep_for_products(o);
   x = pass.linear(o, name + "attn.proj", x);
 
-  n = pass.layernorm(x, name + "norm2");
+  n = pass.layernorm(x, name + "norm2", Kept::for_products);
   return mlp(pass, name + "mlp", n, x);
 }
 
 Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual) const {
   Tensor h = pass.linear(normalised, name + ".fc1");
   pass.t.drop(normalised);
-  Tensor a = gelu(pass.t, h, config_.gelu == "erf");
+  Tensor a = gelu(pass.t, h, config_.gelu == "erf", Kept::for_products);
   Tensor y = pass.linear(a, name + ".fc2", residual);
   pass.t.drop(a);
   return y;
@@ -222,5 +223,5 @@ Tensor ViT::attention_pool(const Pass& pass, Tensor x) const {
   Tensor kv = pass.linear(x, "attn_pool.kv");
   Tensor o = attention(t, {q}, {kv}, {kv, D}, config_.heads, config_.head_width(), "softmax", 1);
   Tensor y = pass.linear(o, "attn_pool.proj");
-  return first_token(t, mlp(pass, "attn_pool.mlp", pass.layernorm(y, "attn_pool.norm"), y));
+  return first_token(t, mlp(pass, "attn_pool.mlp", pass.layernorm(y, "attn_pool.norm", Kept::for_products), y));
 }

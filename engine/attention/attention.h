@@ -117,14 +117,14 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
   auto read = [&t](HeadView view) { return HeadRows<const real>{t.value(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
   const real scale = 1 / std::sqrt(real(d));
   const bool known = AttentionFunctions::visit(function, alpha, n.L, [&](auto f) {
-    auto forward = [=, &t] {
-      return AttentionForward<decltype(f)>{{t.value(o), n.Lq, heads * d}, read(q), read(k), read(v), n, f, scale, probe};
+    auto forward = [=, &t](real* output) {
+      return AttentionForward<decltype(f)>{{output, n.Lq, heads * d}, read(q), read(k), read(v), n, f, scale, probe};
     };
-    t.device.tiles(forward());
+    t.device.tiles(forward(t.value(o)));
     t.on_backward(o, [=, &t] {
       auto write = [&t](HeadView view) { return HeadRows<real>{t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
       const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * d};
-      t.device.tiles(AttentionBackward<decltype(f)>{write(q), write(k), write(v), d_o, forward()});
+      t.device.tiles(AttentionBackward<decltype(f)>{write(q), write(k), write(v), d_o, forward(nullptr)});
     });
   });
   if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <numeric>
 #include <thread>
 #include <unordered_map>
 #include "engine/cpu/gemm.h"
@@ -112,12 +113,16 @@ class Cpu final : public Device {
   void upload(void* device, const void* host, size_t bytes) override { if (bytes) std::memcpy(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { if (bytes) std::memcpy(host, device, bytes); }
 
-  // Cut by shape alone, each piece on one thread: the same bits for any number of threads.
+  // Cut by shape alone, each piece on one thread: the same bits for any number of threads. Large products are cut in a
+  // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first.
   void gemm(const Gemm& p) override {
-    int most_m = 256, most_n = 768;
-    while (pieces(p.m, most_m) * pieces(p.n, most_n) < 8 && 2.0 * p.m * p.n * p.k > 2e7 && std::max(most_m, most_n) > 96)
-      (most_n > most_m ? most_n : most_m) /= 2;              // large products in at least 8 pieces
-    const int m_tiles = pieces(p.m, most_m), n_tiles = pieces(p.n, most_n), m = part(p.m, m_tiles), n = part(p.n, n_tiles);
+    int m_tiles = pieces(p.m, 512), n_tiles = pieces(p.n, 768);
+    if (2.0 * p.m * p.n * p.k > 2e7) {
+      const int unit = 8 / std::gcd(8, n_tiles);
+      m_tiles = (m_tiles + unit - 1) / unit * unit;
+      while (m_tiles % 2 == 0 && p.m / m_tiles < 96 && p.n / n_tiles > 96) m_tiles /= 2, n_tiles *= 2;
+    }
+    const int m = part(p.m, m_tiles), n = part(p.n, n_tiles);
     parallel(size_t(m_tiles) * n_tiles, [&](size_t tile, int) {
       const int i = int(tile) % m_tiles * m, j = int(tile) / m_tiles * n;
       if (i >= p.m || j >= p.n) return;
@@ -134,6 +139,9 @@ class Cpu final : public Device {
       product_(piece);
     });
   }
+
+  bool late_epilogues() const override { return true; }
+  bool rounds_operands() const override { return precision_ == Precision::bf16 && onednn_ && has_onednn_bf16(); }
 
   void run(std::type_index body, size_t n, const void* fields) override {
     const auto kernel = kernels_.find(body);

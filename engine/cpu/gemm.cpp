@@ -39,13 +39,14 @@ template <class T, class Convert> const T* packed(const real* from, int rows, in
 }
 template <class T, class Convert> std::pair<const T*, const T*> packed_inputs(const Gemm& p, Convert convert) {
   static thread_local std::vector<T> a, b;
-  return {packed(p.a, p.ta ? p.k : p.m, p.ta ? p.m : p.k, p.stride_a(), a, convert), packed(p.b, p.tb ? p.n : p.k, p.tb ? p.k : p.n, p.stride_b(), b, convert)};
+  return {packed(p.a.full, p.ta ? p.k : p.m, p.ta ? p.m : p.k, p.stride_a(), a, convert), packed(p.b.full, p.tb ? p.n : p.k, p.tb ? p.k : p.n, p.stride_b(), b, convert)};
 }
 }  // namespace
 
 void gemm_rounded(const Gemm& p, void (*multiply)(const Gemm&)) {
   Gemm rounded = p;
-  std::tie(rounded.a, rounded.b) = packed_inputs<real>(p, [](real x) { return real(from_bf16(to_bf16(float(x)))); });
+  const auto [a, b] = packed_inputs<real>(p, [](real x) { return real(from_bf16(to_bf16(float(x)))); });
+  rounded.a = a, rounded.b = b;
   rounded.lda = rounded.ldb = 0;
   rounded.ldc = p.stride_c();
   multiply(rounded);
@@ -53,8 +54,8 @@ void gemm_rounded(const Gemm& p, void (*multiply)(const Gemm&)) {
 
 void gemm_eigen(const Gemm& p) {
   const real beta = prepare(p);
-  const Eigen::Map<const Matrix, 0, Stride> a(p.a, p.ta ? p.k : p.m, p.ta ? p.m : p.k, Stride(p.stride_a()));
-  const Eigen::Map<const Matrix, 0, Stride> b(p.b, p.tb ? p.n : p.k, p.tb ? p.k : p.n, Stride(p.stride_b()));
+  const Eigen::Map<const Matrix, 0, Stride> a(p.a.full, p.ta ? p.k : p.m, p.ta ? p.m : p.k, Stride(p.stride_a()));
+  const Eigen::Map<const Matrix, 0, Stride> b(p.b.full, p.tb ? p.n : p.k, p.tb ? p.k : p.n, Stride(p.stride_b()));
   Eigen::Map<Matrix, 0, Stride> c(p.c, p.m, p.n, Stride(p.stride_c()));
   if (beta == 0) c.setZero();
   else if (beta != 1) c *= beta;
@@ -71,7 +72,7 @@ const bool has_onednn = true;
 
 void gemm_onednn(const Gemm& p) {
   const real beta = prepare(p);
-  const dnnl_status_t status = dnnl_sgemm(p.ta ? 'T' : 'N', p.tb ? 'T' : 'N', p.m, p.n, p.k, p.alpha, p.a, p.stride_a(), p.b, p.stride_b(), beta,
+  const dnnl_status_t status = dnnl_sgemm(p.ta ? 'T' : 'N', p.tb ? 'T' : 'N', p.m, p.n, p.k, p.alpha, p.a.full, p.stride_a(), p.b.full, p.stride_b(), beta,
                                           p.c, p.stride_c());
   if (status != dnnl_success) fail(ExitCode::failed, "oneDNN: product of {} x {} x {} failed with status {}", p.m, p.n, p.k, int(status));
 }
@@ -85,16 +86,18 @@ void gemm_onednn_bf16(const Gemm& p) {
   // Made once a thread for each kind of product, since making one costs more than a small product.
   static thread_local const engine cpu(engine::kind::cpu, 0);
   static thread_local stream stream_(cpu);
-  static thread_local std::map<std::array<float, 8>, Product> products;
+  static thread_local std::map<std::array<float, 10>, Product> products;
 
-  const auto [a, b] = packed_inputs<bf16>(p, [](real x) { return to_bf16(x); });
+  const bool rounded = p.a.rounded && p.b.rounded;
+  const auto [a, b] = rounded ? std::pair(p.a.rounded, p.b.rounded) : packed_inputs<bf16>(p, [](real x) { return to_bf16(x); });
+  const int lda = rounded ? p.stride_a() : p.ta ? p.m : p.k, ldb = rounded ? p.stride_b() : p.tb ? p.k : p.n;
   const real beta = prepare(p);
-  const std::array<float, 8> key{float(p.m), float(p.n), float(p.k), float(p.ta), float(p.tb), p.alpha, beta, float(p.stride_c())};
+  const std::array<float, 10> key{float(p.m), float(p.n), float(p.k), float(p.ta), float(p.tb), p.alpha, beta, float(lda), float(ldb), float(p.stride_c())};
   auto found = products.find(key);
   if (found == products.end()) {
     using Dims = memory::dims;
-    const memory::desc a_shape(Dims{p.m, p.k}, memory::data_type::bf16, p.ta ? Dims{1, p.m} : Dims{p.k, 1});
-    const memory::desc b_shape(Dims{p.k, p.n}, memory::data_type::bf16, p.tb ? Dims{1, p.k} : Dims{p.n, 1});
+    const memory::desc a_shape(Dims{p.m, p.k}, memory::data_type::bf16, p.ta ? Dims{1, lda} : Dims{lda, 1});
+    const memory::desc b_shape(Dims{p.k, p.n}, memory::data_type::bf16, p.tb ? Dims{1, ldb} : Dims{ldb, 1});
     const memory::desc c_shape(Dims{p.m, p.n}, memory::data_type::f32, Dims{p.stride_c(), 1});
     primitive_attr attributes;
     if (p.alpha != 1) attributes.set_output_scales(0, {p.alpha});

@@ -12,7 +12,7 @@ namespace {
 class Cuda final : public Device {
  public:
   explicit Cuda(const CudaOptions& options)
-      : name_(find_device()), compute_(gpu::make_stream()), launchers_(kernel_launchers()), products_(compute_.get(), options.precision, launchers_),
+      : name_(find_device()), compute_(gpu::make_stream()), launchers_(kernel_launchers()), rounds_(options.precision == Precision::bf16), products_(compute_.get(), options.precision, launchers_),
         uploads_(compute_.get()), tile_(*this, options.workspace) {
     if (options.fused_attention && options.precision == Precision::bf16) fused_ = fused_attention_launchers();
     for_each_kernel(Kernels{}, AddTiles{tiled_});
@@ -38,6 +38,7 @@ class Cuda final : public Device {
 
   void gemm(const Gemm& product) override { products_(product); }
   bool late_epilogues() const override { return true; }          // a pass over memory less
+  bool rounds_operands() const override { return rounds_; }
   int columns_per_team() const override { return 32; }           // one a lane: many teams, or memory would wait for few
 
   void run(std::type_index body, size_t n, const void* fields) override {
@@ -144,6 +145,7 @@ class Cuda final : public Device {
   std::string name_;
   gpu::Stream compute_;
   std::unordered_map<std::type_index, Launcher> launchers_;
+  bool rounds_;
   std::unordered_map<std::type_index, FusedLauncher> fused_;
   std::unordered_map<std::type_index, Tiled> tiled_;
   CudaProducts products_;

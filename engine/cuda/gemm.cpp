@@ -17,16 +17,20 @@ const bf16* CudaProducts::round(gpu::Buffer& to, const real* x, int rows_, int c
 void CudaProducts::operator()(const Gemm& p) {
   const bool epilogue = p.bias || p.residual;
   if (epilogue && p.batch != 1) fail(ExitCode::failed, "cuda: a batch of {} products with bias or residual, expected 1", p.batch);
-  const void *a = p.a, *b = p.b;
+  const void *a = p.a.full, *b = p.b.full;
   int lda = p.stride_a(), ldb = p.stride_b();
   size_t step_a = p.step_a, step_b = p.step_b;
   const bool bf16_inputs = precision_ == Precision::bf16;
   if (bf16_inputs) {
     const int a_rows = p.ta ? p.k : p.m, a_columns = p.ta ? p.m : p.k, b_rows = p.tb ? p.n : p.k, b_columns = p.tb ? p.k : p.n;
-    a = round(rounded_[0], p.a, a_rows, a_columns, lda, p.batch, step_a);
-    b = round(rounded_[1], p.b, b_rows, b_columns, ldb, p.batch, step_b);
-    lda = a_columns, ldb = b_columns;
-    step_a = size_t(a_rows) * a_columns, step_b = size_t(b_rows) * b_columns;
+    const auto rounded = [&](const Operand& x, int i, int rows_, int columns, int& stride, size_t& step) -> const bf16* {
+      if (x.rounded) return x.rounded;
+      const bf16* y = round(rounded_[i], x.full, rows_, columns, stride, p.batch, step);
+      stride = columns, step = size_t(rows_) * columns;
+      return y;
+    };
+    a = rounded(p.a, 0, a_rows, a_columns, lda, step_a);
+    b = rounded(p.b, 1, b_rows, b_columns, ldb, step_b);
   }
   const cudaDataType inputs = bf16_inputs ? CUDA_R_16BF : CUDA_R_32F;
   const cublasComputeType_t compute = precision_ == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;

@@ -11,15 +11,16 @@ struct Tanh {
 };
 
 template <class H> struct MapForward {       // y = h(x)
-  real* y; const real* x;
-  HD void operator()(size_t i) const { y[i] = H::value(x[i]); }
+  Output y; const real* x;
+  HD void operator()(size_t i) const { y.set(i, H::value(x[i])); }
 };
 template <class H> struct MapForwardWithEpilogue {      // x[row, :] += bias + residual[row, :], then y = h(x)
-  real* y; AddEpilogue add;
+  Output y; AddEpilogue add;
   template <class Team> HD void operator()(Team team, size_t row) const {
     add(team, row);
     const real* x = add.y + row * add.stride;
-    team.each(add.C, [&](int c) { y[row * add.C + c] = H::value(x[c]); });
+    const Output to = y + row * add.C;
+    team.each(add.C, [=](int c) { to.set(c, H::value(x[c])); });
   }
 };
 template <class H> struct MapBackward {      // dx += h'(x) dy
@@ -27,11 +28,11 @@ template <class H> struct MapBackward {      // dx += h'(x) dy
   HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + H::slope(x[i]) * dy[i]; }
 };
 
-template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
-  Tensor y = t.make(op, x.shape, {x});
-  auto forward = [=, &t] { t.device.each(x.shape.size(), MapForward<H>{t.value(y), t.value(x)}); };
+template <class H> Tensor map(Tape& t, std::string_view op, Tensor x, Kept kept = Kept::full) {
+  Tensor y = t.make(op, x.shape, {x}, kept);
+  auto forward = [=, &t] { t.device.each(x.shape.size(), MapForward<H>{t.output(y), t.value(x)}); };
   if (const auto [bias, residual] = t.take_epilogue(x); bias || residual)
-    t.device.rows(x.shape.rows(), MapForwardWithEpilogue<H>{t.value(y), {t.value(x), bias, residual, x.shape.last(), x.shape.last()}});
+    t.device.rows(x.shape.rows(), MapForwardWithEpilogue<H>{t.output(y), {t.value(x), bias, residual, x.shape.last(), x.shape.last()}});
   else forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
@@ -41,7 +42,9 @@ template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
   return y;
 }
 
-inline Tensor gelu(Tape& t, Tensor x, bool erf) { return erf ? map<GeluErf>(t, "gelu erf", x) : map<GeluTanh>(t, "gelu", x); }
+inline Tensor gelu(Tape& t, Tensor x, bool erf, Kept kept = Kept::full) {
+  return erf ? map<GeluErf>(t, "gelu erf", x, kept) : map<GeluTanh>(t, "gelu", x, kept);
+}
 inline Tensor tanh_op(Tape& t, Tensor x) { return map<Tanh>(t, "tanh", x); }
 
 // y = x g σ(g): the gate of Hua et al. 2022 (arXiv 2202.10447), SiLU as activation

@@ -1,6 +1,6 @@
 // Sums over rows in a fixed order, for the gradients of what every row shares: biases, scales, position embeddings.
 // Rows are summed in chunks and the chunks in order, so the result does not depend on the number of threads.
-// defines: add_column_sums, Values
+// defines: add_column_sums, Values, RoundedValues
 #pragma once
 #include <algorithm>
 #include "engine/ops/elementwise.h"
@@ -29,6 +29,15 @@ struct SumOfChunks {
 struct Values {                                        // the term x[row, c]; rows start `stride` apart
   const real* x; size_t stride;
   HD real operator()(size_t row, int c) const { return x[row * stride + c]; }
+};
+
+struct RoundedValues {                                 // the same of contiguous rows, which leaves x rounded for products
+  bf16* rounded; const real* x; size_t stride;
+  HD real operator()(size_t row, int c) const {
+    const size_t i = row * stride + c;
+    rounded[i] = to_bf16(float(x[i]));
+    return x[i];
+  }
 };
 
 // d shared[C] += sum over rows of term(row, c); nothing where `shared` wants no gradient

@@ -1,11 +1,20 @@
 // Bodies over plain arrays.
-// defines: previous, Fill, Accumulate, AddEpilogue
+// defines: previous, Output, Fill, Accumulate, Round, AddEpilogue
 #pragma once
+#include "engine/bf16.h"
 #include "engine/math.h"
 #include "engine/tensor.h"
 
 // Every backward body adds to its gradient where `add`, else writes it. (int: a bool field keeps g++ from making SIMD code.)
 HD inline real previous(int add, real gradient) { return add ? gradient : real(0); }
+
+// What a body writes: reals or, for products, values rounded to bfloat16; the other is null.
+struct Output {
+  real* full;
+  bf16* rounded = nullptr;
+  HD Output operator+(size_t n) const { return rounded ? Output{nullptr, rounded + n} : Output{full + n}; }
+  HD void set(size_t i, real x) const { if (rounded) rounded[i] = to_bf16(float(x)); else full[i] = x; }
+};
 
 struct Fill {
   real *y, value;
@@ -15,6 +24,11 @@ struct Fill {
 struct Accumulate {
   real* y; const real* x; int add;
   HD void operator()(size_t i) const { y[i] = previous(add, y[i]) + x[i]; }
+};
+
+struct Round {
+  bf16* y; const real* x;
+  HD void operator()(size_t i) const { y[i] = to_bf16(float(x[i])); }
 };
 
 struct AddEpilogue {                                             // y[row, :] += bias + residual[row, :]; either may be null

@@ -12,15 +12,15 @@ template <class T> struct RowsOf {
 };
 
 struct LayerNormForward {
-  real *y, *mean, *rstd; RowsOf<const real> x; const real *w, *b; int C;          // b: null without a bias
+  Output y; real *mean, *rstd; RowsOf<const real> x; const real *w, *b; int C;          // b: null without a bias
   template <class Team> HD void operator()(Team team, size_t row) const {
     const real* xr = x[row];
-    real* yr = y + row * C;
     const real m = team.sum(C, [&](int i) { return xr[i]; }) / C;
     const real variance = team.sum(C, [&](int i) { return (xr[i] - m) * (xr[i] - m); }) / C;
     const real s = 1 / std::sqrt(variance + real(1e-6));
-    if (b) team.each(C, [&](int i) { yr[i] = (xr[i] - m) * s * w[i] + b[i]; });
-    else team.each(C, [&](int i) { yr[i] = (xr[i] - m) * s * w[i]; });
+    const Output yr = y + row * C;
+    if (b) team.each(C, [&](int i) { yr.set(i, (xr[i] - m) * s * w[i] + b[i]); });
+    else team.each(C, [&](int i) { yr.set(i, (xr[i] - m) * s * w[i]); });
     team.once([&] { mean[row] = m; rstd[row] = s; });
   }
 };
@@ -53,12 +53,12 @@ struct LayerNormScaleTerm {                                                     
 // What both forms share: x is read through `at`, whose rows need not be all of the tensor.
 struct NormalisedRows { Tensor x; int offset, per; size_t stride; int width; size_t rows; };
 
-inline Tensor normalise(Tape& t, std::string_view op, const NormalisedRows& in, Shape shape, Tensor w, Tensor b) {
+inline Tensor normalise(Tape& t, std::string_view op, const NormalisedRows& in, Shape shape, Tensor w, Tensor b, Kept kept = Kept::full) {
   auto at = [=](auto* data) { return RowsOf<std::remove_pointer_t<decltype(data)>>{data + in.offset, in.per, in.stride, in.width}; };
   auto input = [=, &t] { const real* data = t.value(in.x); return at(data); };
-  Tensor y = t.make(op, shape, {in.x, w, b});
+  Tensor y = t.make(op, shape, {in.x, w, b}, kept);
   real *mean = t.scratch(in.rows), *rstd = t.scratch(in.rows);
-  auto body = [=, &t] { return LayerNormForward{t.value(y), mean, rstd, input(), t.value(w), b ? t.value(b) : nullptr, in.width}; };
+  auto body = [=, &t] { return LayerNormForward{t.output(y), mean, rstd, input(), t.value(w), b ? t.value(b) : nullptr, in.width}; };
   auto forward = [=, &t] { t.device.rows(in.rows, body()); };
   const bool whole_rows = in.width == in.x.shape.last();
   if (const auto [bias, residual] = whole_rows ? t.take_epilogue(in.x) : Epilogue{}; bias || residual)
@@ -78,11 +78,11 @@ inline Tensor normalise(Tape& t, std::string_view op, const NormalisedRows& in, 
 }
 
 // x[..,C], w[C], b[C]
-inline Tensor layernorm(Tape& t, Tensor x, Tensor w, Tensor b) {
+inline Tensor layernorm(Tape& t, Tensor x, Tensor w, Tensor b, Kept kept = Kept::full) {
   const int C = x.shape.last();
   if (w.shape != Shape{C} || b.shape != Shape{C})
     fail(ExitCode::failed, "layernorm: scale is {} and bias {}, expected [{}] for an input of {}", w.shape.text(), b.shape.text(), C, x.shape.text());
-  return normalise(t, "layernorm", {x, 0, 1, size_t(C), C, x.shape.rows()}, x.shape, w, b);
+  return normalise(t, "layernorm", {x, 0, 1, size_t(C), C, x.shape.rows()}, x.shape, w, b, kept);
 }
 
 // The H heads of d = |w| channels at column `offset` of x[B,L,W], each normalised by itself -> [B,L,H d]

@@ -24,10 +24,10 @@ struct PatchGrid {
   }
 };
 struct PatchesForward {
-  real* y; const real* images; PatchGrid grid;
+  Output y; const real* images; PatchGrid grid;
   template <class Team> HD void operator()(Team team, size_t patch) const {
-    real* row = y + patch * 3 * grid.P * grid.P;
-    grid.walk(team, patch, [&](int to, size_t from) { row[to] = images[from]; });
+    const size_t row = patch * 3 * grid.P * grid.P;
+    grid.walk(team, patch, [&](int to, size_t from) { y.set(row + to, images[from]); });
   }
 };
 struct PatchesBackward {
@@ -38,13 +38,13 @@ struct PatchesBackward {
   }
 };
 
-inline Tensor patches(Tape& t, Tensor images, int P) {
+inline Tensor patches(Tape& t, Tensor images, int P, Kept kept = Kept::full) {
   if (images.shape.rank() != 4 || images.shape[3] != 3 || images.shape[1] < P || images.shape[2] < P)
     fail(ExitCode::failed, "patches: images are {}, expected [B, H, W, 3] with H, W of at least one {} x {} patch", images.shape.text(), P, P);
   const PatchGrid grid{images.shape[1], images.shape[2], P};
   const size_t n = size_t(images.shape[0]) * grid.rows() * grid.columns();
-  Tensor y = t.make("patches", {images.shape[0], grid.rows() * grid.columns(), 3 * P * P}, {images});
-  t.device.rows(n, PatchesForward{t.value(y), t.value(images), grid});
+  Tensor y = t.make("patches", {images.shape[0], grid.rows() * grid.columns(), 3 * P * P}, {images}, kept);
+  t.device.rows(n, PatchesForward{t.output(y), t.value(images), grid});
   t.on_backward(y, [=, &t] { t.device.rows(n, PatchesBackward{t.add_into_gradient(images), t.gradient(y), grid}); });
   return y;
 }

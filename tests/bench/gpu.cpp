@@ -47,7 +47,7 @@ void products(Device& device, const char* name) {
   constexpr int rows = 256 * 196, D = 384;
   const Memory x(device, size_t(rows) * 4 * D), y(device, size_t(rows) * 4 * D), w(device, size_t(4) * D * D);
   for (const auto& [out, in] : {std::pair{3 * D, D}, {D, D}, {4 * D, D}, {D, 4 * D}}) {
-    const double t = seconds(device, [&] { device.gemm({.c = y, .a = x, .b = w, .m = rows, .n = out, .k = in, .tb = true}); }), flops = 2.0 * rows * out * in;
+    const double t = seconds(device, [&] { device.gemm({.c = y, .a = +x, .b = +w, .m = rows, .n = out, .k = in, .tb = true}); }), flops = 2.0 * rows * out * in;
     fmt::print("  product {} x {} x {}: {:8.3f} ms {:8.1f} TFLOP/s {:4.0f} % of peak\n", rows, out, in, 1e3 * t, flops / t / 1e12, 100 * flops / t / peak);
   }
 }
@@ -62,11 +62,11 @@ void passes(Device& device) {
     fmt::print("  {:<28}{:8.3f} ms {:7.0f} GB/s {:4.0f} %\n", name, 1e3 * t, bytes / t / 1e9, 100 * bytes / t / copy);
   };
   const RowsOf<const real> in{x, 1, D, int(D)};
-  line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{y, x}); });
+  line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{{y}, x}); });
   line("GELU backward", 12.0 * n, [&] { device.each(n, MapBackward<GeluTanh>{dx, y, x, 0}); });
-  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, MapForwardWithEpilogue<GeluTanh>{y, {x, b, nullptr, int(D), int(D)}}); });
-  line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward{y, mean, rstd, in, w, b, int(D)}); });
-  line("bias + residual + LayerNorm", 16.0 * n, [&] { device.rows(rows, LayerNormForwardWithEpilogue{{x, b, dx, int(D), int(D)}, {y, mean, rstd, in, w, b, int(D)}}); });
+  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, MapForwardWithEpilogue<GeluTanh>{{y}, {x, b, nullptr, int(D), int(D)}}); });
+  line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward{{y}, mean, rstd, in, w, b, int(D)}); });
+  line("bias + residual + LayerNorm", 16.0 * n, [&] { device.rows(rows, LayerNormForwardWithEpilogue{{x, b, dx, int(D), int(D)}, {{y}, mean, rstd, in, w, b, int(D)}}); });
   line("LayerNorm backward", 16.0 * n, [&] { device.rows(rows, LayerNormBackward{{dx, 1, D, int(D)}, y, in, w, mean, rstd, int(D), 1}); });
   line("Adam", 24.0 * n, [&] { device.rows((n + values_per_chunk - 1) / values_per_chunk, AdamStep{x, reinterpret_cast<bf16*>(static_cast<real*>(moments)), y, dx, norm, n, n, 1, 0, 0, 0.9f, 0.999f, 1, 1, 1e-8f}); });
 }

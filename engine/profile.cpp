@@ -1,0 +1,46 @@
+#include "engine/profile.h"
+#include <cxxabi.h>
+#include <fmt/format.h>
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+namespace {
+std::string name_of(std::type_index body) {
+  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(body.name(), nullptr, nullptr, nullptr), std::free);
+  return name ? name.get() : body.name();
+}
+
+// By how the name of a body begins.
+std::string part_of(const std::string& body) {
+  static constexpr std::pair<const char*, const char*> parts[] = {
+      {"Attention", "attention"}, {"LayerNorm", "normalisation"}, {"ColumnSumsOfChunk<LayerNorm", "normalisation"}, {"Adam", "optimizer"},
+      {"SquaresOfChunk", "optimizer"}, {"RootOfSum", "optimizer"}, {"Average", "optimizer"}, {"Map", "activations"}, {"Gate", "activations"}};
+  for (const auto& [beginning, part] : parts)
+    if (body.starts_with(beginning)) return part;
+  return "other";
+}
+}  // namespace
+
+std::vector<Profiler::Pass> Profiler::passes() const {
+  std::vector<Pass> passes{{"products", "gemm", products_.seconds, products_.calls}};
+  for (const auto& [body, time] : times_) passes.push_back({part_of(name_of(body)), name_of(body), time.seconds, time.calls});
+  std::sort(passes.begin(), passes.end(), [](const Pass& a, const Pass& b) { return a.seconds > b.seconds; });
+  return passes;
+}
+
+std::string Profiler::table(double seconds) const {
+  std::vector<std::pair<std::string, double>> parts;
+  double busy = 0;
+  for (const Pass& pass : passes()) {
+    auto part = std::find_if(parts.begin(), parts.end(), [&](const auto& p) { return p.first == pass.part; });
+    if (part == parts.end()) part = parts.insert(part, {pass.part, 0});
+    part->second += pass.seconds;
+    busy += pass.seconds;
+  }
+  std::sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  parts.push_back({"idle", std::max(0.0, seconds - busy)});
+  std::string text;
+  for (const auto& [part, time] : parts) text += fmt::format("{}{} {:.1f} %", text.empty() ? "" : ", ", part, 100 * time / seconds);
+  return text;
+}

@@ -1,0 +1,44 @@
+// Where the time goes: a device that passes everything on to another and measures it, part by part.
+// defines: Profiler
+#pragma once
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+#include "engine/device.h"
+
+// Waits for the device after every pass, so that each gets its own time also on a GPU; there the sum is more than a step that
+// overlaps. Times are wall-clock seconds since construction or reset().
+class Profiler final : public Device {
+ public:
+  explicit Profiler(Device& device) : device_(device) {}
+  struct Pass { std::string part, name; double seconds; size_t calls; };     // part: products, attention, normalisation, ...
+  std::vector<Pass> passes() const;                                          // longest first
+  std::string table(double seconds) const;                                   // of parts, as shares of `seconds`; what is missing is "idle"
+  void reset() { times_.clear(), products_ = {}; }
+
+  std::string description() const override { return device_.description(); }
+  void* allocate(size_t bytes) override { return device_.allocate(bytes); }
+  void release(void* memory) override { device_.release(memory); }
+  void upload(void* device, const void* host, size_t bytes) override { device_.upload(device, host, bytes); }
+  void upload_early(void* device, const void* host, size_t bytes) override { device_.upload_early(device, host, bytes); }
+  void download(void* host, const void* device, size_t bytes) override { device_.download(host, device, bytes); }
+  bool late_epilogues() const override { return device_.late_epilogues(); }
+  bool rounds_operands() const override { return device_.rounds_operands(); }
+  int columns_per_team() const override { return device_.columns_per_team(); }
+  void gemm(const Gemm& product) override { measure(products_, [&] { device_.gemm(product); }); }
+  void run(std::type_index body, size_t n, const void* fields) override { measure(times_[body], [&] { device_.run(body, n, fields); }); }
+
+ private:
+  struct Time { double seconds = 0; size_t calls = 0; };
+  template <class Work> void measure(Time& time, Work work) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    device_.download(nullptr, nullptr, 0);
+    time.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    time.calls++;
+  }
+  Device& device_;
+  std::map<std::type_index, Time> times_;
+  Time products_;
+};
