@@ -4,7 +4,7 @@
 //   rows   operator()(Team team, size_t row)  one row, by a team: a CPU thread with SIMD loops, or a CUDA warp
 //   tiles  operator()(Tile& tile, int head, int first_image, int images)   products and rows on a piece of attention, in host code
 // Bodies are listed in engine/kernels.h, from which each device makes its table.
-// defines: Operand, Gemm, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
+// defines: Operand, Gemm, AfterProduct, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
 #pragma once
 #include <memory>
 #include <string>
@@ -21,7 +21,7 @@ struct Operand {
   Operand& operator+=(size_t n) { (full ? full += n : nullptr), (rounded ? rounded += n : nullptr); return *this; }
 };
 
-// c[m,n] = alpha op(a)[m,k] op(b)[k,n] + beta c; with `bias`, bias[n] is added to every row; with `residual`, residual[m,n] too.
+// c[m,n] = alpha op(a)[m,k] op(b)[k,n] + beta c
 // op transposes what is stored as [k,m] (ta) or [n,k] (tb). A row of a, b, c starts every lda, ldb, ldc elements (0: contiguous).
 // With batch > 1: as many products, the matrices of one step_a, step_b, step_c elements after those of the one before.
 struct Gemm {
@@ -30,13 +30,18 @@ struct Gemm {
   int m, n, k;
   bool ta = false, tb = false;
   real alpha = 1, beta = 0;
-  const real *bias = nullptr, *residual = nullptr;
   int lda = 0, ldb = 0, ldc = 0;
   int batch = 1;
   size_t step_a = 0, step_b = 0, step_c = 0;
   int stride_a() const { return lda ? lda : ta ? m : k; }
   int stride_b() const { return ldb ? ldb : tb ? k : n; }
   int stride_c() const { return ldc ? ldc : n; }
+};
+
+// What comes after a product, as a kernel of its own: then(team, row, first column, columns, those of the product's row).
+template <class Then> struct AfterProduct {
+  Then then; real* c; int n, stride;
+  template <class Team> HD void operator()(Team team, size_t row) const { then(team, row, 0, n, c + row * stride); }
 };
 
 class Device {
@@ -51,12 +56,19 @@ class Device {
   virtual void upload_early(void* device, const void* host, size_t bytes) { upload(device, host, bytes); }
   virtual void download(void* host, const void* device, size_t bytes) = 0;    // waits for what was started before
   virtual void gemm(const Gemm& product) = 0;                                 // the CPU: batch 1
-  // Whether bias and residual of a product are better added by the op that reads the result (engine/tape.h, Epilogue).
-  virtual bool late_epilogues() const { return false; }
   // Whether products round their inputs to bfloat16 and take them rounded, so that each value is rounded once.
   virtual bool rounds_operands() const { return false; }
   virtual int columns_per_team() const { return 1 << 30; }                    // at most so many for a team that sums columns
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each, rows, tiles below
+
+  // Whether c of gemm_then may be null: then its pieces stay where they were made, and only `then` sees them.
+  virtual bool keeps_pieces() const { return false; }
+  // The product, then AfterProduct's body on its rows: at once for each piece, while it is in the cache, where pieces have caches.
+  virtual void gemm_then(const Gemm& p, std::type_index body, const void* fields) { gemm(p); run(body, p.m, fields); }
+  template <class Then> void gemm(const Gemm& p, const Then& then) {
+    const AfterProduct<Then> body{then, p.c, p.n, p.stride_c()};
+    gemm_then(p, typeid(body), &body);
+  }
 
   template <class Body> void each(size_t n, const Body& body) { run(typeid(Body), n, &body); }
   template <class Body> void rows(size_t n, const Body& body) { run(typeid(Body), n, &body); }

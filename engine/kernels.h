@@ -3,6 +3,7 @@
 #pragma once
 #include "engine/attention/attention.h"
 #include "engine/ops/activations.h"
+#include "engine/ops/linear_gelu.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
@@ -17,8 +18,9 @@ template <class... A, class... B, class... Rest> struct Joined<KernelList<A...>,
 template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<A...>; };
 
 using Kernels = Joined<
-    KernelList<Fill, Accumulate, Round, AddEpilogue, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
-               MapForward<Tanh>, MapBackward<Tanh>, MapForwardWithEpilogue<GeluTanh>, MapForwardWithEpilogue<GeluErf>, MapForwardWithEpilogue<Tanh>, GateForward, GateBackward, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>,
+    KernelList<Fill, Accumulate, Round, Widen, AddEpilogue, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
+               MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, AfterProduct<BiasAndMap<GeluTanh>>, AfterProduct<BiasAndMap<GeluErf>>, AfterProduct<MapOfProduct<GeluTanh>>,
+               AfterProduct<MapOfProduct<GeluErf>>, GateForward, GateBackward, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
                SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, Mixup,

@@ -23,10 +23,11 @@ class Profiler final : public Device {
   void upload(void* device, const void* host, size_t bytes) override { device_.upload(device, host, bytes); }
   void upload_early(void* device, const void* host, size_t bytes) override { device_.upload_early(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { device_.download(host, device, bytes); }
-  bool late_epilogues() const override { return device_.late_epilogues(); }
+  bool keeps_pieces() const override { return device_.keeps_pieces(); }
   bool rounds_operands() const override { return device_.rounds_operands(); }
   int columns_per_team() const override { return device_.columns_per_team(); }
   void gemm(const Gemm& product) override { measure(products_, [&] { device_.gemm(product); }); }
+  void gemm_then(const Gemm& p, std::type_index body, const void* fields) override { measure(products_, [&] { device_.gemm_then(p, body, fields); }); }
   void run(std::type_index body, size_t n, const void* fields) override { measure(times_[body], [&] { device_.run(body, n, fields); }); }
 
  private:

@@ -122,6 +122,18 @@ void Tape::on_backward(Tensor x, std::function<void()> backward) {
   if (node(x).wants_gradient) node(x).backward = std::move(backward);
 }
 
+void Tape::on_product_gradient(Tensor x, std::function<void(Gemm)> take) {
+  if (node(x).wants_gradient) node(x).take_product = std::move(take);
+}
+
+void Tape::add_product_gradient(Tensor to, Gemm product) {
+  if (const auto take = node(to).take_product) return take(product);
+  const Gradient g = add_gradient(to);
+  product.c = g.data;
+  product.beta = real(g.add);
+  device.gemm(product);
+}
+
 void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake = std::move(forward); }
 
 void Tape::drop(Tensor x) {
@@ -138,8 +150,24 @@ real* Tape::gradient(Tensor x) {
 
 Gradient Tape::add_gradient(Tensor x) {
   Node& n = node(x);
+  if (n.rounded_gradient) {                                      // more comes: full again
+    n.gradient = pool_.take<real>(n.shape.size());
+    device.each(n.shape.size(), Widen{n.gradient, n.rounded_gradient});
+    pool_.give(std::exchange(n.rounded_gradient, nullptr), n.shape.size());
+  }
   if (!n.gradient) n.gradient = pool_.take<real>(n.shape.size());
   return {n.gradient, int(std::exchange(n.written, true))};
+}
+
+Tape::ProductsGradient Tape::add_gradient_for_products(Tensor x) {
+  Node& n = node(x);
+  if (!device.rounds_operands() || n.written) {
+    const Gradient g = add_gradient(x);
+    return {{g.data}, g.add};
+  }
+  n.rounded_gradient = pool_.take<bf16>(n.shape.size());
+  n.written = true;
+  return {{nullptr, n.rounded_gradient}, false};
 }
 
 real* Tape::add_into_gradient(Tensor x) {
@@ -163,6 +191,7 @@ void Tape::pass_gradient(Tensor from, Tensor to) {
 
 void Tape::release_gradient(Node& n) {
   if (n.gradient && !n.lent) pool_.give(std::exchange(n.gradient, nullptr), n.shape.size());
+  if (n.rounded_gradient) pool_.give(std::exchange(n.rounded_gradient, nullptr), n.shape.size());
 }
 
 void Tape::backward(Tensor loss) {
@@ -173,9 +202,10 @@ void Tape::backward(Tensor loss) {
   for (size_t i = nodes_.size(); i-- > 0;) {
     Node& n = nodes_[i];
     if (n.lent && n.wants_gradient && !n.written) device.each(n.shape.size(), Fill{n.gradient, 0});    // the loss does not depend on it
-    if (!n.backward || !n.written) continue;
-    n.backward();
-    release_gradient(nodes_[i]);
+    if (n.backward && n.written) {
+      n.backward();
+      release_gradient(n);
+    }
     if (n.remake) drop({n.shape, int(i)});          // its readers came later on the tape and are done
   }
 }

@@ -66,6 +66,11 @@ class Tape {
   // What the backward of `x` does; it may use value() and the gradient functions. Ignored when nobody will ask for it.
   void on_backward(Tensor x, std::function<void()> backward);
 
+  // Takes the product that makes the gradient of x (all but its c), and goes on with it while it is in the cache.
+  void on_product_gradient(Tensor x, std::function<void(Gemm)> take);
+  // d to += the product, or what follows from it by on_product_gradient.
+  void add_product_gradient(Tensor to, Gemm product);
+
   // For a tensor that is cheap to compute again: `forward` refills value(x) after drop(x) has given its memory back.
   void on_remake(Tensor x, std::function<void()> forward);
   void drop(Tensor x);
@@ -73,6 +78,10 @@ class Tape {
   bool wants_gradient(Tensor x) { return x && node(x).wants_gradient; }
   real* gradient(Tensor x);                                       // of an op's result, inside its backward
   Gradient add_gradient(Tensor x);                                // where to put all of it, or add all of it
+  // For a gradient that comes at once and that only products and sums read: rounded where they round, until more is added.
+  struct ProductsGradient { Output output; int add; };
+  ProductsGradient add_gradient_for_products(Tensor x);
+  const bf16* rounded_gradient(Tensor x) { return node(x).rounded_gradient; }      // null where gradient(x) is full
   real* add_into_gradient(Tensor x);                              // the same, zeroed if nothing was there: for ops that touch parts
   void pass_gradient(Tensor from, Tensor to);                     // d to += d from; ends the use of gradient(from)
 
@@ -98,12 +107,14 @@ class Tape {
     real* value = nullptr;
     bf16* rounded = nullptr;             // the value, or beside it
     real* gradient = nullptr;
+    bf16* rounded_gradient = nullptr;    // in place of the gradient
     bool owned = false;                  // the value is the pool's
     bool wants_gradient = false;
     bool lent = false;                   // the gradient is the caller's
     bool written = false;                // the gradient holds something to add to
     Epilogue epilogue = {};
     std::function<void()> backward = {}, remake = {};
+    std::function<void(Gemm)> take_product = {};
   };
   Tensor append(Node node);
   Node& node(Tensor x);

@@ -5,7 +5,7 @@
 #include "engine/hash.h"
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
-#include "engine/ops/linear.h"
+#include "engine/ops/linear_gelu.h"
 #include "engine/ops/patches.h"
 #include "engine/ops/remat.h"
 #include "engine/ops/tokens.h"
@@ -207,9 +207,8 @@ Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) cons
 }
 
 Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual) const {
-  Tensor h = pass.linear(normalised, name + ".fc1");
+  Tensor a = linear_gelu(pass.t, normalised, pass(name + ".fc1.weight"), pass(name + ".fc1.bias"), config_.gelu == "erf", Kept::for_products);
   pass.t.drop(normalised);
-  Tensor a = gelu(pass.t, h, config_.gelu == "erf", Kept::for_products);
   Tensor y = pass.linear(a, name + ".fc2", residual);
   pass.t.drop(a);
   return y;

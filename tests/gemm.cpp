@@ -17,7 +17,6 @@ constexpr float outside = 12345;           // between the rows of the result
 
 struct Options {
   float alpha = 1, beta = 0;
-  bool bias = false, residual = false;
   int padding = 0;                         // between the rows of every matrix
 };
 
@@ -33,7 +32,7 @@ class Product {
  public:
   Product(int m, int n, int k, bool ta, bool tb, Precision precision)
       : m_(m), n_(n), k_(k), ta_(ta), tb_(tb), a_(random_values(size_t(m) * k, 1)), b_(random_values(size_t(k) * n, 2)), c_(random_values(size_t(m) * n, 3)),
-        bias_(random_values(n, 4)), residual_(random_values(size_t(m) * n, 5)), sums_(size_t(m) * n), sizes_(size_t(m) * n) {
+        sums_(size_t(m) * n), sizes_(size_t(m) * n) {
     for (int i = 0; i < m; i++)
       for (int j = 0; j < n; j++)
         for (int l = 0; l < k; l++) {
@@ -47,11 +46,10 @@ class Product {
   // What the device makes of it, padding included. What must not be read is NaN.
   std::vector<float> run(Device& device, const Options& o) const {
     const int width_a = ta_ ? m_ : k_, width_b = tb_ ? k_ : n_;
-    const std::vector<float> a = padded(a_, width_a, o.padding, NAN), b = padded(b_, width_b, o.padding, NAN), residual = padded(residual_, n_, o.padding, NAN);
+    const std::vector<float> a = padded(a_, width_a, o.padding, NAN), b = padded(b_, width_b, o.padding, NAN);
     std::vector<float> c = padded(o.beta == 0 ? std::vector<float>(c_.size(), NAN) : c_, n_, o.padding, outside);
     auto stride = [&](int width) { return o.padding ? width + o.padding : 0; };
     device.gemm({.c = c.data(), .a = a.data(), .b = b.data(), .m = m_, .n = n_, .k = k_, .ta = ta_, .tb = tb_, .alpha = o.alpha, .beta = o.beta,
-                 .bias = o.bias ? bias_.data() : nullptr, .residual = o.residual ? residual.data() : nullptr,
                  .lda = stride(width_a), .ldb = stride(width_b), .ldc = stride(n_)});
     return c;
   }
@@ -66,7 +64,7 @@ class Product {
         continue;
       }
       double exact = o.alpha * sums_[i], size = std::abs(o.alpha) * sizes_[i];
-      for (const double term : {double(o.beta) * c_[i], o.bias ? double(bias_[column]) : 0, o.residual ? double(residual_[i]) : 0}) exact += term, size += std::abs(term);
+      exact += double(o.beta) * c_[i], size += std::abs(double(o.beta) * c_[i]);
       if (!std::isfinite(c[at])) return INFINITY;
       largest = std::max(largest, std::abs(c[at] - exact) / size);
     }
@@ -76,14 +74,13 @@ class Product {
  private:
   int m_, n_, k_;
   bool ta_, tb_;
-  std::vector<float> a_, b_, c_, bias_, residual_;
+  std::vector<float> a_, b_, c_;
   std::vector<double> sums_, sizes_;       // Σ a b and Σ |a b|
 };
 
 void check_library(Precision precision, GemmLibrary library) {
   std::unique_ptr<Device> devices[] = {make_cpu(1, precision, library), make_cpu(2, precision, library), make_cpu(3, precision, library)};
-  const Options options[] = {{}, {.alpha = 0.5f, .beta = 1}, {.beta = -0.5f, .residual = true}, {.bias = true}, {.padding = 3},
-                             {.alpha = 0.125f, .bias = true, .residual = true, .padding = 5}, {.beta = 1, .bias = true, .padding = 1}};
+  const Options options[] = {{}, {.alpha = 0.5f, .beta = 1}, {.beta = -0.5f}, {.padding = 3}, {.alpha = 0.125f, .padding = 5}, {.beta = 1, .padding = 1}};
   const int shapes[][3] = {{1, 1, 1}, {3, 1, 17}, {16, 16, 16}, {17, 3, 64}, {1, 1000, 64}, {64, 197, 64}, {197, 64, 197}, {300, 17, 1}, {1000, 5, 16}, {400, 1200, 3}};
   double largest = 0;
   for (const auto [m, n, k] : shapes)
@@ -91,7 +88,7 @@ void check_library(Precision precision, GemmLibrary library) {
       for (const bool tb : {false, true}) {
         const Product product(m, n, k, ta, tb, precision);
         for (const Options& o : options) {
-          INFO(m, " x ", n, " x ", k, " ta ", ta, " tb ", tb, " alpha ", o.alpha, " beta ", o.beta, " bias ", o.bias, " residual ", o.residual, " padding ", o.padding);
+          INFO(m, " x ", n, " x ", k, " ta ", ta, " tb ", tb, " alpha ", o.alpha, " beta ", o.beta, " padding ", o.padding);
           const std::vector<float> c = product.run(*devices[0], o);
           const double error = product.error(c, o);
           CHECK(error <= 1e-6);

@@ -8,7 +8,7 @@
 #include "engine/error.h"
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
-#include "engine/ops/linear.h"
+#include "engine/ops/linear_gelu.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
@@ -50,6 +50,15 @@ inline std::vector<OpCase> op_cases() {
        }},
       {"gelu", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], false); }},
       {"gelu erf", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], true); }},
+      {"linear and gelu", {{{2, 3, 4}}, {{5, 4}}, {{5}}, {{3, 5}}}, [](Tape& t, In x) { return linear(t, linear_gelu(t, x[0], x[1], x[2], false), x[3]); }},
+      {"linear and gelu erf, read twice", {{{7, 4}}, {{4, 4}}, {{4}}, {{4, 4}}}, [](Tape& t, In x) {
+         Tensor a = linear_gelu(t, x[0], x[1], x[2], true);
+         return linear(t, a, x[3], {}, linear(t, a, x[1]));
+       }},
+      {"linear and gelu, read by a product and as it is", {{{7, 4}}, {{4, 4}}, {{4}}}, [](Tape& t, In x) {
+         Tensor a = linear_gelu(t, x[0], x[1], x[2], false);
+         return linear(t, a, x[1], x[2], a);
+       }},
       {"tanh", {{{4, 9}}}, [](Tape& t, In x) { return tanh_op(t, x[0]); }},
       {"gate", {{{4, 9}}, {{4, 9}, 2}}, [](Tape& t, In x) { return gate(t, x[0], x[1]); }},
       {"patches", {{{2, 6, 5, 3}}}, [](Tape& t, In x) { return patches(t, x[0], 2); }},

@@ -4,7 +4,7 @@
 #include <memory>
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
-#include "engine/ops/linear.h"
+#include "engine/ops/linear_gelu.h"
 #include "engine/ops/loss.h"
 #include "models/train_step.h"
 #include "tests/difference.h"
@@ -156,27 +156,50 @@ TEST_CASE("what is dropped and computed again has the same bits") {
   CHECK(held[1] < held[0]);
 }
 
-TEST_CASE("bias and residual added late, by whoever reads the product, are what the product adds itself") {
-  struct OtherDevice final : CountingDevice {
-    bool late_epilogues() const override { return !CountingDevice::late_epilogues(); }
+TEST_CASE("what follows a product piece by piece is what follows it as a pass of its own") {
+  struct Passes final : CountingDevice {
+    using CountingDevice::CountingDevice;
+    bool keeps_pieces() const override { return false; }
+    void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { Device::gemm_then(product, body, fields); }
     int columns_per_team() const override { return 5; }
-  } other;
-  CountingDevice usual;
-  std::vector<float> results[2];
-  for (Device* device : {static_cast<Device*>(&usual), static_cast<Device*>(&other)}) {
-    const DeviceValues w(*device, random_values(48 * 48, 2)), b(*device, random_values(48, 3)), scale(*device, random_values(48, 4));
-    const DeviceValues dw(*device, std::vector<float>(48 * 48)), db(*device, std::vector<float>(48)), dscale(*device, std::vector<float>(48));
-    Tape tape(*device);
-    Tensor x = tape.input("x", {300, 48}, random_values(300 * 48, 1)), weight = tape.leaf("w", {48, 48}, w.data(), dw.data()), bias = tape.leaf("b", {48}, b.data(), db.data());
-    Tensor s = tape.leaf("scale", {48}, scale.data(), dscale.data());
-    Tensor sum = linear(tape, x, weight, bias, x), n = layernorm(tape, sum, s, bias);               // read by layernorm, then as residual
-    Tensor a = gelu(tape, linear(tape, n, weight, bias), false), y = linear(tape, a, weight, bias, sum);
-    Tensor z = linear(tape, y, weight);                                                             // read by a product
-    tape.backward(z);
-    std::vector<float>& all = results[device == &other];
-    for (const std::vector<float>& part : {tape.download(z), tape.download(sum), dw.read(), db.read(), dscale.read()}) all.insert(all.end(), part.begin(), part.end());
+  };
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    CountingDevice pieces(test_device(2, precision));
+    Passes passes(test_device(2, precision));
+    std::vector<float> results[2];
+    for (Device* device : {static_cast<Device*>(&pieces), static_cast<Device*>(&passes)}) {
+      const int C = 96, rows = 1500;
+      const DeviceValues w(*device, random_values(C * C, 2)), b(*device, random_values(C, 3)), scale(*device, random_values(C, 4)), x_values(*device, random_values(rows * C, 1));
+      const DeviceValues dw(*device, std::vector<float>(C * C)), db(*device, std::vector<float>(C)), dscale(*device, std::vector<float>(C)), dx(*device, std::vector<float>(rows * C));
+      Tape tape(*device);
+      Tensor x = tape.leaf("x", {rows, C}, x_values.data(), dx.data()), weight = tape.leaf("w", {C, C}, w.data(), dw.data()), bias = tape.leaf("b", {C}, b.data(), db.data());
+      Tensor s = tape.leaf("scale", {C}, scale.data(), dscale.data());
+      Tensor sum = linear(tape, x, weight, bias, x), n = layernorm(tape, sum, s, bias);               // read by layernorm, then as residual
+      Tensor a = linear_gelu(tape, n, weight, bias, false), y = linear(tape, a, weight, bias, sum);
+      Tensor z = linear(tape, y, weight);                                                             // read by a product
+      tape.backward(z);
+      std::vector<float>& all = results[device == &passes];
+      for (const std::vector<float>& part : {tape.download(z), tape.download(sum), dw.read(), db.read(), dscale.read(), dx.read()}) all.insert(all.end(), part.begin(), part.end());
+    }
+    CHECK(largest_error(results[1], results[0]) <= (precision == Precision::f32 ? 1e-5 : 1e-3));
   }
-  CHECK(largest_error(results[1], results[0]) <= 1e-5);
+}
+
+TEST_CASE("what only products read is kept rounded, and says so where something else reads it") {
+  CountingDevice device(test_device(1, Precision::bf16));
+  if (!device.rounds_operands()) return;
+  const DeviceValues w(device, random_values(48 * 48, 2)), b(device, random_values(48, 3)), dw(device, std::vector<float>(48 * 48));
+  Tape tape(device);
+  Tensor weight = tape.leaf("w", {48, 48}, w.data(), dw.data()), bias = tape.leaf("b", {48}, b.data());
+  Tensor x = tape.input("x", {64, 48}, random_values(64 * 48, 1)), a = linear_gelu(tape, x, weight, bias, false, Kept::for_products);
+  for (float v : tape.download(a)) CHECK(v == from_bf16(to_bf16(v)));
+  CHECK(says(error_of(ExitCode::failed, [&] { tape.value(a); }), {"gelu", "[64, 48]", "products alone"}));
+  const std::vector<float> before = tape.download(a);
+  tape.drop(a);
+  CHECK(tape.download(a) == before);
+  Tensor y = linear(tape, a, weight);
+  tape.keep_for_products(y);
+  CHECK(says(error_of(ExitCode::failed, [&] { tape.value(y); }), {"linear", "products alone"}));
 }
 
 TEST_CASE("dropping twice is dropping once") {

@@ -46,11 +46,14 @@ class CountingDevice : public Device {
   void upload(void* device, const void* host, size_t bytes) override { inner_->upload(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { inner_->download(host, device, bytes); }
   void gemm(const Gemm& product) override { inner_->gemm(product); }
-  bool late_epilogues() const override { return inner_->late_epilogues(); }
+  bool rounds_operands() const override { return inner_->rounds_operands(); }
+  bool keeps_pieces() const override { return inner_->keeps_pieces(); }
+  void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { inner_->gemm_then(product, body, fields); }
   int columns_per_team() const override { return inner_->columns_per_team(); }
   void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
+  explicit CountingDevice(std::unique_ptr<Device> inner = test_device(1)) : inner_(std::move(inner)) {}
   int allocations = 0, releases = 0;
 
  private:
-  std::unique_ptr<Device> inner_ = test_device(1);
+  std::unique_ptr<Device> inner_;
 };

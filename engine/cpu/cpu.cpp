@@ -52,9 +52,10 @@ class CpuTile {
     if (memory.size() < n) memory.resize(n);
     return memory.data();
   }
-  // Query rows at a time: as many as keep a tile of scores within 192 KiB, in equal parts.
+  // Query rows at a time, in equal parts: scores within 192 KiB, or (long rows) enough of them to read keys and values seldom,
+  // within 1.3 MiB.
   int query_rows(int Lq, int L) const {
-    const int most = std::max(16, 49152 / L), tiles = (Lq + most - 1) / most;
+    const int most = std::max({1, 49152 / L, std::min(96, 340'000 / L)}), tiles = (Lq + most - 1) / most;
     return (Lq + tiles - 1) / tiles;
   }
   void gemm(const Gemm& product) const { product_(product); }            // batch 1: launch() hands out one image at a time
@@ -92,7 +93,11 @@ class Cpu final : public Device {
         precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_)) {
     if (onednn_ && !has_onednn) fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again");
     omp_set_num_threads(1);       // oneDNN asks this outside our parallel regions; its products stay on the calling thread
-    for_each_kernel(Kernels{}, [&]<class Body> { kernels_[typeid(Body)] = [](Cpu& cpu, size_t n, const void* fields) { cpu.launch(n, *static_cast<const Body*>(fields)); }; });
+    for_each_kernel(Kernels{}, [&]<class Body> {
+      kernels_[typeid(Body)] = [](Cpu& cpu, size_t n, const void* fields) { cpu.launch(n, *static_cast<const Body*>(fields)); };
+      if constexpr (requires(const Body& body) { body.then; })
+        then_[typeid(Body)] = [](Cpu& cpu, const Gemm& p, const void* fields) { cpu.product_then(p, static_cast<const Body*>(fields)->then); };
+    });
   }
 
   std::string description() const override {
@@ -115,7 +120,16 @@ class Cpu final : public Device {
 
   // Cut by shape alone, each piece on one thread: the same bits for any number of threads. Large products are cut in a
   // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first.
-  void gemm(const Gemm& p) override {
+  void gemm(const Gemm& p) override { in_pieces(p, [](const Gemm&, int, int) {}); }
+
+  void gemm_then(const Gemm& p, std::type_index body, const void* fields) override {
+    const auto then = then_.find(body);
+    if (then == then_.end()) fail(ExitCode::failed, "cpu: kernel {} is not in engine/kernels.h", body.name());
+    then->second(*this, p, fields);
+  }
+
+  // Calls done(piece, first row, first column) on the piece's thread.
+  template <class Done> void in_pieces(const Gemm& p, Done done) {
     int m_tiles = pieces(p.m, 512), n_tiles = pieces(p.n, 768);
     if (2.0 * p.m * p.n * p.k > 2e7) {
       const int unit = 8 / std::gcd(8, n_tiles);
@@ -123,7 +137,7 @@ class Cpu final : public Device {
       while (m_tiles % 2 == 0 && p.m / m_tiles < 96 && p.n / n_tiles > 96) m_tiles /= 2, n_tiles *= 2;
     }
     const int m = part(p.m, m_tiles), n = part(p.n, n_tiles);
-    parallel(size_t(m_tiles) * n_tiles, [&](size_t tile, int) {
+    parallel(size_t(m_tiles) * n_tiles, [&](size_t tile, int thread) {
       const int i = int(tile) % m_tiles * m, j = int(tile) / m_tiles * n;
       if (i >= p.m || j >= p.n) return;
       Gemm piece = p;
@@ -132,15 +146,14 @@ class Cpu final : public Device {
       piece.lda = p.stride_a(), piece.ldb = p.stride_b(), piece.ldc = p.stride_c();
       piece.a += p.ta ? i : size_t(i) * piece.lda;
       piece.b += p.tb ? size_t(j) * piece.ldb : j;
-      const size_t c = size_t(i) * piece.ldc + j;
-      piece.c += c;
-      if (p.residual) piece.residual += c;
-      if (p.bias) piece.bias += j;
+      if (p.c) piece.c += size_t(i) * piece.ldc + j;
+      else piece.c = tiles_[thread].scratch(0, size_t(piece.m) * piece.n), piece.ldc = piece.n;
       product_(piece);
+      done(piece, i, j);
     });
   }
 
-  bool late_epilogues() const override { return true; }
+  bool keeps_pieces() const override { return true; }
   bool rounds_operands() const override { return precision_ == Precision::bf16 && onednn_ && has_onednn_bf16(); }
 
   void run(std::type_index body, size_t n, const void* fields) override {
@@ -181,6 +194,12 @@ class Cpu final : public Device {
     }
   }
 
+  template <class Then> void product_then(const Gemm& p, const Then& then) {
+    in_pieces(p, [&](const Gemm& piece, int i, int j) {
+      for (int row = 0; row < piece.m; row++) then(Thread{}, size_t(i) + row, j, piece.n, piece.c + size_t(row) * piece.ldc);
+    });
+  }
+
   // Calls work(i, thread) for every i below n. An exception leaves the parallel region only after its end.
   template <class Work> void parallel(size_t n, Work work) {
     std::exception_ptr error;
@@ -202,6 +221,7 @@ class Cpu final : public Device {
   Product product_;
   std::vector<CpuTile> tiles_;
   std::unordered_map<std::type_index, void (*)(Cpu&, size_t, const void*)> kernels_;
+  std::unordered_map<std::type_index, void (*)(Cpu&, const Gemm&, const void*)> then_;
 };
 
 }  // namespace

@@ -15,17 +15,6 @@ namespace {
 using Matrix = Eigen::Matrix<real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Stride = Eigen::OuterStride<>;
 
-// Bias and residual go into c first, so that the product adds to them while they are in the cache.
-real prepare(const Gemm& p) {
-  if (!p.bias && !p.residual) return p.beta;
-  for (int i = 0; i < p.m; i++) {
-    real* c = p.c + size_t(i) * p.stride_c();
-    const real* r = p.residual ? p.residual + size_t(i) * p.stride_c() : nullptr;
-    for (int j = 0; j < p.n; j++) c[j] = (p.beta == 0 ? 0 : p.beta * c[j]) + (p.bias ? p.bias[j] : 0) + (r ? r[j] : 0);
-  }
-  return 1;
-}
-
 // The stored rows of a and b without gaps, each value through `convert`; `memory` is kept by each thread.
 template <class T, class Convert> const T* packed(const real* from, int rows, int columns, int stride, std::vector<T>& memory, Convert convert) {
   if (memory.size() < size_t(rows) * columns) memory.resize(size_t(rows) * columns);
@@ -53,12 +42,11 @@ void gemm_rounded(const Gemm& p, void (*multiply)(const Gemm&)) {
 }
 
 void gemm_eigen(const Gemm& p) {
-  const real beta = prepare(p);
   const Eigen::Map<const Matrix, 0, Stride> a(p.a.full, p.ta ? p.k : p.m, p.ta ? p.m : p.k, Stride(p.stride_a()));
   const Eigen::Map<const Matrix, 0, Stride> b(p.b.full, p.tb ? p.n : p.k, p.tb ? p.k : p.n, Stride(p.stride_b()));
   Eigen::Map<Matrix, 0, Stride> c(p.c, p.m, p.n, Stride(p.stride_c()));
-  if (beta == 0) c.setZero();
-  else if (beta != 1) c *= beta;
+  if (p.beta == 0) c.setZero();
+  else if (p.beta != 1) c *= p.beta;
   if (p.ta && p.tb) c.noalias() += p.alpha * a.transpose() * b.transpose();
   else if (p.ta) c.noalias() += p.alpha * a.transpose() * b;
   else if (p.tb) c.noalias() += p.alpha * a * b.transpose();
@@ -71,8 +59,7 @@ std::string eigen_name() { return fmt::format("Eigen {}.{}.{}", EIGEN_WORLD_VERS
 const bool has_onednn = true;
 
 void gemm_onednn(const Gemm& p) {
-  const real beta = prepare(p);
-  const dnnl_status_t status = dnnl_sgemm(p.ta ? 'T' : 'N', p.tb ? 'T' : 'N', p.m, p.n, p.k, p.alpha, p.a.full, p.stride_a(), p.b.full, p.stride_b(), beta,
+  const dnnl_status_t status = dnnl_sgemm(p.ta ? 'T' : 'N', p.tb ? 'T' : 'N', p.m, p.n, p.k, p.alpha, p.a.full, p.stride_a(), p.b.full, p.stride_b(), p.beta,
                                           p.c, p.stride_c());
   if (status != dnnl_success) fail(ExitCode::failed, "oneDNN: product of {} x {} x {} failed with status {}", p.m, p.n, p.k, int(status));
 }
@@ -91,8 +78,7 @@ void gemm_onednn_bf16(const Gemm& p) {
   const bool rounded = p.a.rounded && p.b.rounded;
   const auto [a, b] = rounded ? std::pair(p.a.rounded, p.b.rounded) : packed_inputs<bf16>(p, [](real x) { return to_bf16(x); });
   const int lda = rounded ? p.stride_a() : p.ta ? p.m : p.k, ldb = rounded ? p.stride_b() : p.tb ? p.k : p.n;
-  const real beta = prepare(p);
-  const std::array<float, 10> key{float(p.m), float(p.n), float(p.k), float(p.ta), float(p.tb), p.alpha, beta, float(lda), float(ldb), float(p.stride_c())};
+  const std::array<float, 10> key{float(p.m), float(p.n), float(p.k), float(p.ta), float(p.tb), p.alpha, p.beta, float(lda), float(ldb), float(p.stride_c())};
   auto found = products.find(key);
   if (found == products.end()) {
     using Dims = memory::dims;
@@ -102,7 +88,7 @@ void gemm_onednn_bf16(const Gemm& p) {
     primitive_attr attributes;
     if (p.alpha != 1) attributes.set_output_scales(0, {p.alpha});
     post_ops sum;
-    if (beta != 0) sum.append_sum(beta);
+    if (p.beta != 0) sum.append_sum(p.beta);
     attributes.set_post_ops(sum);
     const matmul multiply(matmul::primitive_desc(matmul::desc(a_shape, b_shape, c_shape), attributes, cpu));
     found = products.emplace(key, Product{memory(a_shape, cpu, nullptr), memory(b_shape, cpu, nullptr), memory(c_shape, cpu, nullptr), multiply}).first;

@@ -37,7 +37,6 @@ class Cuda final : public Device {
   }
 
   void gemm(const Gemm& product) override { products_(product); }
-  bool late_epilogues() const override { return true; }          // a pass over memory less
   bool rounds_operands() const override { return rounds_; }
   int columns_per_team() const override { return 32; }           // one a lane: many teams, or memory would wait for few
 

@@ -15,8 +15,6 @@ const bf16* CudaProducts::round(gpu::Buffer& to, const real* x, int rows_, int c
 
 // cuBLAS thinks in columns: to it a row-major matrix is its transpose, and the product is cᵀ = op(b)ᵀ op(a)ᵀ.
 void CudaProducts::operator()(const Gemm& p) {
-  const bool epilogue = p.bias || p.residual;
-  if (epilogue && p.batch != 1) fail(ExitCode::failed, "cuda: a batch of {} products with bias or residual, expected 1", p.batch);
   const void *a = p.a.full, *b = p.b.full;
   int lda = p.stride_a(), ldb = p.stride_b();
   size_t step_a = p.step_a, step_b = p.step_b;
@@ -40,5 +38,4 @@ void CudaProducts::operator()(const Gemm& p) {
   else
     cublas_.gemm_batch(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, (long long)step_b, a, inputs, lda, (long long)step_a, &p.beta, p.c, CUDA_R_32F,
                        p.stride_c(), (long long)p.step_c, p.batch, compute, CUBLAS_GEMM_DEFAULT);
-  if (epilogue) rows(p.m, AddEpilogue{p.c, p.bias, p.residual, p.n, p.stride_c()});      // ops add them later still (engine/tape.h)
 }

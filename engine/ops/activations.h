@@ -14,37 +14,27 @@ template <class H> struct MapForward {       // y = h(x)
   Output y; const real* x;
   HD void operator()(size_t i) const { y.set(i, H::value(x[i])); }
 };
-template <class H> struct MapForwardWithEpilogue {      // x[row, :] += bias + residual[row, :], then y = h(x)
-  Output y; AddEpilogue add;
-  template <class Team> HD void operator()(Team team, size_t row) const {
-    add(team, row);
-    const real* x = add.y + row * add.stride;
-    const Output to = y + row * add.C;
-    team.each(add.C, [=](int c) { to.set(c, H::value(x[c])); });
-  }
-};
 template <class H> struct MapBackward {      // dx += h'(x) dy
   real* dx; const real *dy, *x; int add;
   HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + H::slope(x[i]) * dy[i]; }
 };
 
-template <class H> Tensor map(Tape& t, std::string_view op, Tensor x, Kept kept = Kept::full) {
-  Tensor y = t.make(op, x.shape, {x}, kept);
-  auto forward = [=, &t] { t.device.each(x.shape.size(), MapForward<H>{t.output(y), t.value(x)}); };
-  if (const auto [bias, residual] = t.take_epilogue(x); bias || residual)
-    t.device.rows(x.shape.rows(), MapForwardWithEpilogue<H>{t.output(y), {t.value(x), bias, residual, x.shape.last(), x.shape.last()}});
-  else forward();
-  t.on_remake(y, forward);
+template <class H> void on_map_backward(Tape& t, Tensor y, Tensor x) {
+  t.on_remake(y, [=, &t] { t.device.each(x.shape.size(), MapForward<H>{t.output(y), t.value(x)}); });
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x);
     t.device.each(x.shape.size(), MapBackward<H>{dx.data, t.gradient(y), t.value(x), dx.add});
   });
+}
+
+template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
+  Tensor y = t.make(op, x.shape, {x});
+  t.device.each(x.shape.size(), MapForward<H>{t.output(y), t.value(x)});
+  on_map_backward<H>(t, y, x);
   return y;
 }
 
-inline Tensor gelu(Tape& t, Tensor x, bool erf, Kept kept = Kept::full) {
-  return erf ? map<GeluErf>(t, "gelu erf", x, kept) : map<GeluTanh>(t, "gelu", x, kept);
-}
+inline Tensor gelu(Tape& t, Tensor x, bool erf) { return erf ? map<GeluErf>(t, "gelu erf", x) : map<GeluTanh>(t, "gelu", x); }
 inline Tensor tanh_op(Tape& t, Tensor x) { return map<Tanh>(t, "tanh", x); }
 
 // y = x g σ(g): the gate of Hua et al. 2022 (arXiv 2202.10447), SiLU as activation

@@ -1,6 +1,6 @@
 // Sums over rows in a fixed order, for the gradients of what every row shares: biases, scales, position embeddings.
 // Rows are summed in chunks and the chunks in order, so the result does not depend on the number of threads.
-// defines: add_column_sums, Values, RoundedValues
+// defines: add_column_sums, Values, RoundedValues, RoundingValues
 #pragma once
 #include <algorithm>
 #include "engine/ops/elementwise.h"
@@ -31,7 +31,11 @@ struct Values {                                        // the term x[row, c]; ro
   HD real operator()(size_t row, int c) const { return x[row * stride + c]; }
 };
 
-struct RoundedValues {                                 // the same of contiguous rows, which leaves x rounded for products
+struct RoundedValues {                                 // the same of rounded values
+  const bf16* x; size_t stride;
+  HD real operator()(size_t row, int c) const { return from_bf16(x[row * stride + c]); }
+};
+struct RoundingValues {                                // the term x[row, c] of contiguous rows, left rounded on the way
   bf16* rounded; const real* x; size_t stride;
   HD real operator()(size_t row, int c) const {
     const size_t i = row * stride + c;

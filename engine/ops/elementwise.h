@@ -1,5 +1,5 @@
 // Bodies over plain arrays.
-// defines: previous, Output, Fill, Accumulate, Round, AddEpilogue
+// defines: previous, Output, Fill, Accumulate, Round, Widen, AddEpilogue
 #pragma once
 #include "engine/bf16.h"
 #include "engine/math.h"
@@ -29,6 +29,11 @@ struct Accumulate {
 struct Round {
   bf16* y; const real* x;
   HD void operator()(size_t i) const { y[i] = to_bf16(float(x[i])); }
+};
+
+struct Widen {
+  real* y; const bf16* x;
+  HD void operator()(size_t i) const { y[i] = from_bf16(x[i]); }
 };
 
 struct AddEpilogue {                                             // y[row, :] += bias + residual[row, :]; either may be null

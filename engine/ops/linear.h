@@ -1,39 +1,62 @@
 // y[..,out] = x[..,in] Wᵀ + b, plus a residual of y's shape if given. W[out,in], b[out].
-// defines: linear
+// defines: linear, LinearShape, on_linear_backward
 #pragma once
 #include "engine/error.h"
 #include "engine/ops/column_sums.h"
 
-inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual = {}) {
-  const int rows = int(x.shape.rows()), in = x.shape.last(), out = w.shape[0];
-  const Shape shape = x.shape.with_last(out);
-  if (w.shape != Shape{out, in}) fail(ExitCode::failed, "linear: weight is {}, expected [{}, {}] for an input of {}", w.shape.text(), out, in, x.shape.text());
-  if (b && b.shape != Shape{out}) fail(ExitCode::failed, "linear: bias is {}, expected [{}]", b.shape.text(), out);
-  if (residual && residual.shape != shape) fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.text());
+struct AddBias {                                                 // to a row of a product
+  const real* bias;
+  template <class Team> HD void operator()(Team team, size_t /*row*/, int first, int columns, real* y) const {
+    const real* b = bias + first;
+    team.each(columns, [=](int c) { y[c] += b[c]; });
+  }
+};
 
-  Tensor y = t.make("linear", shape, {x, w, b, residual});
-  const Epilogue epilogue{b ? t.value(b) : nullptr, residual ? t.value(residual) : nullptr};
-  const bool late = t.device.late_epilogues();
-  t.device.gemm({.c = t.value(y), .a = t.operand(x), .b = t.operand(w), .m = rows, .n = out, .k = in, .tb = true,
-                 .bias = late ? nullptr : epilogue.bias, .residual = late ? nullptr : epilogue.residual});
-  if (late) t.set_epilogue(y, epilogue);
+struct LinearShape {
+  int rows, in, out;
+  Shape y;
+  LinearShape(Tensor x, Tensor w, Tensor b) : rows(int(x.shape.rows())), in(x.shape.last()), out(w.shape[0]), y(x.shape.with_last(out)) {
+    if (w.shape != Shape{out, in}) fail(ExitCode::failed, "linear: weight is {}, expected [{}, {}] for an input of {}", w.shape.text(), out, in, x.shape.text());
+    if (b && b.shape != Shape{out}) fail(ExitCode::failed, "linear: bias is {}, expected [{}]", b.shape.text(), out);
+  }
+  Gemm product(Operand x, Operand w) const { return {.c = nullptr, .a = x, .b = w, .m = rows, .n = out, .k = in, .tb = true}; }
+};
+
+// dW += dyᵀ x, dx += dy W, db += Σ_rows dy
+inline void on_linear_backward(Tape& t, Tensor y, Tensor x, Tensor w, Tensor b, Tensor residual = {}) {
   t.on_backward(y, [=, &t] {
-    const real* const gradient = t.gradient(y);
-    const bool rounds = t.device.rounds_operands();
-    const auto rounded = t.temporary<bf16>(rounds ? y.shape.size() : 0);
-    if (rounds && t.wants_gradient(b)) add_column_sums(t, b, RoundedValues{rounded.data, gradient, size_t(out)}, rows);      // one pass over dy
-    else if (b) add_column_sums(t, b, Values{gradient, size_t(out)}, rows);
-    if (rounds && !t.wants_gradient(b)) t.device.each(y.shape.size(), Round{rounded.data, gradient});
-    const Operand dy = rounds ? Operand(rounded.data) : Operand(gradient);
-    if (t.wants_gradient(w)) {                                                              // dW = dyᵀ x
+    const auto [rows, in, out, shape] = LinearShape(x, w, b);
+    const bf16* rounded = t.rounded_gradient(y);
+    const Temporary<bf16> memory = t.temporary<bf16>(t.device.rounds_operands() && !rounded ? shape.size() : 0);
+    if (rounded) {
+      add_column_sums(t, b, RoundedValues{rounded, size_t(out)}, rows);
+    } else if (const real* dy = t.gradient(y); !memory.data) {
+      add_column_sums(t, b, Values{dy, size_t(out)}, rows);
+    } else {
+      rounded = memory.data;                                                                // one pass for the sums and to round
+      if (t.wants_gradient(b)) add_column_sums(t, b, RoundingValues{memory.data, dy, size_t(out)}, rows);
+      else t.device.each(shape.size(), Round{memory.data, dy});
+    }
+    const Operand dy = rounded ? Operand(rounded) : Operand(t.gradient(y));
+    if (t.wants_gradient(w)) {
       const Gradient dw = t.add_gradient(w);
       t.device.gemm({.c = dw.data, .a = dy, .b = t.operand(x), .m = out, .n = in, .k = rows, .ta = true, .beta = real(dw.add)});
     }
-    if (t.wants_gradient(x)) {                                                              // dx = dy W
-      const Gradient dx = t.add_gradient(x);
-      t.device.gemm({.c = dx.data, .a = dy, .b = t.operand(w), .m = rows, .n = in, .k = out, .beta = real(dx.add)});
-    }
+    if (t.wants_gradient(x)) t.add_product_gradient(x, {.c = nullptr, .a = dy, .b = t.operand(w), .m = rows, .n = in, .k = out});
     if (residual) t.pass_gradient(y, residual);                                             // last: it may move dy
   });
+}
+
+// The bias of a linear with residual is added with it by the op that reads y, in its own pass (engine/tape.h, Epilogue).
+inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual = {}) {
+  const LinearShape shape(x, w, b);
+  if (residual && residual.shape != shape.y) fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.y.text());
+  Tensor y = t.make("linear", shape.y, {x, w, b, residual});
+  Gemm product = shape.product(t.operand(x), t.operand(w));
+  product.c = t.value(y);
+  if (b && !residual) t.device.gemm(product, AddBias{t.value(b)});
+  else t.device.gemm(product);
+  if (residual) t.set_epilogue(y, {b ? t.value(b) : nullptr, t.value(residual)});
+  on_linear_backward(t, y, x, w, b, residual);
   return y;
 }

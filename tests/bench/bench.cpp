@@ -1,4 +1,5 @@
 // build/bench roofline: predicted training steps on GPUs. build/bench gpu: kernels of the CUDA device against its own peaks.
+// build/bench attention: the attention op alone.
 // build/bench loader: images/s of reading, decoding and preparing the images of a source.
 // build/bench worker: one contender of an interleaved benchmark. Reads "train N", "infer N" or "quit" lines and answers each
 // with one JSON line: seconds for N steps and the peak memory. Synthetic images and labels; a training step is forward,
@@ -14,6 +15,7 @@
 #include "models/model_flags.h"
 #include "models/presets.h"
 #include "models/train_step.h"
+#include "tests/bench/attention.h"
 #include "tests/bench/gpu.h"
 #include "tests/bench/loader.h"
 #include "tests/bench/roofline.h"
@@ -95,6 +97,12 @@ int main(int argc, char** argv) {
   device.add(*worker);
   CLI::App* roofline = app.add_subcommand("roofline", "predicted training steps on GPUs");
   CLI::App* gpu = app.add_subcommand("gpu", "products, memory-bound passes and attention on the first GPU");
+  AttentionBench attentions;
+  CLI::App* attention_only = app.add_subcommand("attention", "the attention op alone, forward and backward");
+  attention_only->add_option("--lengths", attentions.lengths, "tokens L")->delimiter(',')->capture_default_str();
+  attention_only->add_option("--functions", attentions.functions, "attention functions")->delimiter(',')->capture_default_str();
+  attention_only->add_option("--batch", attentions.batch, "images")->check(CLI::PositiveNumber)->capture_default_str();
+  device.add(*attention_only);
   LoaderBench images;
   CLI::App* loader = app.add_subcommand("loader", "images/s of the loader on a source, and what an image costs");
   loader->add_option("--data", images.data, "the source, as in train --train")->required();
@@ -105,6 +113,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (*worker) work(model_by_name(model, attention), batch, device, profile);
+    if (*attention_only) bench_attention(*device.open(), attentions);
     if (*roofline) std::cout << roofline_table();
     if (*gpu) bench_gpu();
     if (*loader) bench_loader(images);
