@@ -137,7 +137,7 @@ __device__ inline void masked_scores(Scores (&s)[tile / 16], const Fragment (&qu
 }
 
 template <class F> __global__ void __launch_bounds__(threads) forward_kernel(AttentionForward<F> attention) {
-  const auto [o, q, k, v, n, f, scale, probe] = attention;
+  const auto [o, q, k, v, n, f, scale, probe, learned] = attention;
   SHARED(alignas(16) bf16x1, keys, [tile][pitch]);
   SHARED(alignas(16) bf16x1, values, [tile][pitch]);
   const Lane l;
@@ -182,7 +182,7 @@ template <class F> __global__ void __launch_bounds__(threads) forward_kernel(Att
 struct RowStatistics { float log_sum, dot; };
 
 template <class F> __global__ void __launch_bounds__(threads) statistics_kernel(AttentionBackward<F> attention, RowStatistics* statistics) {
-  const auto [o, q, k, v, n, f, scale, probe] = attention.forward;
+  const auto [o, q, k, v, n, f, scale, probe, learned] = attention.forward;
   SHARED(alignas(16) bf16x1, keys, [tile][pitch]);
   const Lane l;
   const Place place(n.Lq, n.H);
@@ -227,7 +227,7 @@ template <class F> __device__ inline float length_factor(const F& f) {
 }
 
 template <class F> __global__ void __launch_bounds__(threads) keys_kernel(AttentionBackward<F> attention, const RowStatistics* statistics) {
-  const auto [o, q, k, v, n, f, scale, probe] = attention.forward;
+  const auto [o, q, k, v, n, f, scale, probe, learned] = attention.forward;
   SHARED(alignas(16) bf16x1, queries, [tile][pitch]);
   SHARED(alignas(16) bf16x1, douts, [tile][pitch]);
   SHARED(RowStatistics, rows, [tile]);
@@ -271,7 +271,7 @@ template <class F> __global__ void __launch_bounds__(threads) keys_kernel(Attent
 }
 
 template <class F> __global__ void __launch_bounds__(threads) queries_kernel(AttentionBackward<F> attention, const RowStatistics* statistics) {
-  const auto [o, q, k, v, n, f, scale, probe] = attention.forward;
+  const auto [o, q, k, v, n, f, scale, probe, learned] = attention.forward;
   SHARED(alignas(16) bf16x1, keys, [tile][pitch]);
   SHARED(alignas(16) bf16x1, values, [tile][pitch]);
   const Lane l;
@@ -311,7 +311,7 @@ template <class F> __global__ void __launch_bounds__(threads) queries_kernel(Att
 }
 
 template <class T> bool aligned(const HeadRows<T>& x) { return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.width % 4 == 0; }
-template <class F> bool applies(const AttentionForward<F>& a) { return a.n.d == d && !a.probe && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v); }
+template <class F> bool applies(const AttentionForward<F>& a) { return a.n.d == d && !a.probe && !a.learned.any() && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v); }
 dim3 grid(const AttentionShape& n, int rows) { return dim3(unsigned(n.B) * n.H * ((rows + tile - 1) / tile)); }
 
 template <class F> cudaError_t launch_forward(const void* fields, FusedScratch, cudaStream_t stream) {
@@ -330,22 +330,17 @@ template <class F> cudaError_t launch_backward(const void* fields, FusedScratch 
   return gpu::launch(queries_kernel<F>, grid(n, n.Lq), dim3(threads), stream, a, statistics);
 }
 
-template <class F> struct IsFusable : std::bool_constant<ElementWise<F> || std::is_same_v<F, Softmax>> {};
-
 struct Add {
   std::unordered_map<std::type_index, FusedLauncher>& table;
   template <class Body> void operator()() { add(static_cast<const Body*>(nullptr)); }
-  void add(const void*) {}
   template <class F> void add(const AttentionForward<F>*) {
-    if constexpr (IsFusable<F>::value)
-      table[typeid(AttentionForward<F>)] = {[](const void* a) { return applies(*static_cast<const AttentionForward<F>*>(a)); }, launch_forward<F>};
+    table[typeid(AttentionForward<F>)] = {[](const void* a) { return applies(*static_cast<const AttentionForward<F>*>(a)); }, launch_forward<F>};
   }
   template <class F> void add(const AttentionBackward<F>*) {
-    if constexpr (IsFusable<F>::value)
-      table[typeid(AttentionBackward<F>)] = {[](const void* fields) {
-        const auto& a = *static_cast<const AttentionBackward<F>*>(fields);
-        return applies(a.forward) && aligned(a.dq) && aligned(a.dk) && aligned(a.dv) && aligned(a.d_o);
-      }, launch_backward<F>};
+    table[typeid(AttentionBackward<F>)] = {[](const void* fields) {
+      const auto& a = *static_cast<const AttentionBackward<F>*>(fields);
+      return applies(a.forward) && aligned(a.dq) && aligned(a.dk) && aligned(a.dv) && aligned(a.d_o);
+    }, launch_backward<F>};
   }
 };
 
@@ -353,6 +348,7 @@ struct Add {
 
 std::unordered_map<std::type_index, FusedLauncher> fused_attention_launchers() {
   std::unordered_map<std::type_index, FusedLauncher> table;
-  for_each_kernel(Kernels{}, Add{table});
+  for_each_kernel(PaperFunctions::Kernels<AttentionForward, KernelList>{}, Add{table});
+  for_each_kernel(PaperFunctions::Kernels<AttentionBackward, KernelList>{}, Add{table});
   return table;
 }
