@@ -4,6 +4,7 @@
 #include "engine/attention/attention.h"
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
+#include "engine/ops/layerscale.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
@@ -19,7 +20,8 @@ template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<
 using Kernels = Joined<
     KernelList<Fill, Accumulate, AddEpilogue, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
                MapForward<Tanh>, MapBackward<Tanh>, MapForwardWithEpilogue<GeluTanh>, MapForwardWithEpilogue<GeluErf>, MapForwardWithEpilogue<Tanh>, GateForward, GateBackward, ColumnSumsOfChunk<Values>,
-               ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward, PatchesForward, PatchesBackward,
+               ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward,
+               LayerScaleForward, LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
                SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, Mixup,
                AdamStep, SquaresOfChunk, RootOfSum, Average, Exchange>,

@@ -41,10 +41,10 @@ struct TaylorSoftmax : Normalised<Taylor> {
   using Normalised::Normalised;
 };
 
-// With d_j = e^{s_j - m} - e^{-m} and Z = ε + Σ |d_k|:  a_j = max(d_j, 0) / Z,  ds = e^{s-m} / Z (1[d > 0] da - sgn(d) Σ a da).
-// m = max(0, max s), so that e^{-m} cannot overflow.
+// With d_j = e^{s_j - m} - e^{-m} and Z = ε e^{-m} + Σ |d_k|:  a_j = max(d_j, 0) / Z,  ds = e^{s-m} / Z (1[d > 0] da - sgn(d) Σ a da).
+// m = max(0, max s) keeps every power finite and changes nothing else; the authors' ε, without e^{-m}, would make ds depend on it.
 struct Softpick : AttentionFunction {
-  static constexpr std::string_view name = "softpick", formula = "max(exp(s) - 1, 0) / (sum abs(exp(s) - 1) + 1e-8 exp(max(s, 0)))", source = "Zuhri et al. 2025, 2504.20966";
+  static constexpr std::string_view name = "softpick", formula = "max(exp(s) - 1, 0) / (sum abs(exp(s) - 1) + 1e-8)", source = "Zuhri et al. 2025, 2504.20966";
   static constexpr real epsilon = real(1e-8);
   Softpick(double /*alpha*/, int /*L*/) {}
   struct Row {
@@ -54,7 +54,7 @@ struct Softpick : AttentionFunction {
   template <class Team> HD static Row row(Team team, const real* s, int L) {
     const real highest = team.max(L, [&](int j) { return s[j]; }), m = highest < 0 ? real(0) : highest;
     Row row{m, exponential(-m), 1};
-    row.r = 1 / (team.sum(L, [&](int j) { return std::fabs(row.difference(s[j])); }) + epsilon);
+    row.r = 1 / (team.sum(L, [&](int j) { return std::fabs(row.difference(s[j])); }) + epsilon * row.one);
     return row;
   }
   template <class Team> HD void forward(Team team, real* a, const real* s, int L) const {

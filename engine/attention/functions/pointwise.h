@@ -9,7 +9,7 @@
 // What the others say otherwise.
 struct AttentionFunction {
   static constexpr bool scaled_by_length = false;                    // has the factor L^-α
-  static constexpr bool shift_matters = true, scale_matters = true;  // false: b, or τ, of φ(τ s + b) would change nothing
+  static constexpr bool shift_matters = true, scale_matters = true;  // false: b, or τ, of φ(τ s + b) would change nothing that `number` does not
   static constexpr std::string_view number = "";                     // the name of the number that each head learns for it
 };
 

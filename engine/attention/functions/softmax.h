@@ -47,6 +47,7 @@ struct SoftmaxOne : Softmax {
 struct SoftmaxSink : AttentionFunction {
   static constexpr std::string_view name = "softmax-sink", formula = "exp(s) / (exp(b) + sum exp(s)), b learned", source = "gpt-oss, OpenAI 2025, 2508.10925: a sink for each head",
                                     number = "sink";
+  static constexpr bool shift_matters = false;
   SoftmaxSink(double /*alpha*/, int /*L*/) {}
   double initial_number() const { return 0; }
   template <class Team> HD void forward(Team team, real* a, const real* s, int L, real b) const { softmax_with_sink(team, a, s, b, L); }
@@ -59,6 +60,7 @@ struct SoftmaxSink : AttentionFunction {
 // a = softmax(c log(L) s): at one L only a temperature. c starts so that this is softmax;  d c = log(L) Σ s a (da - Σ a da)
 struct ScalableSoftmax : Softmax {
   static constexpr std::string_view name = "ssmax", formula = "softmax(c log(L) s), c learned", source = "Nakanishi 2025, 2501.19399", number = "ssmax_scale";
+  static constexpr bool scale_matters = false;
   real log_length;
   ScalableSoftmax(double alpha, int L) : Softmax(alpha, L), log_length(real(std::log(double(L)))) {}
   double initial_number() const { return log_length > 0 ? 1 / double(log_length) : 1; }
