@@ -16,8 +16,8 @@ using Tensors = std::map<std::string, NamedTensor>;
 using Metadata = std::map<std::string, std::string>;
 const std::string format_key = "relucent", format_version = "1";
 
-// Fields that files of before they were there lack: they have their default.
-bool came_later(std::string_view field) { return field == "learn"; }
+// Fields that files of before they were there lack: left out where they have their default.
+constexpr std::string_view later_fields[] = {"learn"};
 
 // Every field of a config with its name, for reading and for writing; a new field does not compile until it is here.
 template <class Config, class Visit>
@@ -188,8 +188,13 @@ bool is_zip(const std::filesystem::path& path) {
 }  // namespace
 
 Metadata config_metadata(const ViTConfig& config) {
-  Metadata metadata = {{format_key, format_version}};
-  each_field(config, [&](const char* name, const auto& value) { metadata[name] = fmt::format("{}", value); });
+  Metadata metadata = {{format_key, format_version}}, defaults;
+  const ViTConfig plain;
+  each_field(plain, [&](const char* name, const auto& value) { defaults[name] = fmt::format("{}", value); });
+  each_field(config, [&](const char* name, const auto& value) {
+    const std::string text = fmt::format("{}", value);
+    if (!std::ranges::count(later_fields, name) || text != defaults[name]) metadata[name] = text;
+  });
   return metadata;
 }
 
@@ -200,7 +205,7 @@ ViTConfig metadata_config(const Metadata& metadata, const std::string& where) {
     fail(ExitCode::data, "{}: expected weights of format {} {}", where, format_key, format_version);
   each_field(config, [&](const char* name, auto& value) {
     const auto found = metadata.find(name);
-    if (found == metadata.end() && came_later(name)) return;
+    if (found == metadata.end() && std::ranges::count(later_fields, name)) return;
     if (found == metadata.end()) fail(ExitCode::data, "{}: metadata {} is missing", where, name);
     if (!parse(found->second, value)) fail(ExitCode::data, "{}: metadata {} is '{}'", where, name, found->second);
   });
