@@ -5,7 +5,7 @@
 
 std::string attention_table() {
   std::string table = "Attention functions (s = q.k/sqrt(d), L keys):\n";
-  for (const auto& f : AttentionFunctions::all()) table += fmt::format("  {:<10}{:<56}{}\n", f.name, f.formula, f.source);
+  for (const auto& f : AttentionFunctions::all()) table += fmt::format("  {:<15} {:<55} {}\n", f.name, f.formula, f.source);
   return table;
 }
 

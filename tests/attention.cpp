@@ -263,6 +263,19 @@ TEST_CASE("numbers that heads learn: outputs, gradients, what a probe sees, the 
   }
 }
 
+TEST_CASE("a sink beyond the range of exp takes all, or nothing") {
+  auto device = test_device(1);
+  const Problem p{1, 2, 17, 17};
+  HeadValues sinks{.number = {300, -300}};
+  const std::vector<float> o = run(*device, p, "softmax-sink", 1, nullptr, sinks).o, softmax = run(*device, p, "softmax").o;
+  for (int i = 0; i < 17; i++)
+    for (int c = 0; c < p.d; c++) {
+      CHECK(o[p.at(0, i, 0) + c] == 0);
+      CHECK(o[p.at(0, i, 1) + c] == softmax[p.at(0, i, 1) + c]);
+    }
+  CHECK(sinks.number == std::vector<float>{0, 0});
+}
+
 TEST_CASE("a NaN in a query is seen in its output") {
   auto device = test_device(1);
   Problem p{1, 1, 5, 17};
