@@ -85,7 +85,7 @@ std::unique_ptr<Device> make_cpu(int threads = 0, Precision precision = Precisio
 
 struct CudaOptions {
   Precision precision = Precision::f32;
-  bool fused_attention = true;                       // where it applies: bf16, heads of 64 channels, no probe
+  bool fused_attention = true;                       // where it applies: the functions of the paper in bf16, heads of 64 channels, nothing learned, no probe
   size_t workspace = size_t(512) << 20;              // bytes for the scores of tiled attention
 };
 // The first GPU. A build without CUDA, or a machine without a GPU or driver, is an error that says what to do.

@@ -5,6 +5,7 @@
 #include "engine/ops/activations.h"
 #include "engine/ops/linear_gelu.h"
 #include "engine/ops/layernorm.h"
+#include "engine/ops/layerscale.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
@@ -21,7 +22,8 @@ using Kernels = Joined<
     KernelList<Fill, Accumulate, Round, Widen, AddEpilogue, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
                MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, AfterProduct<BiasAndMap<GeluTanh>>, AfterProduct<BiasAndMap<GeluErf>>, AfterProduct<MapOfProduct<GeluTanh>>,
                AfterProduct<MapOfProduct<GeluErf>>, GateForward, GateBackward, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
-               ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward, PatchesForward, PatchesBackward,
+               ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward,
+               LayerScaleForward, LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
                SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, Mixup,
                AdamStep, SquaresOfChunk, RootOfSum, Average, Exchange>,

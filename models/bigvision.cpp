@@ -164,7 +164,7 @@ std::string bigvision_name(const std::string& timm) {
       const bool norm = name.find("LayerNorm_") != name.npos || name.ends_with("_norm") || name.ends_with("_ln");
       return prefix + name + (module.ends_with(".bias") ? "/bias" : norm ? "/scale" : "/kernel");
     }
-  fail(ExitCode::failed, "{} has no name in BigVision", timm);
+  fail(ExitCode::failed, "{} has no name in BigVision; export to a .safetensors file", timm);
 }
 
 // The inverse of timm_layout, in float32.

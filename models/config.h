@@ -16,6 +16,7 @@ struct ViTConfig {
   double alpha = 1;                    // weights are L^-alpha h(scores); softmax does not use it
   bool qk_norm = false;                // LayerNorm with scale over the head width of q and k
   bool gate = false;                   // o * silu(x Wg + bg) before the output projection
+  std::string learn = "";              // what else is learned: a list of models/learned.h
 
   int head_width() const { return width / heads; }
   int grid() const { return image_size / patch; }

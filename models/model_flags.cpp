@@ -5,7 +5,7 @@
 
 std::string attention_table() {
   std::string table = "Attention functions (s = q.k/sqrt(d), L keys):\n";
-  for (const auto& f : AttentionFunctions::all()) table += fmt::format("  {:<10}{:<56}{}\n", f.name, f.formula, f.source);
+  for (const auto& f : AttentionFunctions::all()) table += fmt::format("  {:<15} {:<55} {}\n", f.name, f.formula, f.source);
   return table;
 }
 
@@ -23,6 +23,8 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
   app.add_option("--patch", patch_, "pixels a side of a patch (default 16)")->check(CLI::PositiveNumber)->group(group);
   app.add_flag("--qk-norm,!--no-qk-norm", config_.qk_norm, "LayerNorm over each head of q and k")->group(group);
   app.add_flag("--gate,!--no-gate", config_.gate, "multiply the heads' output by silu(x Wg + b)")->group(group);
+  app.add_option("--learn", config_.learn, "list of what to learn beside: alpha or gamma of gamma L^-alpha h(temperature s + bias), temperature, bias, one a head (alpha-layer, ...: one a block); layerscale[:X], "
+                                           "x + lambda branch(x) with lambda starting at X = 1e-4")->group(group);
   app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")->check(CLI::IsMember({"gap", "cls", "map"}))->capture_default_str()->group(group);
   app.add_option("--position", config_.position, "position embedding")->check(CLI::IsMember({"learned", "sincos2d"}))->capture_default_str()->group(group);
   app.add_flag("--head-hidden,!--no-head-hidden", config_.head_hidden, "a hidden layer with tanh before the head (BigVision's rep_size)")->group(group);

@@ -67,9 +67,9 @@ void cifar10(TrainOptions& o, const std::string& model) {
   o.classes = 10, o.batch = 128, o.epochs = 8;
 }
 
-std::vector<std::string> all_functions() {
+std::vector<std::string> paper_functions() {
   std::vector<std::string> names;
-  for (const auto& f : AttentionFunctions::all()) names.push_back(f.name);
+  for (const auto& f : PaperFunctions::all()) names.push_back(f.name);
   return names;
 }
 
@@ -95,7 +95,7 @@ void apply_recipe(TrainOptions& o, const std::string& name, const std::string& m
   else if (figure == "figure2") i1k(o, model);
   else i21k(o, model);
   if (figure == "figure1") o.attention = {"softmax", "relu"}, o.alpha = {1};
-  else o.attention = figure.starts_with("figure2") ? all_functions() : std::vector<std::string>{"relu", "relu2"}, o.alpha = {0, 0.5, 1, 1.5, 2};
+  else o.attention = figure.starts_with("figure2") ? paper_functions() : std::vector<std::string>{"relu", "relu2"}, o.alpha = {0, 0.5, 1, 1.5, 2};
   if (figure == "figure3") o.model.defaults().qk_norm = false;
   if (figure == "figure4") o.model.defaults().gate = true;
 }

@@ -27,7 +27,7 @@ RunSummary read_run(const fs::path& folder) {
   } catch (const std::exception&) {
     fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps", config);
   }
-  for (const auto& f : AttentionFunctions::all()) if (f.name == run.attention) run.scaled = f.scaled_by_length;
+  if (const auto f = AttentionFunctions::find(run.attention)) run.scaled = f->scaled_by_length;
   std::ifstream lines(folder / "metrics.jsonl");
   double speeds = 0;
   int logged = 0;

@@ -5,11 +5,13 @@
 #include "engine/hash.h"
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
+#include "engine/ops/layerscale.h"
 #include "engine/ops/linear_gelu.h"
 #include "engine/ops/patches.h"
 #include "engine/ops/remat.h"
 #include "engine/ops/tokens.h"
 #include "engine/random.h"
+#include "models/learned.h"
 
 namespace {
 
@@ -34,6 +36,7 @@ void check_config(const ViTConfig& c) {
   require(std::isfinite(c.alpha) && c.alpha >= 0, fmt::format("alpha is {}, expected a number of at least 0", c.alpha));
   if (!AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](auto) {}))
     fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}", c.attention, AttentionFunctions::names());
+  learned_parameters(c);
 }
 
 double forward_flops(const ViTConfig& c) {
@@ -51,7 +54,8 @@ size_t parameter_count(const ViTConfig& c) {
 
 double kept_bytes(const ViTConfig& c, bool rematerialise) {
   const double L = c.tokens(), D = c.width, M = c.mlp_width, patches = 3.0 * c.patch * c.patch * c.grid() * c.grid();
-  const double block = L * ((6 + 2 * c.qk_norm + 2 * c.gate) * D + M), working = L * (4 * D + 2 * M);        // a block's activations; what a step of the backward holds at once
+  const bool layerscale = c.learn.find("layerscale") != c.learn.npos;
+  const double block = L * ((6 + 2 * c.qk_norm + 2 * c.gate + 2 * layerscale) * D + M), working = L * (4 * D + 2 * M);        // a block's activations; what a step of the backward holds at once
   return 4 * (2 * patches + 4 * L * D + (rematerialise ? c.depth * L * D + block : c.depth * block) + working);
 }
 
@@ -88,6 +92,7 @@ std::vector<Parameter> ViT::parameter_list(const ViTConfig& c) {
     linear(block + "attn.proj", D, D);
     norm(block + "norm2");
     mlp(block + "mlp");
+    for (const LearnedParameter& p : learned_parameters(c)) add(block + p.name, {p.size});
   }
   norm("norm");
   if (c.pool == "map") {
@@ -132,6 +137,8 @@ void ViT::initialise(uint64_t seed) {
     else if (weight && in_mlp) draw = [&] { return xavier(s[1], s[0]); };
     else if (weight && p.name != "head.weight") draw = [&] { return xavier(s[1], s[1]); };    // q, k, v (side by side), gate, proj: D -> D
     else if (in_mlp) draw = [&] { return 1e-6 * random.normal(); };
+    for (const LearnedParameter& learned : learned_parameters(config_))
+      if (p.name.ends_with("." + learned.name)) draw = [=] { return learned.initial; };
     std::vector<float> values(s.size());
     for (float& v : values) v = float(draw());
     parameters_.set(p.name, values);
@@ -144,6 +151,12 @@ struct ViT::Pass {
   bool accumulate;
   Tensor operator()(const std::string& name) const { return parameters.leaf(t, name, accumulate); }
   Tensor linear(Tensor x, const std::string& name, Tensor residual = {}) const { return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual); }
+  Tensor if_learned(const std::string& name) const { return parameters.has(name) ? (*this)(name) : Tensor{}; }
+  // residual + linear(x), or with LayerScale residual + λ linear(x)
+  Tensor branch(Tensor x, const std::string& name, Tensor residual, const std::string& scale) const {
+    const Tensor lambda = if_learned(scale);
+    return lambda ? layerscale(t, residual, linear(x, name), lambda) : linear(x, name, residual);
+  }
   Tensor layernorm(Tensor x, const std::string& name, Kept kept = Kept::full) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), kept); }
 };
 
@@ -196,20 +209,22 @@ Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) cons
     q = {headnorm(t, qkv, q.offset, c.heads, pass(name + "attn.q_norm.weight"))};
     k = {headnorm(t, qkv, k.offset, c.heads, pass(name + "attn.k_norm.weight"))};
   }
-  Tensor o = attention(t, q, k, v, c.heads, c.head_width(), c.attention, c.alpha, probe);
+  const Learned<Tensor> learned{pass.if_learned(name + "attn.alpha"), pass.if_learned(name + "attn.log_gamma"), pass.if_learned(name + "attn.score_bias"), pass.if_learned(name + "attn.log_temperature"),
+                                pass.if_learned(name + "attn." + AttentionFunctions::find(c.attention)->number)};
+  Tensor o = attention(t, q, k, v, c.heads, c.head_width(), c.attention, c.alpha, probe, learned);
   if (c.gate) o = gate(t, o, pass.linear(n, name + "attn.gate"));
   t.drop(n);
   t.keep_for_products(o);
-  x = pass.linear(o, name + "attn.proj", x);
+  x = pass.branch(o, name + "attn.proj", x, name + "ls1.gamma");
 
   n = pass.layernorm(x, name + "norm2", Kept::for_products);
-  return mlp(pass, name + "mlp", n, x);
+  return mlp(pass, name + "mlp", n, x, name + "ls2.gamma");
 }
 
-Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual) const {
+Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual, const std::string& scale) const {
   Tensor a = linear_gelu(pass.t, normalised, pass(name + ".fc1.weight"), pass(name + ".fc1.bias"), config_.gelu == "erf", Kept::for_products);
   pass.t.drop(normalised);
-  Tensor y = pass.linear(a, name + ".fc2", residual);
+  Tensor y = pass.branch(a, name + ".fc2", residual, scale);
   pass.t.drop(a);
   return y;
 }

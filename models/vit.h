@@ -39,7 +39,7 @@ class ViT {
   struct Pass;
   Tensor embed(const Pass& pass, Tensor images) const;
   Tensor block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) const;
-  Tensor mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual) const;
+  Tensor mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual, const std::string& scale = "") const;
   Tensor attention_pool(const Pass& pass, Tensor x) const;
 
   ViTConfig config_;

@@ -16,11 +16,14 @@ using Tensors = std::map<std::string, NamedTensor>;
 using Metadata = std::map<std::string, std::string>;
 const std::string format_key = "relucent", format_version = "1";
 
+// Fields that files of before they were there lack: left out where they have their default.
+constexpr std::string_view later_fields[] = {"learn"};
+
 // Every field of a config with its name, for reading and for writing; a new field does not compile until it is here.
 template <class Config, class Visit>
 void each_field(Config& config, Visit visit) {
   auto& [image_size, patch, width, depth, heads, mlp_width, classes, pool, position, head_hidden, head_bias, gelu,
-         attention, alpha, qk_norm, gate] = config;
+         attention, alpha, qk_norm, gate, learn] = config;
   visit("image_size", image_size);
   visit("patch", patch);
   visit("width", width);
@@ -37,6 +40,7 @@ void each_field(Config& config, Visit visit) {
   visit("alpha", alpha);
   visit("qk_norm", qk_norm);
   visit("gate", gate);
+  visit("learn", learn);
 }
 
 template <class Number>
@@ -132,6 +136,7 @@ ViTConfig detect_config(const Tensors& tensors, ViTConfig config, int heads, con
   config.head_hidden = has("pre_logits.fc.weight");
   config.qk_norm = has("blocks.0.attn.q_norm.weight");
   config.gate = has("blocks.0.attn.gate.weight");
+  config.learn = has("blocks.0.ls1.gamma") ? "layerscale" : "";
   config.position = has("pos_embed") ? "learned" : "sincos2d";
   if (has("pos_embed")) {
     const int64_t patches = axis("pos_embed", 3, 1), grid = std::llround(std::sqrt(double(patches)));
@@ -183,8 +188,13 @@ bool is_zip(const std::filesystem::path& path) {
 }  // namespace
 
 Metadata config_metadata(const ViTConfig& config) {
-  Metadata metadata = {{format_key, format_version}};
-  each_field(config, [&](const char* name, const auto& value) { metadata[name] = fmt::format("{}", value); });
+  Metadata metadata = {{format_key, format_version}}, defaults;
+  const ViTConfig plain;
+  each_field(plain, [&](const char* name, const auto& value) { defaults[name] = fmt::format("{}", value); });
+  each_field(config, [&](const char* name, const auto& value) {
+    const std::string text = fmt::format("{}", value);
+    if (!std::ranges::count(later_fields, name) || text != defaults[name]) metadata[name] = text;
+  });
   return metadata;
 }
 
@@ -195,6 +205,7 @@ ViTConfig metadata_config(const Metadata& metadata, const std::string& where) {
     fail(ExitCode::data, "{}: expected weights of format {} {}", where, format_key, format_version);
   each_field(config, [&](const char* name, auto& value) {
     const auto found = metadata.find(name);
+    if (found == metadata.end() && std::ranges::count(later_fields, name)) return;
     if (found == metadata.end()) fail(ExitCode::data, "{}: metadata {} is missing", where, name);
     if (!parse(found->second, value)) fail(ExitCode::data, "{}: metadata {} is '{}'", where, name, found->second);
   });

@@ -1,9 +1,12 @@
 // Every attention function through the op, against an untiled reference in double that is written from the formulas.
 #include <doctest/doctest.h>
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <mutex>
+#include <numeric>
+#include <set>
 #include "engine/attention/attention.h"
 #include "tests/attention_problem.h"
 #include "tests/difference.h"
@@ -16,10 +19,11 @@ namespace {
 void check(Device& device, const Problem& p, const std::string& function, double alpha = 1) {
   INFO(function, " alpha ", alpha, " Lq ", p.Lq, " L ", p.L);
   const Result<float> got = run(device, p, function, alpha);
-  const Result<double> exact = reference(p, reference_function(function, alpha));
-  CHECK(largest_error(got.o, exact.o) <= 2e-6);
-  CHECK(largest_error(got.dq, exact.dq) <= 2e-6);
-  CHECK(largest_error(got.dkv, exact.dkv) <= 2e-6);
+  const Result<double> exact = reference(p, function, alpha);
+  const double size = p.L == 1 ? 0.1 : 1e-30;            // over one key a normalised row has hardly a gradient
+  CHECK(largest_error(got.o, exact.o, size) <= 2e-6);
+  CHECK(largest_error(got.dq, exact.dq, size) <= 2e-6);
+  CHECK(largest_error(got.dkv, exact.dkv, size) <= 2e-6);
 }
 
 // Keeps what it is shown, and counts rows.
@@ -137,13 +141,13 @@ TEST_CASE("a probe sees every row once, and what the reference sees") {
       Recorder seen(p);
       run(*device, p, f.name, 0.5, &seen);
       Maps exact(seen.maps.S.size());
-      reference(p, reference_function(f.name, 0.5), &exact);
+      reference(p, f.name, 0.5, &exact);
       CHECK(seen.forward == std::vector<int>(seen.forward.size(), 1));
       CHECK(seen.backward == seen.forward);
       CHECK(seen.maps.S == exact.S);
-      CHECK(largest_error(seen.maps.A, exact.A) <= 1e-6);
+      CHECK(largest_error(seen.maps.A, exact.A) <= 2e-6);
       CHECK(largest_error(seen.maps.dA, exact.dA) <= 1e-6);
-      CHECK(largest_error(seen.maps.dS, exact.dS) <= 1e-6);
+      CHECK(largest_error(seen.maps.dS, exact.dS) <= 2e-6);
     }
 }
 
@@ -158,7 +162,8 @@ TEST_CASE("without recording a probe is shown the forward pass alone") {
   CHECK(seen.backward == std::vector<int>(10, 0));
 }
 
-TEST_CASE("rows of weights: softmax sums to 1, the others scale with L^-alpha") {
+TEST_CASE("rows of weights: probabilities sum to 1, the family of the paper scales with L^-alpha") {
+  const std::set<std::string> probabilities{"softmax", "ssmax", "sparsemax", "entmax15", "entmax125", "elu1-norm", "sigmoid-norm", "stablemax", "taylor-softmax"};
   auto device = test_device(1);
   const Problem p{1, 2, 50, 50};
   for (const auto& f : AttentionFunctions::all()) {
@@ -168,8 +173,8 @@ TEST_CASE("rows of weights: softmax sums to 1, the others scale with L^-alpha") 
     for (int row = 0; row < 100; row++) {
       double sum_zero = 0, sum_half = 0;
       for (int j = 0; j < 50; j++) sum_zero += at_zero.maps.A[row * 50 + j], sum_half += at_half.maps.A[row * 50 + j];
-      CHECK(sum_half == doctest::Approx(f.scaled_by_length ? sum_zero / std::sqrt(50) : 1).epsilon(1e-6));
-      CHECK((f.name != "softmax" || std::abs(sum_zero - 1) < 1e-6));
+      CHECK(sum_half == doctest::Approx(f.scaled_by_length ? sum_zero / std::sqrt(50) : sum_zero).epsilon(1e-6));
+      if (probabilities.count(f.name)) CHECK(std::abs(sum_zero - 1) < 2e-6);
     }
   }
 }
@@ -178,9 +183,98 @@ TEST_CASE("scores beyond the range of exp do no harm") {
   auto device = test_device(1);
   Problem p{1, 1, 17, 17};
   for (float& x : p.q) x *= 1000;
-  Recorder seen(p);
-  for (float x : run(*device, p, "softmax", 1, &seen).o) CHECK(std::isfinite(x));
-  CHECK(*std::max_element(seen.maps.S.begin(), seen.maps.S.end()) > 1000);
+  for (const auto& f : AttentionFunctions::all()) {
+    if (f.name == "exp") continue;
+    INFO(f.name);
+    Recorder seen(p);
+    const Result<float> r = run(*device, p, f.name, 1, &seen);
+    for (const auto* values : {&r.o, &r.dq, &r.dkv})
+      for (float x : *values) CHECK(std::isfinite(x));
+    CHECK(*std::max_element(seen.maps.S.begin(), seen.maps.S.end()) > 1000);
+  }
+}
+
+namespace {
+
+using HeadValues = Learned<std::vector<float>>;
+std::array<std::vector<float>*, 5> lists(HeadValues& v) { return {&v.alpha, &v.log_gamma, &v.bias, &v.log_temperature, &v.number}; }
+
+// γ L^-α h(τ s + b) with the numbers of head h
+struct Numbers { double temperature, bias, factor, number; };
+Numbers numbers_of(const HeadValues& v, bool scaled, int L, int h) {
+  auto of = [h](const std::vector<float>& x, double otherwise) { return x.empty() ? otherwise : double(x[x.size() > 1 ? h : 0]); };
+  return {std::exp(of(v.log_temperature, 0)), of(v.bias, 0), scaled ? std::exp(of(v.log_gamma, 0)) * std::pow(L, -of(v.alpha, 1)) : 1, of(v.number, 0)};
+}
+Result<double> learned_reference(const Problem& p, const std::string& function, const HeadValues& values, Maps* maps = nullptr) {
+  return reference(p, [&](int h) {
+    const auto [temperature, bias, factor, number] = numbers_of(values, AttentionFunctions::find(function)->scaled_by_length, p.L, h);
+    const RowFunction f = reference_function(function, 0, number);
+    auto seen = [=](const Row& s) { return map_of(s, [=](double x) { return temperature * x + bias; }); };
+    auto times = [](const Row& x, double y) { return map_of(x, [=](double v) { return y * v; }); };
+    return RowFunction{[=](const Row& s) { return times(f.forward(seen(s)), factor); },
+                       [=](const Row& s, const Row& da) { return times(f.backward(seen(s), times(da, factor)), temperature); }};
+  }, maps);
+}
+
+}  // namespace
+
+TEST_CASE("numbers that heads learn: outputs, gradients, what a probe sees, the same bits") {
+  auto device = test_device(2), one_thread = test_device(1);
+  const Problem p{3, 2, 20, 50};
+  for (const auto& [function, values] : std::initializer_list<std::pair<const char*, HeadValues>>{
+           {"relu", {.alpha = {0.8f, 1.3f}}}, {"gelu", {.alpha = {0.9f}, .bias = {0.2f, -0.3f}}}, {"sigmoid", {.log_gamma = {0.3f, -0.4f}, .bias = {-0.7f}, .log_temperature = {0.5f, -0.2f}}},
+           {"softmax", {.log_temperature = {-0.6f, 0.3f}}}, {"softpick", {.bias = {0.4f, -0.9f}}}, {"nap", {.log_gamma = {0.2f}}},
+           {"softmax-sink", {.log_temperature = {-0.3f, 0.2f}, .number = {1.5f, -0.5f}}}, {"ssmax", {.number = {0.2f, 0.4f}}}}) {
+    INFO(function);
+    HeadValues gradients = values, again = values;
+    Recorder seen(p);
+    const Result<float> got = run(*device, p, function, 1, &seen, gradients);
+    Maps maps(seen.maps.S.size());
+    const Result<double> exact = learned_reference(p, function, values, &maps);
+    CHECK(largest_error(got.o, exact.o) <= 2e-6);
+    CHECK(largest_error(got.dq, exact.dq) <= 2e-6);
+    CHECK(largest_error(got.dkv, exact.dkv) <= 2e-6);
+    for (size_t i = 0; i < maps.S.size(); i++) {
+      const Numbers n = numbers_of(values, true, p.L, int(i / (p.Lq * p.L)) % p.H);
+      maps.S[i] = n.temperature * maps.S[i] + n.bias;
+    }
+    CHECK(largest_error(seen.maps.S, maps.S) <= 1e-6);
+    CHECK(largest_error(seen.maps.A, maps.A) <= 2e-6);
+    CHECK(largest_error(seen.maps.dS, maps.dS) <= 2e-6);
+
+    HeadValues moved = values;
+    for (int which = 0; which < 5; which++)
+      for (size_t i = 0; i < lists(moved)[which]->size(); i++) {
+        float& x = (*lists(moved)[which])[i];
+        const float here = x;
+        auto objective = [&](float at) {
+          x = at;
+          const std::vector<double> o = learned_reference(p, function, moved).o;
+          return std::inner_product(o.begin(), o.end(), p.d_o.begin(), 0.0);
+        };
+        const float up = here + 0x1p-9f, down = here - 0x1p-9f;
+        const double slope = (objective(up) - objective(down)) / (double(up) - down);
+        x = here;
+        CHECK((*lists(gradients)[which])[i] == doctest::Approx(slope).epsilon(1e-3));
+      }
+
+    CHECK(got == run(*one_thread, p, function, 1, nullptr, again));
+    for (int which = 0; which < 5; which++) CHECK(*lists(again)[which] == *lists(gradients)[which]);
+  }
+}
+
+TEST_CASE("a sink beyond the range of exp takes all, or nothing") {
+  auto device = test_device(1);
+  const Problem p{1, 2, 17, 17};
+  HeadValues sinks{.number = {300, -300}};
+  const std::vector<float> o = run(*device, p, "softmax-sink", 1, nullptr, sinks).o, softmax = run(*device, p, "softmax").o;
+  for (int i = 0; i < 17; i++)
+    for (int c = 0; c < p.d; c++) {
+      CHECK(o[p.at(0, i, 0) + c] == 0);
+      CHECK(o[p.at(0, i, 1) + c] == softmax[p.at(0, i, 1) + c]);
+    }
+  CHECK(sinks.number[0] == 0);
+  CHECK(std::abs(sinks.number[1]) < 1e-5);                // 1 - Σ a is a rounding
 }
 
 TEST_CASE("a NaN in a query is seen in its output") {

@@ -1,6 +1,6 @@
 // Attention through the op on any device, and an untiled reference of it in double. Queries and keys are multiples of 1/4 and
 // √d is a power of 2, so scores are exact: kinks, too, must agree.
-// defines: Problem, Result, Maps, reference, run
+// defines: Problem, Result, Maps, number_of_head, reference, run
 #pragma once
 #include "engine/attention/attention.h"
 #include "tests/attention_reference.h"
@@ -34,10 +34,15 @@ struct Maps {
   explicit Maps(size_t n) : S(n), A(n), dA(n), dS(n) {}
 };
 
-inline Result<double> reference(const Problem& p, const RowFunction& f, Maps* maps = nullptr) {
+// Of functions that have one.
+inline float number_of_head(int h) { return 0.25f + 0.5f * float(h); }
+
+// With the function of each head.
+inline Result<double> reference(const Problem& p, const std::function<RowFunction(int h)>& of_head, Maps* maps = nullptr) {
   Result<double> r{std::vector<double>(p.q.size()), std::vector<double>(p.q.size()), std::vector<double>(p.kv.size())};
   for (int b = 0; b < p.B; b++)
-    for (int h = 0; h < p.H; h++)
+    for (int h = 0; h < p.H; h++) {
+      const RowFunction f = of_head(h);
       for (int i = 0; i < p.Lq; i++) {
         const size_t q = p.at(b, i, h);
         Row s(p.L), da(p.L);
@@ -59,16 +64,36 @@ inline Result<double> reference(const Problem& p, const RowFunction& f, Maps* ma
         if (maps)
           for (int j = 0; j < p.L; j++) maps->S[row + j] = s[j], maps->A[row + j] = a[j], maps->dA[row + j] = da[j], maps->dS[row + j] = ds[j];
       }
+    }
   return r;
 }
+inline Result<double> reference(const Problem& p, const std::string& function, double alpha, Maps* maps = nullptr) {
+  return reference(p, [&](int h) { return reference_function(function, alpha, number_of_head(h)); }, maps);
+}
 
-inline Result<float> run(Device& device, Problem p, const std::string& function, double alpha = 1, AttentionProbe* probe = nullptr) {
+// What is learned is in `numbers`, and its gradients come there.
+inline Result<float> run(Device& device, const Problem& p, const std::string& function, double alpha, AttentionProbe* probe, Learned<std::vector<float>>& numbers) {
   const DeviceValues q_values(device, p.q), kv_values(device, p.kv), dq(device, std::vector<float>(p.q.size())), dkv(device, std::vector<float>(p.kv.size()));
   Tape tape(device);
   Tensor q = tape.leaf("q", {p.B, p.Lq, p.D}, q_values.data(), dq.data()), kv = tape.leaf("kv", {p.B, p.L, 2 * p.D}, kv_values.data(), dkv.data());
-  Tensor o = attention(tape, {q}, {kv}, {kv, p.D}, p.H, p.d, function, alpha, probe);
+  std::vector<std::unique_ptr<DeviceValues>> memory;
+  auto leaf = [&](const std::vector<float>& values) {
+    if (values.empty()) return Tensor{};
+    for (const auto& v : {values, std::vector<float>(values.size())}) memory.push_back(std::make_unique<DeviceValues>(device, v));
+    return tape.leaf("number", {int(values.size())}, memory[memory.size() - 2]->data(), memory.back()->data());
+  };
+  const auto learned = numbers.map<Tensor>(leaf);
+  Tensor o = attention(tape, {q}, {kv}, {kv, p.D}, p.H, p.d, function, alpha, probe, learned);
   const std::vector<float> output = tape.download(o);
   device.upload(tape.add_gradient(o).data, p.d_o.data(), p.d_o.size() * sizeof(float));
   tape.backward(o);
+  size_t next = 1;
+  numbers = numbers.map<std::vector<float>>([&](const std::vector<float>& values) { return values.empty() ? values : memory[(next += 2) - 2]->read(); });
   return {output, dq.read(), dkv.read()};
+}
+inline Result<float> run(Device& device, const Problem& p, const std::string& function, double alpha = 1, AttentionProbe* probe = nullptr) {
+  Learned<std::vector<float>> numbers;
+  const auto f = AttentionFunctions::find(function);
+  for (int h = 0; f && !f->number.empty() && h < p.H; h++) numbers.number.push_back(number_of_head(h));
+  return run(device, p, function, alpha, probe, numbers);
 }

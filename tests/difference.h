@@ -5,9 +5,9 @@
 #include <cmath>
 #include <vector>
 
-// max |got - expected| / max |expected|; infinity where something got is not finite
-template <class T, class U> double largest_error(const std::vector<T>& got, const std::vector<U>& expected) {
-  double largest = 0, size = 1e-30;
+// max |got - expected| / max |expected|, which is at least `size`; infinity where something got is not finite
+template <class T, class U> double largest_error(const std::vector<T>& got, const std::vector<U>& expected, double size = 1e-30) {
+  double largest = 0;
   for (size_t i = 0; i < got.size(); i++) {
     if (!std::isfinite(got[i])) return INFINITY;
     largest = std::max(largest, std::abs(double(got[i]) - expected[i]));

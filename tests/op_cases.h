@@ -8,6 +8,7 @@
 #include "engine/error.h"
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
+#include "engine/ops/layerscale.h"
 #include "engine/ops/linear_gelu.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
@@ -61,6 +62,8 @@ inline std::vector<OpCase> op_cases() {
        }},
       {"tanh", {{{4, 9}}}, [](Tape& t, In x) { return tanh_op(t, x[0]); }},
       {"gate", {{{4, 9}}, {{4, 9}, 2}}, [](Tape& t, In x) { return gate(t, x[0], x[1]); }},
+      {"layerscale", {{{3, 5, 7}}, {{3, 5, 7}}, {{7}}}, [](Tape& t, In x) { return layerscale(t, x[0], x[1], x[2]); }},
+      {"layerscale of itself", {{{150, 4}}, {{4}}}, [](Tape& t, In x) { return layerscale(t, x[0], x[0], x[1]); }},
       {"patches", {{{2, 6, 5, 3}}}, [](Tape& t, In x) { return patches(t, x[0], 2); }},
       {"add_position", {{{3, 4, 5}}, {{1, 4, 5}}}, [](Tape& t, In x) { return add_position(t, x[0], x[1]); }},
       {"prepend_token", {{{1, 1, 5}}, {{3, 4, 5}}}, [](Tape& t, In x) { return prepend_token(t, x[0], x[1]); }},
@@ -87,15 +90,27 @@ inline std::vector<OpCase> op_cases() {
 inline OpCase attention_case(const std::string& function, double alpha, int B, int H, int Lq, int L, int d, bool qk_norm, bool gated) {
   const int D = H * d;
   const Input scale{{d}, 0.3, 1};
-  return {fmt::format("{} alpha {} L {} {} {}", function, alpha, L, qk_norm, gated), {{{B, Lq, D}}, {{B, L, 2 * D}}, scale, scale, {{B, Lq, D}}}, [=](Tape& t, const std::vector<Tensor>& x) {
+  const bool number = !AttentionFunctions::find(function)->number.empty();
+  return {fmt::format("{} alpha {} L {} {} {}", function, alpha, L, qk_norm, gated), {{{B, Lq, D}}, {{B, L, 2 * D}}, scale, scale, {{B, Lq, D}}, {{H}, 0.5}}, [=](Tape& t, const std::vector<Tensor>& x) {
             HeadView q{x[0]}, k{x[1]};
             if (qk_norm) q = {headnorm(t, x[0], 0, H, x[2])}, k = {headnorm(t, x[1], 0, H, x[3])};
-            Tensor o = attention(t, q, k, {x[1], D}, H, d, function, alpha);
+            Tensor o = attention(t, q, k, {x[1], D}, H, d, function, alpha, nullptr, {.number = number ? x[5] : Tensor{}});
             return gated ? gate(t, o, x[4]) : o;
           }};
 }
 
-// Every function with qk-norm and gate on and off
+// All that a function can learn, for each head or (shared) for all.
+inline OpCase learned_case(const AttentionFunctionInfo& f, bool gamma, bool shared, int B, int H, int Lq, int L, int d) {
+  std::vector<Input> inputs{{{B, Lq, H * d}}, {{B, L, 2 * H * d}}};
+  auto add = [&](bool there, int n) { if (there) inputs.push_back({{n}, 0.3, 0.2}); return there ? int(inputs.size()) - 1 : -1; };
+  const int n = shared ? 1 : H;
+  const Learned<int> at{add(f.scaled_by_length && !gamma, n), add(f.scaled_by_length && gamma, n), add(f.shift_matters, n), add(f.scale_matters, n), add(!f.number.empty(), H)};
+  return {fmt::format("{} learned {} {} L {}", f.name, gamma, shared, L), inputs, [=, name = f.name](Tape& t, const std::vector<Tensor>& x) {
+            return attention(t, {x[0]}, {x[1]}, {x[1], H * d}, H, d, name, 1, nullptr, at.map<Tensor>([&](int i) { return i < 0 ? Tensor{} : x[i]; }));
+          }};
+}
+
+// Every function with qk-norm and gate on and off, and with what it can learn
 inline std::vector<OpCase> attention_cases() {
   std::vector<OpCase> cases;
   for (const auto& function : AttentionFunctions::all()) {
@@ -106,6 +121,8 @@ inline std::vector<OpCase> attention_cases() {
     add(1, 1, 1, 50, 50, 4, true, true), add(1, 1, 1, 50, 50, 2, false, false);
     add(0.5, 2, 2, 5, 5, 3, true, false), add(0, 1, 1, 5, 5, 3, false, false), add(2, 1, 1, 5, 5, 3, false, false);
     add(1, 2, 1, 1, 5, 3, false, false);                                                      // one query, as in the pooling head
+    for (bool gamma : {false, true})
+      for (bool shared : {false, true}) cases.push_back(learned_case(function, gamma, shared, 2, 2, 3, 7, 3));
   }
   return cases;
 }

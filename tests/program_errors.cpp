@@ -229,6 +229,7 @@ TEST_CASE("flags") {
   for (const char* attention : {"relu:x", "relu:"})
     fails({{"--attention", attention}}, {"--attention", attention, "NAME:ALPHA"});
   for (const char* attention : {"relu:-1", "relu:nan"}) fails({{"--attention", attention}}, {"alpha"});
+  fails({{"--attention", "relu,softmax"}, {"--learn", "alpha"}}, {"--learn alpha", "softmax", "no factor"});
   fails({{"--model", "XXL/16"}}, {"--model", "XXL/16", "S/16"});
   fails({{"--model", "S"}}, {"--model", "'S'"});
   fails({{"--alpha", "-1"}}, {"--alpha"});

@@ -3,6 +3,7 @@
 
 #include "engine/npy.h"
 #include "engine/safetensors.h"
+#include "models/checkpoint.h"
 #include "tests/run_program.h"
 #include "tests/tar_builder.h"
 
@@ -61,6 +62,33 @@ TEST_SUITE("programs: studies") {
     const Ended other = train(Flags{{"--resume", ""}, {"--out", dir.path() / "parts"}, {"--ema", "0.6"}});
     CHECK(other.code == 2);
     CHECK(contains(other.err, "run.ema = 0.5, now it is 0.6"));
+  }
+
+  TEST_CASE("learned numbers are the same after a resume, are read back, and have no place in BigVision's files") {
+    const TempDir dir;
+    const Flags flags{{"--attention", "relu,ssmax"}, {"--learn", "bias,layerscale:0.1"}, {"--val", drawn_set() / "val-*.tar"}};
+    CHECK(train(train_flags(dir.path() / "refused", flags)).code == 2);                            // ssmax has no use for a bias
+    const Flags more{{"--attention", "relu"}, {"--learn", "alpha-layer,bias,temperature,layerscale:0.1"}, {"--val", drawn_set() / "val-*.tar"}, {"--steps", "40"}, {"--save-every", "5"}};
+    REQUIRE(train(train_flags(dir.path() / "straight", more)).code == 0);
+    {
+      Child child("train", arguments_of(train_flags(dir.path() / "parts", more)));
+      child.wait_until([&] { return fs::exists(dir.path() / "parts" / "last.state") && saved_step(dir.path() / "parts" / "last.state") >= 5; });
+      child.signal(SIGKILL);
+      child.wait();
+    }
+    REQUIRE(train(Flags{{"--resume", ""}, {"--out", dir.path() / "parts"}}).code == 0);
+    const SafeTensors straight(dir.path() / "straight" / "last.safetensors"), parts(dir.path() / "parts" / "last.safetensors");
+    REQUIRE(straight.tensors().size() == parts.tensors().size());
+    for (const auto& [name, tensor] : straight.tensors()) CHECK_MESSAGE(values_of(dir.path() / "parts" / "last.safetensors", name) == values_of(dir.path() / "straight" / "last.safetensors", name), name);
+    CHECK(straight.at("blocks.0.attn.alpha").shape == std::vector<int64_t>{1});
+    const fs::path model = dir.path() / "straight" / "last.safetensors";
+    CHECK(eval("accuracy", eval_flags(model, {{"--data", drawn_set() / "val-*.tar"}})).code == 0);
+    const Ended npz = eval("export", eval_flags(model, {{"--to", dir.path() / "x.npz"}}));
+    CHECK(npz.code == 1);
+    CHECK(contains(npz.err, "has no name in BigVision"));
+    CHECK_FALSE(fs::exists(dir.path() / "x.npz"));
+    REQUIRE(eval("export", eval_flags(model, {{"--to", dir.path() / "x.safetensors"}})).code == 0);
+    CHECK(values_of(dir.path() / "x.safetensors", "blocks.0.ls1.gamma") == values_of(model, "blocks.0.ls1.gamma"));
   }
 
   TEST_CASE("exports give the same logits, and reports compare what was trained") {

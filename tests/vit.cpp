@@ -5,6 +5,7 @@
 #include <set>
 #include "models/presets.h"
 #include "models/train_step.h"
+#include "tests/difference.h"
 #include "tests/error_of.h"
 #include "tests/synthetic.h"
 #include "tests/test_device.h"
@@ -78,6 +79,76 @@ TEST_CASE("a config that makes no sense is refused") {
       {{.position = "none"}, "'none'"}, {{.width = 390, .position = "sincos2d"}, "multiple of 4"}, {{.gelu = "fast"}, "'fast'"},
       {{.attention = "cosine"}, "'cosine'"}, {{.alpha = -1}, "alpha"}, {{.alpha = NAN}, "alpha"}};
   for (const auto& c : cases) CHECK(says(error_of(ExitCode::usage, [&] { check_config(c.config); }), {c.words}));
+}
+
+TEST_CASE("what makes no sense to learn is refused with the reason") {
+  const struct { const char *attention, *learn; std::initializer_list<const char*> words; } cases[] = {
+      {"softmax", "alpha", {"softmax", "no factor"}}, {"softmax1", "gamma-layer", {"gamma-layer", "no factor"}}, {"relu", "alpha,gamma", {"one number"}}, {"relu", "gamma-layer,alpha", {"one number"}},
+      {"softmax", "bias", {"changes nothing"}}, {"entmax15", "bias-layer", {"changes nothing"}}, {"softmax-sink", "bias", {"its learned sink"}}, {"nap", "temperature", {"changes nothing"}},
+      {"relu-norm", "temperature", {"changes nothing"}}, {"ssmax", "temperature", {"its learned ssmax_scale"}}, {"relu", "alpha,alpha-layer", {"'alpha-layer'", "twice"}},
+      {"relu", "beta", {"'beta'", "layerscale"}}, {"relu", "alpha-row", {"'alpha-row'"}}, {"relu", "layerscale:x", {"'layerscale:x'"}}, {"relu", "layerscales", {"'layerscales'"}}, {"relu", "layerscale:", {"'layerscale:'"}},
+      {"relu", "alpha,,bias", {"''"}}};
+  for (const auto& c : cases) {
+    const std::string message = error_of(ExitCode::usage, [&] { check_config({.attention = c.attention, .learn = c.learn}); });
+    CHECK_MESSAGE(says(message, {"--learn"}), c.attention, " ", c.learn, ": ", message);
+    CHECK_MESSAGE(says(message, c.words), message);
+  }
+}
+
+TEST_CASE("what is learned starts so that nothing changes, but by LayerScale") {
+  auto device = test_device(1);
+  ViTConfig config = small_vit("relu");
+  config.alpha = 0.75;
+  const MadeUpBatch batch = made_up_batch(config, 2);
+  auto start = [&](const char* attention, const char* learn) {
+    config.attention = attention, config.learn = learn;
+    ViT vit(*device, config);
+    vit.initialise(3);
+    vit.parameters().set("head.weight", random_values(480, 2));
+    Tape tape(*device, false);
+    return std::pair{tape.download(vit.forward(tape, tape.input("images", {2, 32, 32, 3}, batch.images))), vit.parameters().list()};
+  };
+  const std::vector<float> plain = start("relu", "").first, softmax = start("softmax", "").first;
+  CHECK(largest_error(start("relu", "alpha,bias,temperature").first, plain) <= 1e-5);
+  CHECK(largest_error(start("relu", "gamma-layer,bias-layer,temperature-layer").first, plain) <= 1e-5);
+  CHECK(largest_error(start("ssmax", "").first, softmax) <= 1e-5);
+  CHECK(largest_error(start("relu", "layerscale").first, plain) > 1e-2);
+  CHECK(largest_error(start("relu", "layerscale:1").first, plain) <= 1e-5);
+  CHECK(start("softmax-sink", "").first != softmax);
+
+  config.attention = "relu", config.learn = "alpha,bias-layer,temperature,layerscale:0.01";
+  ViT vit(*device, config);
+  vit.initialise(3);
+  auto values = [&](const char* name) { return vit.parameters().get(vit.parameters().find(name)); };
+  CHECK(values("blocks.1.attn.alpha") == std::vector<float>(3, 0.75f));
+  CHECK(values("blocks.1.attn.score_bias") == std::vector<float>(1, 0));
+  CHECK(values("blocks.0.attn.log_temperature") == std::vector<float>(3, 0));
+  CHECK(values("blocks.0.ls2.gamma") == std::vector<float>(48, 0.01f));
+  for (const Parameter& p : vit.parameters().list()) CHECK((p.shape.rank() > 1 || !p.decayed));
+}
+
+TEST_CASE("what is learned moves, with the same bits for any number of threads and with rematerialisation") {
+  ViTConfig config = small_vit("sigmoid");
+  config.learn = "alpha,bias-layer,temperature,layerscale:0.1";
+  const MadeUpBatch batch = made_up_batch(config, 4);
+  std::vector<std::vector<float>> first;
+  for (int threads : on_cuda() ? std::vector{1} : std::vector{1, 2, 3})
+    for (const bool rematerialise : {false, true}) {
+      auto device = test_device(threads);
+      ViT vit(*device, config);
+      vit.initialise(1);
+      vit.parameters().set("head.weight", random_values(480, 2));
+      Adam adam(vit.parameters(), {.lr = 1e-2});
+      TrainStep step(vit, adam, {.loss = "softmax", .rematerialise = rematerialise});
+      for (int t = 0; t < 3; t++) step(batch.images, batch.labels, 1);
+      std::vector<std::vector<float>> values;
+      for (const Parameter& p : vit.parameters().list()) values.push_back(vit.parameters().get(p));
+      if (first.empty()) first = values;
+      CHECK(values == first);
+      for (const char* name : {"blocks.0.attn.alpha", "blocks.1.attn.score_bias", "blocks.1.attn.log_temperature", "blocks.0.ls1.gamma"})
+        for (float x : vit.parameters().get(vit.parameters().find(name)))
+          CHECK(x != doctest::Approx(std::string(name).ends_with("alpha") ? 1 : std::string(name).ends_with("gamma") ? 0.1 : 0).epsilon(1e-4));
+    }
 }
 
 TEST_CASE("position embedding sincos2d: x first, then y") {
@@ -191,7 +262,7 @@ TEST_CASE("three steps give the same bits for any number of threads") {
 
 TEST_CASE("ten steps on one batch reduce the loss and learn it") {
   auto device = test_device(2);
-  for (const auto& f : AttentionFunctions::all()) {
+  for (const auto& f : on_cuda() ? PaperFunctions::all() : AttentionFunctions::all()) {       // emulated, they take minutes
     ViTConfig config = small_vit(f.name);
     config.depth = 1, config.pool = f.name == "relu" ? "map" : "gap";
     const MadeUpBatch batch = made_up_batch(config, 8);

@@ -126,6 +126,10 @@ TEST_SUITE("weights") {
     config.alpha = 0.1 + 0.2, config.qk_norm = true, config.gate = true;
     CHECK(metadata_config(config_metadata(config), "x") == config);
     CHECK(metadata_config(config_metadata(ViTConfig()), "x") == ViTConfig());
+    ViTConfig learning = config;
+    learning.learn = "alpha-layer,layerscale:0.01";
+    CHECK(config_metadata(learning).at("learn") == learning.learn);
+    CHECK(metadata_config(config_metadata(learning), "x") == learning);
     const std::map<std::string, std::string> expected = {
         {"relucent", "1"},    {"image_size", "8"},    {"patch", "2"},           {"width", "12"},
         {"depth", "2"},       {"heads", "3"},         {"mlp_width", "20"},      {"classes", "5"},
@@ -150,6 +154,7 @@ TEST_SUITE("weights") {
     CHECK(says(refused("alpha", "nan"), {"alpha"}));
     CHECK(says(refused("heads", "5"), {"width 12", "5 heads"}));
     CHECK(says(refused("pool", "max"), {"pool", "max"}));
+    CHECK(says(refused("learn", "alpha,gamma"), {"file", "--learn", "one number"}));
     CHECK(says(refused("relucent", "2"), {"relucent 1"}));
   }
 
@@ -388,6 +393,14 @@ TEST_SUITE("weights") {
     CHECK(read_timm(numbered_weights(config), ViTConfig()).config == config);
   }
 
+  TEST_CASE("timm: a model with LayerScale; BigVision has no names for it") {
+    const TempDir dir;
+    ViTConfig config = tiny("cls");
+    config.learn = "layerscale";
+    CHECK(read_timm(numbered_weights(config), ViTConfig{.width = 12, .heads = 3}).config == config);
+    CHECK(says(error_of(ExitCode::failed, [&] { write_bigvision(dir.path() / "x.npz", config, numbered_weights(config)); }), {"ls1.gamma", "BigVision", ".safetensors"}));
+  }
+
   TEST_CASE("timm: what would be computed otherwise is refused") {
     ViTConfig config = tiny("gap");
     config.qk_norm = true;
@@ -398,7 +411,8 @@ TEST_SUITE("weights") {
     };
     CHECK(says(refused("fc_norm.weight", numbered({12}, 0)), {"fc_norm.weight", "mean"}));
     CHECK(says(refused("blocks.0.attn.q_norm.bias", numbered({4}, 1)), {"blocks.0.attn.q_norm.bias is not zero"}));
-    CHECK(says(refused("blocks.0.ls1.gamma", numbered({12}, 1)), {"blocks.0.ls1.gamma is no parameter"}));
+    CHECK(says(refused("blocks.0.ls1.gamma", numbered({12}, 1)), {"blocks.0.ls2.gamma is missing"}));
+    CHECK(says(refused("blocks.0.attn.alpha", numbered({3}, 1)), {"blocks.0.attn.alpha is no parameter"}));
     CHECK(says(refused("cls_token", numbered({1, 1, 13}, 1)), {"cls_token has shape [1, 1, 13]"}));
     Tensors zero = numbered_weights(config);
     zero["blocks.0.attn.q_norm.bias"] = {{4}, std::vector<float>(4)};

@@ -8,15 +8,16 @@
 // may be any row function. The device's Tile says how many rows at once.
 // defines: HeadView, AttentionProbe, attention
 #pragma once
-#include "engine/attention/functions.h"
+#include "engine/attention/learned.h"
 #include "engine/error.h"
-#include "engine/ops/elementwise.h"
+#include "engine/ops/column_sums.h"
 #include "engine/tape.h"
 
 // The H heads of d channels that start at column `offset` of x[B,L,W].
 struct HeadView { Tensor x; int offset = 0; };
 
 // One tile as a probe sees it: row-major [rows, L] in host memory, valid during the call. dA and dS are null in a forward pass.
+// S is what φ sees: with a learned temperature or bias τ q·k/√d + b. dS is the gradient of q·k/√d.
 struct AttentionTile {
   int image, head, first_row, rows, L;
   const real *S, *A, *dA, *dS;
@@ -39,19 +40,24 @@ struct AttentionShape {
   int B, H, Lq, L, d;
 };
 
-template <class F> struct WeightsForward {                    // A = φ(S), row by row
-  real* A; const real* S; F f; int L;
-  template <class Team> HD void operator()(Team team, size_t row) const { f.forward(team, A + row * L, S + row * L, L); }
+template <class F> struct WeightsForward {                    // A = φ(S), row by row; S becomes what φ sees
+  real *A, *S; HeadFunction<F> f;
+  template <class Team> HD void operator()(Team team, size_t row) const { f.forward(team, A + row * f.L, S + row * f.L); }
 };
-template <class F> struct WeightsBackward {                   // dS = φ'(S; A, dA)
-  real* dS; const real *dA, *A, *S; F f; int L;
+// Where the rows of a tile lie in [B,Lq,H].
+struct TileRows {
+  size_t first; int rows, Lq, H;
+  HD size_t at(size_t row) const { return first + (row / rows * Lq + row % rows) * H; }
+};
+template <class F> struct WeightsBackward {                   // dS = φ'(S; A, dA); parts[B,Lq,H] of what is learned
+  real* dS; const real *dA, *A, *S; HeadFunction<F> f; Learned<real*> parts; TileRows place;
   template <class Team> HD void operator()(Team team, size_t row) const {
-    f.backward(team, dS + row * L, dA + row * L, A + row * L, S + row * L, L);
+    f.backward(team, dS + row * f.L, dA + row * f.L, A + row * f.L, S + row * f.L, parts, place.at(row));
   }
 };
 
 template <class F> struct AttentionForward {
-  HeadRows<real> o; HeadRows<const real> q, k, v; AttentionShape n; F f; real scale; AttentionProbe* probe;
+  HeadRows<real> o; HeadRows<const real> q, k, v; AttentionShape n; F f; real scale; AttentionProbe* probe; Learned<HeadNumbers> learned;
   int images() const { return n.B; }
   int heads() const { return n.H; }
   int queries() const { return n.Lq; }
@@ -69,21 +75,22 @@ template <class F> struct AttentionForward {
       if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, nullptr, nullptr});
     }
   }
+  HeadFunction<F> head(int h) const { return {f, n.L, learned.template map<const real*>([=](const HeadNumbers& x) { return x.of(h); })}; }
   template <class Tile> void weights(Tile& tile, real* S, real* A, int h, int b, int images, int first, int rows) const {
     tile.gemm({.c = S, .a = q.at(b, first, h, n.d), .b = k.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .alpha = scale,
                .lda = q.width, .ldb = k.width, .batch = images, .step_a = q.step(), .step_b = k.step(), .step_c = size_t(rows) * n.L});
-    tile.rows(size_t(images) * rows, WeightsForward<F>{A, S, f, n.L});
+    tile.rows(size_t(images) * rows, WeightsForward<F>{A, S, head(h)});
   }
 };
 
 template <class F> struct AttentionBackward {
-  HeadRows<real> dq, dk, dv; HeadRows<const real> d_o; AttentionForward<F> forward;
+  HeadRows<real> dq, dk, dv; HeadRows<const real> d_o; AttentionForward<F> forward; Learned<real*> parts;
   int images() const { return forward.images(); }
   int heads() const { return forward.heads(); }
   int queries() const { return forward.queries(); }
   int keys() const { return forward.keys(); }
   template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe] = forward;
+    const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
     const int most = tile.query_rows(n.Lq, n.L);
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
@@ -96,7 +103,7 @@ template <class F> struct AttentionBackward {
                  .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
       tile.gemm({.c = dv.at(b, 0, h, n.d), .a = A, .b = dout, .m = n.L, .n = n.d, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
                  .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
-      tile.rows(size_t(images) * rows, WeightsBackward<F>{dS, dA, A, S, f, n.L});
+      tile.rows(size_t(images) * rows, WeightsBackward<F>{dS, dA, A, S, forward.head(h), parts, {(size_t(b) * n.Lq + first) * n.H + h, rows, n.Lq, n.H}});
       tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = keys, .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1, .ldb = k.width,
                  .ldc = dq.width, .batch = images, .step_a = scores, .step_b = k.step(), .step_c = dq.step()});
       tile.gemm({.c = dk.at(b, 0, h, n.d), .a = dS, .b = queries, .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale, .beta = 1,
@@ -106,25 +113,38 @@ template <class F> struct AttentionBackward {
   }
 };
 
-// q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H d]. `function` is a name of AttentionFunctions, alpha its exponent of L.
+// q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H d]. `function` is a name of AttentionFunctions, alpha its exponent of L. What is learned has
+// H elements, or 1 for all heads; learned.number must be given for a function that has one, and learned.alpha takes the place of alpha.
 inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha,
-                        AttentionProbe* probe = nullptr) {
+                        AttentionProbe* probe = nullptr, const Learned<Tensor>& learned = {}) {
   const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], k.x.shape[1], d};
   for (auto [view, length] : {std::pair{q, n.Lq}, {k, n.L}, {v, n.L}})
     if (view.x.shape.rank() != 3 || view.x.shape[0] != n.B || view.x.shape[1] != length || view.offset + heads * d > view.x.shape[2])
       fail(ExitCode::failed, "attention: input is {}, expected [{}, {}, at least {}]", view.x.shape.text(), n.B, length, view.offset + heads * d);
-  Tensor o = t.make("attention", {n.B, n.Lq, heads * d}, {q.x, k.x, v.x});
+  learned.each_with(learned, [&](Tensor x, Tensor) {
+    if (x && x.shape.size() != 1 && int(x.shape.size()) != heads) fail(ExitCode::failed, "attention: learned numbers are {}, expected [1] or [{}]", x.shape.text(), heads);
+  });
+  Tensor o = t.make("attention", {n.B, n.Lq, heads * d}, {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number});
   auto read = [&t](HeadView view) { return HeadRows<const real>{t.value(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
   const real scale = 1 / std::sqrt(real(d));
-  const bool known = AttentionFunctions::visit(function, alpha, n.L, [&](auto f) {
+  const bool known = AttentionFunctions::visit(function, learned.alpha ? 0 : alpha, n.L, [&](auto f) {
+    using F = decltype(f);
+    if (!F::scaled_by_length && (learned.alpha || learned.log_gamma)) fail(ExitCode::failed, "attention: {} has no factor L^-alpha to learn", function);
+    if (F::number.empty() == bool(learned.number)) fail(ExitCode::failed, "attention: {} {} a number of the head", function, learned.number ? "does not have" : "needs");
     auto forward = [=, &t](real* output) {
-      return AttentionForward<decltype(f)>{{output, n.Lq, heads * d}, read(q), read(k), read(v), n, f, scale, probe};
+      const auto numbers = learned.template map<HeadNumbers>([&](Tensor x) { return x ? HeadNumbers{t.value(x), x.shape.size() > 1} : HeadNumbers{}; });
+      return AttentionForward<F>{{output, n.Lq, heads * d}, read(q), read(k), read(v), n, f, scale, probe, numbers};
     };
     t.device.tiles(forward(t.value(o)));
     t.on_backward(o, [=, &t] {
       auto write = [&t](HeadView view) { return HeadRows<real>{t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
       const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * d};
-      t.device.tiles(AttentionBackward<decltype(f)>{write(q), write(k), write(v), d_o, forward(nullptr)});
+      const size_t rows = size_t(n.B) * n.Lq * heads;
+      const auto parts = learned.template map<real*>([&](Tensor x) { return t.wants_gradient(x) ? t.scratch(rows) : nullptr; });
+      t.device.tiles(AttentionBackward<F>{write(q), write(k), write(v), d_o, forward(nullptr), parts});
+      learned.each_with(parts, [&](Tensor x, real* part) {
+        if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());
+      });
     });
   });
   if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);

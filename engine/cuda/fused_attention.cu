@@ -18,6 +18,12 @@ using Tile = bf16x1[tile][pitch];
 using Sums = float[d / 8][4];                                         // 16 rows of d channels, in one warp
 using Scores = float[2][4];                                           // 16 rows, 16 columns
 
+// What the kernels need of AttentionForward and AttentionBackward: more in their arguments would cost registers.
+template <class F> struct Forward { HeadRows<real> o; HeadRows<const real> q, k, v; AttentionShape n; F f; real scale; };
+template <class F> struct Backward { HeadRows<real> dq, dk, dv; HeadRows<const real> d_o; Forward<F> forward; };
+template <class F> Forward<F> operands(const AttentionForward<F>& a) { return {a.o, a.q, a.k, a.v, a.n, a.f, a.scale}; }
+template <class F> Backward<F> operands(const AttentionBackward<F>& a) { return {a.dq, a.dk, a.dv, a.d_o, operands(a.forward)}; }
+
 template <class F> concept ElementWise = requires(float s) { F::value(s); F::slope(s); };
 
 struct Lane {
@@ -136,8 +142,8 @@ __device__ inline void masked_scores(Scores (&s)[tile / 16], const Fragment (&qu
   }
 }
 
-template <class F> __global__ void __launch_bounds__(threads) forward_kernel(AttentionForward<F> attention) {
-  const auto [o, q, k, v, n, f, scale, probe] = attention;
+template <class F> __global__ void __launch_bounds__(threads) forward_kernel(Forward<F> attention) {
+  const auto [o, q, k, v, n, f, scale] = attention;
   SHARED(alignas(16) bf16x1, keys, [tile][pitch]);
   SHARED(alignas(16) bf16x1, values, [tile][pitch]);
   const Lane l;
@@ -181,8 +187,8 @@ template <class F> __global__ void __launch_bounds__(threads) forward_kernel(Att
 // What softmax needs of each row in the backward pass: log Σ e^s and Σ a da = do · o. Rows [B, H, Lq].
 struct RowStatistics { float log_sum, dot; };
 
-template <class F> __global__ void __launch_bounds__(threads) statistics_kernel(AttentionBackward<F> attention, RowStatistics* statistics) {
-  const auto [o, q, k, v, n, f, scale, probe] = attention.forward;
+template <class F> __global__ void __launch_bounds__(threads) statistics_kernel(Backward<F> attention, RowStatistics* statistics) {
+  const auto [o, q, k, v, n, f, scale] = attention.forward;
   SHARED(alignas(16) bf16x1, keys, [tile][pitch]);
   const Lane l;
   const Place place(n.Lq, n.H);
@@ -226,8 +232,8 @@ template <class F> __device__ inline float length_factor(const F& f) {
   else return 1;
 }
 
-template <class F> __global__ void __launch_bounds__(threads) keys_kernel(AttentionBackward<F> attention, const RowStatistics* statistics) {
-  const auto [o, q, k, v, n, f, scale, probe] = attention.forward;
+template <class F> __global__ void __launch_bounds__(threads) keys_kernel(Backward<F> attention, const RowStatistics* statistics) {
+  const auto [o, q, k, v, n, f, scale] = attention.forward;
   SHARED(alignas(16) bf16x1, queries, [tile][pitch]);
   SHARED(alignas(16) bf16x1, douts, [tile][pitch]);
   SHARED(RowStatistics, rows, [tile]);
@@ -270,8 +276,8 @@ template <class F> __global__ void __launch_bounds__(threads) keys_kernel(Attent
   store(attention.dk, dk, place, n.L, factor * scale, factor * scale, true, l);
 }
 
-template <class F> __global__ void __launch_bounds__(threads) queries_kernel(AttentionBackward<F> attention, const RowStatistics* statistics) {
-  const auto [o, q, k, v, n, f, scale, probe] = attention.forward;
+template <class F> __global__ void __launch_bounds__(threads) queries_kernel(Backward<F> attention, const RowStatistics* statistics) {
+  const auto [o, q, k, v, n, f, scale] = attention.forward;
   SHARED(alignas(16) bf16x1, keys, [tile][pitch]);
   SHARED(alignas(16) bf16x1, values, [tile][pitch]);
   const Lane l;
@@ -311,12 +317,12 @@ template <class F> __global__ void __launch_bounds__(threads) queries_kernel(Att
 }
 
 template <class T> bool aligned(const HeadRows<T>& x) { return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.width % 4 == 0; }
-template <class F> bool applies(const AttentionForward<F>& a) { return a.n.d == d && !a.probe && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v); }
+template <class F> bool applies(const AttentionForward<F>& a) { return a.n.d == d && !a.probe && !a.learned.any() && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v); }
 dim3 grid(const AttentionShape& n, int rows) { return dim3(unsigned(n.B) * n.H * ((rows + tile - 1) / tile)); }
 
 template <class F> cudaError_t launch_forward(const void* fields, FusedScratch, cudaStream_t stream) {
   const auto& a = *static_cast<const AttentionForward<F>*>(fields);
-  return gpu::launch(forward_kernel<F>, grid(a.n, a.n.Lq), dim3(threads), stream, a);
+  return gpu::launch(forward_kernel<F>, grid(a.n, a.n.Lq), dim3(threads), stream, operands(a));
 }
 template <class F> cudaError_t launch_backward(const void* fields, FusedScratch scratch, cudaStream_t stream) {
   const auto& a = *static_cast<const AttentionBackward<F>*>(fields);
@@ -324,28 +330,23 @@ template <class F> cudaError_t launch_backward(const void* fields, FusedScratch 
   RowStatistics* statistics = nullptr;
   if constexpr (!ElementWise<F>) {
     statistics = static_cast<RowStatistics*>(scratch(size_t(n.B) * n.H * n.Lq * sizeof(RowStatistics)));
-    if (const cudaError_t e = gpu::launch(statistics_kernel<F>, grid(n, n.Lq), dim3(threads), stream, a, statistics)) return e;
+    if (const cudaError_t e = gpu::launch(statistics_kernel<F>, grid(n, n.Lq), dim3(threads), stream, operands(a), statistics)) return e;
   }
-  if (const cudaError_t e = gpu::launch(keys_kernel<F>, grid(n, n.L), dim3(threads), stream, a, statistics)) return e;
-  return gpu::launch(queries_kernel<F>, grid(n, n.Lq), dim3(threads), stream, a, statistics);
+  if (const cudaError_t e = gpu::launch(keys_kernel<F>, grid(n, n.L), dim3(threads), stream, operands(a), statistics)) return e;
+  return gpu::launch(queries_kernel<F>, grid(n, n.Lq), dim3(threads), stream, operands(a), statistics);
 }
-
-template <class F> struct IsFusable : std::bool_constant<ElementWise<F> || std::is_same_v<F, Softmax>> {};
 
 struct Add {
   std::unordered_map<std::type_index, FusedLauncher>& table;
   template <class Body> void operator()() { add(static_cast<const Body*>(nullptr)); }
-  void add(const void*) {}
   template <class F> void add(const AttentionForward<F>*) {
-    if constexpr (IsFusable<F>::value)
-      table[typeid(AttentionForward<F>)] = {[](const void* a) { return applies(*static_cast<const AttentionForward<F>*>(a)); }, launch_forward<F>};
+    table[typeid(AttentionForward<F>)] = {[](const void* a) { return applies(*static_cast<const AttentionForward<F>*>(a)); }, launch_forward<F>};
   }
   template <class F> void add(const AttentionBackward<F>*) {
-    if constexpr (IsFusable<F>::value)
-      table[typeid(AttentionBackward<F>)] = {[](const void* fields) {
-        const auto& a = *static_cast<const AttentionBackward<F>*>(fields);
-        return applies(a.forward) && aligned(a.dq) && aligned(a.dk) && aligned(a.dv) && aligned(a.d_o);
-      }, launch_backward<F>};
+    table[typeid(AttentionBackward<F>)] = {[](const void* fields) {
+      const auto& a = *static_cast<const AttentionBackward<F>*>(fields);
+      return applies(a.forward) && aligned(a.dq) && aligned(a.dk) && aligned(a.dv) && aligned(a.d_o);
+    }, launch_backward<F>};
   }
 };
 
@@ -353,6 +354,7 @@ struct Add {
 
 std::unordered_map<std::type_index, FusedLauncher> fused_attention_launchers() {
   std::unordered_map<std::type_index, FusedLauncher> table;
-  for_each_kernel(Kernels{}, Add{table});
+  for_each_kernel(PaperFunctions::Kernels<AttentionForward, KernelList>{}, Add{table});
+  for_each_kernel(PaperFunctions::Kernels<AttentionBackward, KernelList>{}, Add{table});
   return table;
 }

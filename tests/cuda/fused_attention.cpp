@@ -22,7 +22,7 @@ std::unique_ptr<Device> fused() { return make_cuda({.precision = Precision::bf16
 std::unique_ptr<Device> tiled() { return make_cuda({.precision = Precision::bf16, .fused_attention = false}); }
 
 void check(Device& device, const Problem& p, const std::string& function) {
-  const Errors e = errors(run(device, p, function), reference(p, reference_function(function, 1)));
+  const Errors e = errors(run(device, p, function), reference(p, function, 1));
   INFO(function, " Lq ", p.Lq, " L ", p.L, ": ", e.o, " ", e.dq, " ", e.dkv);
   CHECK(e.o <= 4e-3);
   CHECK(e.dq <= 4e-3);
@@ -33,7 +33,7 @@ void check(Device& device, const Problem& p, const std::string& function) {
 
 TEST_CASE("every function, whole and partial tiles") {
   auto device = fused();
-  for (const auto& f : AttentionFunctions::all())
+  for (const auto& f : PaperFunctions::all())
     for (int L : {1, 50, 64, 197}) check(*device, problem(1, 1, L, L), f.name);
 }
 
@@ -50,7 +50,7 @@ TEST_CASE("several images and heads, other lengths of queries and keys") {
 
 TEST_CASE("the tiled path in bf16 agrees; only the fused one leaves the scores unrounded") {
   auto device = tiled();
-  for (const auto& f : AttentionFunctions::all()) check(*device, problem(2, 2, 50, 50), f.name);
+  for (const auto& f : PaperFunctions::all()) check(*device, problem(2, 2, 50, 50), f.name);
   const Problem p = problem(2, 2, 50, 50);
   for (const char* f : {"softmax", "relu"}) CHECK(!(run(*fused(), p, f) == run(*device, p, f)));      // so it was switched off
 }
@@ -58,7 +58,7 @@ TEST_CASE("the tiled path in bf16 agrees; only the fused one leaves the scores u
 TEST_CASE("where it does not apply the tiled path takes over") {
   auto device = fused();
   for (const Problem& p : {problem(1, 2, 50, 50, 16), problem(1, 1, 17, 17, 32)}) {
-    const Errors e = errors(run(*device, p, "relu"), reference(p, reference_function("relu", 1)));
+    const Errors e = errors(run(*device, p, "relu"), reference(p, "relu", 1));
     CHECK(e.o <= 4e-3);
     CHECK(e.dkv <= 4e-3);
   }
@@ -90,7 +90,7 @@ TEST_CASE("gradients are added to what is there, the same bits every time") {
 
 TEST_CASE("a NaN in a query or a value is seen in the output") {
   auto device = fused();
-  for (const auto& f : AttentionFunctions::all()) {
+  for (const auto& f : PaperFunctions::all()) {
     Problem p = problem(1, 1, 50, 50);
     p.q[p.at(0, 3, 0) + 2] = NAN;
     const std::vector<float> o = run(*device, p, f.name).o;

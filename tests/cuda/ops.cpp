@@ -39,7 +39,7 @@ void compare(const std::vector<OpCase>& cases) {
   for (const OpCase& c : cases) {
     const auto expected = run(*cpu, c), got = run(*cuda, c);
     for (size_t i = 0; i < expected.size(); i++) {
-      const double error = largest_error(got[i], expected[i]);
+      const double error = largest_error(got[i], expected[i], i ? 1 : 1e-30);        // gradients are added to N(0,1); one number alone may have come near zero
       INFO(c.name, " result ", i, ": ", error);
       CHECK(error <= 1e-5);
     }

@@ -44,7 +44,7 @@ inline std::vector<std::string> check_gradients(Device& device, const OpCase& c)
   };
   double worst = 0, largest = 0;
   std::string where;
-  const double h = 1e-5;
+  const double h = 2e-6;
   std::vector<std::vector<double>> numeric(inputs.size());
   for (size_t i = 0; i < inputs.size(); i++)
     for (size_t j = 0; inputs[i].differentiate && j < values[i].size(); j++) {

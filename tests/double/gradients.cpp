@@ -13,7 +13,7 @@ TEST_CASE("every op") {
   checked.insert("attention");       // the next test case
 
   for (const char* pool : {"gap", "cls", "map"}) {
-    ViTConfig config{.image_size = 8, .patch = 4, .width = 8, .depth = 1, .heads = 2, .mlp_width = 8, .classes = 3, .pool = pool, .head_hidden = true, .qk_norm = true, .gate = true};
+    ViTConfig config{.image_size = 8, .patch = 4, .width = 8, .depth = 1, .heads = 2, .mlp_width = 8, .classes = 3, .pool = pool, .head_hidden = true, .attention = "relu", .qk_norm = true, .gate = true, .learn = "alpha,bias,temperature,layerscale"};
     ViT vit(*device, config);
     std::vector<real> images(8 * 8 * 3);
     Tape tape(*device);

@@ -1,0 +1,186 @@
+// a_j = L^-α h(s_j): every function that looks at one score at a time.
+// defines: AttentionFunction, Pointwise, Relu, SquaredRelu, Gelu, Softplus, Identity, Relu6, Sigmoid, Silu, Mish, Elu, EluPlusOne, LeakyRelu,
+//          TanhFunction, Exponential, Laplace, Square, Cube, Taylor, Stable, SigmoidBias, ReluFormer
+#pragma once
+#include <string_view>
+#include "engine/ops/gelu.h"
+#include "engine/tensor.h"
+
+// What the others say otherwise.
+struct AttentionFunction {
+  static constexpr bool scaled_by_length = false;                    // has the factor L^-α
+  static constexpr bool shift_matters = true, scale_matters = true;  // false: b, or τ, of φ(τ s + b) would change nothing that `number` does not
+  static constexpr std::string_view number = "";                     // the name of the number that each head learns for it
+};
+
+// a_j = L^-α h(s_j);  ds = L^-α h'(s) da. The family of Wortsman et al. 2023 (2309.08586), section 3. L counts all keys.
+// H states h as value(s) and h' as slope(s), with slope 0 where h has a kink.
+template <class H> struct Pointwise : AttentionFunction {
+  static constexpr bool scaled_by_length = true;
+  real scale;
+  Pointwise(double alpha, int L) : scale(real(std::pow(double(L), -alpha))) {}
+  template <class Team> HD void forward(Team team, real* a, const real* s, int L) const {
+    team.each(L, [&](int j) { a[j] = scale * H::value(s[j]); });
+  }
+  template <class Team> HD void backward(Team team, real* ds, const real* da, const real* /*a*/, const real* s, int L) const {
+    team.each(L, [&](int j) { ds[j] = scale * H::slope(s[j]) * da[j]; });
+  }
+};
+
+struct Relu : Pointwise<Relu> {
+  static constexpr std::string_view name = "relu", formula = "max(s, 0)", source = "2309.08586, eq. 1 with alpha = 1: ReLU-attention";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s < 0 ? T(0) : s; }                  // a NaN stays one
+  template <class T> HD static T slope(T s) { return s > 0 ? T(1) : T(0); }
+};
+
+struct SquaredRelu : Pointwise<SquaredRelu> {
+  static constexpr std::string_view name = "relu2", formula = "max(s, 0)^2", source = "2309.08586; Hua et al. 2022, 2202.10447, relu^2(s / L): alpha = 2";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return Relu::value(s) * Relu::value(s); }
+  template <class T> HD static T slope(T s) { return s > 0 ? 2 * s : T(0); }
+};
+
+struct Gelu : Pointwise<Gelu> {
+  static constexpr std::string_view name = "gelu", formula = "s/2 (1 + tanh(sqrt(2/pi) (s + 0.044715 s^3)))", source = "2309.08586; the tanh form of jax.nn.gelu";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return GeluTanh::value(s); }
+  template <class T> HD static T slope(T s) { return GeluTanh::slope(s); }
+};
+
+struct Softplus : Pointwise<Softplus> {
+  static constexpr std::string_view name = "softplus", formula = "log(1 + exp(s))", source = "2309.08586";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return softplus(s); }
+  template <class T> HD static T slope(T s) { return logistic(s); }
+};
+
+struct Identity : Pointwise<Identity> {
+  static constexpr std::string_view name = "identity", formula = "s", source = "2309.08586: no activation, linear attention";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s; }
+  template <class T> HD static T slope(T) { return 1; }
+};
+
+struct Relu6 : Pointwise<Relu6> {
+  static constexpr std::string_view name = "relu6", formula = "min(max(s, 0), 6)", source = "2309.08586";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s > 6 ? T(6) : Relu::value(s); }
+  template <class T> HD static T slope(T s) { return s < 6 ? Relu::slope(s) : T(0); }
+};
+
+struct Sigmoid : Pointwise<Sigmoid> {
+  static constexpr std::string_view name = "sigmoid", formula = "1 / (1 + exp(-s))", source = "2309.08586";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return logistic(s); }
+  template <class T> HD static T slope(T s) { const T p = logistic(s); return p * (1 - p); }
+};
+
+struct Silu : Pointwise<Silu> {
+  static constexpr std::string_view name = "silu", formula = "s / (1 + exp(-s))", source = "Elfwing et al. 2017, 1702.03118";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s * logistic(s); }
+  template <class T> HD static T slope(T s) { const T p = logistic(s); return p * (1 + s * (1 - p)); }
+};
+
+struct Mish : Pointwise<Mish> {
+  static constexpr std::string_view name = "mish", formula = "s tanh(log(1 + exp(s)))", source = "Misra 2019, 1908.08681";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s * hyperbolic_tangent(softplus(s)); }
+  template <class T> HD static T slope(T s) { const T t = hyperbolic_tangent(softplus(s)); return t + s * (1 - t * t) * logistic(s); }
+};
+
+struct Elu : Pointwise<Elu> {
+  static constexpr std::string_view name = "elu", formula = "(s if s > 0, else exp(s) - 1)", source = "Clevert et al. 2015, 1511.07289";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s > 0 ? s : exponential(s) - 1; }
+  template <class T> HD static T slope(T s) { return s > 0 ? T(1) : exponential(s); }
+};
+
+struct EluPlusOne : Pointwise<EluPlusOne> {
+  static constexpr std::string_view name = "elu1", formula = "(s + 1 if s > 0, else exp(s))", source = "Katharopoulos et al. 2020, 2006.16236: elu(s) + 1, there of q and k";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s > 0 ? s + 1 : exponential(s); }
+  template <class T> HD static T slope(T s) { return Elu::slope(s); }
+};
+
+struct LeakyRelu : Pointwise<LeakyRelu> {
+  static constexpr std::string_view name = "leaky", formula = "max(s, 0.01 s)", source = "Maas et al. 2013";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s > 0 ? s : T(0.01) * s; }
+  template <class T> HD static T slope(T s) { return s > 0 ? T(1) : T(0.01); }
+};
+
+struct TanhFunction : Pointwise<TanhFunction> {
+  static constexpr std::string_view name = "tanh", formula = "tanh(s)", source = "an odd, bounded h: rows sum to O(1/sqrt(L)) at alpha = 1";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return hyperbolic_tangent(s); }
+  template <class T> HD static T slope(T s) { const T t = hyperbolic_tangent(s); return 1 - t * t; }
+};
+
+struct Exponential : Pointwise<Exponential> {
+  static constexpr std::string_view name = "exp", formula = "exp(s)", source = "softmax with L^alpha in place of its sum";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return exponential(s); }
+  template <class T> HD static T slope(T s) { return exponential(s); }
+};
+
+struct Laplace : Pointwise<Laplace> {
+  static constexpr std::string_view name = "laplace", formula = "(1 + erf(sqrt(2 pi) (s - sqrt(1/2)))) / 2", source = "MEGA, Ma et al. 2022, 2209.10655";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return (1 + error_function(T(2.5066282746310002) * (s - T(0.7071067811865476)))) / 2; }
+  template <class T> HD static T slope(T s) {
+    const T x = s - T(0.7071067811865476);
+    return T(1.4142135623730951) * exponential(T(-6.283185307179586) * x * x);
+  }
+};
+
+struct Square : Pointwise<Square> {
+  static constexpr std::string_view name = "square", formula = "s^2", source = "Saratchandran et al. 2024, 2410.18613; its 1/sqrt(L): alpha = 0.5";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s * s; }
+  template <class T> HD static T slope(T s) { return 2 * s; }
+};
+
+struct Cube : Pointwise<Cube> {
+  static constexpr std::string_view name = "cube", formula = "s^3", source = "Saratchandran et al. 2024, 2410.18613; its 1/sqrt(L): alpha = 0.5";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s * s * s; }
+  template <class T> HD static T slope(T s) { return 3 * s * s; }
+};
+
+struct Taylor : Pointwise<Taylor> {
+  static constexpr std::string_view name = "taylor2", formula = "(1 + s + s^2 / 2)", source = "the numerator of Taylor softmax";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return 1 + s + s * s / 2; }
+  template <class T> HD static T slope(T s) { return 1 + s; }
+};
+
+struct Stable : Pointwise<Stable> {
+  static constexpr std::string_view name = "stable", formula = "(s + 1 if s >= 0, else 1 / (1 - s))", source = "the numerator of StableMax";
+  using Pointwise::Pointwise;
+  template <class T> HD static T value(T s) { return s < 0 ? 1 / (1 - s) : s + 1; }
+  template <class T> HD static T slope(T s) { return s < 0 ? 1 / ((1 - s) * (1 - s)) : T(1); }
+};
+
+// With the factor of its source in place of L^-α: a = scale h(s - shift).
+template <class H> struct FixedPointwise : AttentionFunction {
+  real scale, shift;
+  FixedPointwise(double scale, double shift) : scale(real(scale)), shift(real(shift)) {}
+  template <class Team> HD void forward(Team team, real* a, const real* s, int L) const {
+    team.each(L, [&](int j) { a[j] = scale * H::value(s[j] - shift); });
+  }
+  template <class Team> HD void backward(Team team, real* ds, const real* da, const real* /*a*/, const real* s, int L) const {
+    team.each(L, [&](int j) { ds[j] = scale * H::slope(s[j] - shift) * da[j]; });
+  }
+};
+
+struct SigmoidBias : FixedPointwise<Sigmoid> {
+  static constexpr std::string_view name = "sigmoid-bias", formula = "1 / (1 + exp(log(L) - s))", source = "Ramapuram et al. 2024, 2409.04431";
+  SigmoidBias(double /*alpha*/, int L) : FixedPointwise(1, std::log(double(L))) {}
+};
+
+struct ReluFormer : FixedPointwise<Relu> {
+  static constexpr std::string_view name = "reluformer", formula = "max(s, 0) / sqrt(L/2)", source = "Shen et al. 2023, 2302.06461: its factor for the variance, without its loss";
+  ReluFormer(double /*alpha*/, int L) : FixedPointwise(1 / std::sqrt(L / 2.0), 0) {}
+};
