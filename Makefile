@@ -62,7 +62,7 @@ $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
 $(BUILD)/bench: $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp)) $(LIBRARY)
 $(BUILD)/tests/run: $(TESTS:%.cpp=$(BUILD)/%.o) $(LIBRARY)
 # The gradient checks: tape, kernels and model again, in double.
-$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp)
+$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/attention_layer.cpp)
 
 $(PROGRAMS) $(BUILD)/tests/run: LDLIBS += $(if $(filter 1,$(CUDA)),$(CUDA_LIBS))
 $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:

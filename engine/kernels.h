@@ -1,12 +1,19 @@
 // Every kernel body: from this list each device makes its table of what it can run.
 // defines: Kernels, for_each_kernel
 #pragma once
-#include "engine/attention/attention.h"
+#include "engine/attention/differential.h"
+#include "engine/attention/laser.h"
+#include "engine/attention/linear.h"
+#include "engine/attention/talking_heads.h"
 #include "engine/ops/activations.h"
+#include "engine/ops/add.h"
+#include "engine/ops/channel_gate.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
+#include "engine/ops/rmsnorm.h"
+#include "engine/ops/scale_shift.h"
 #include "engine/ops/tokens.h"
 #include "engine/optimizer.h"
 
@@ -18,11 +25,20 @@ template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<
 
 using Kernels = Joined<
     KernelList<Fill, Accumulate, AddEpilogue, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
-               MapForward<Tanh>, MapBackward<Tanh>, MapForwardWithEpilogue<GeluTanh>, MapForwardWithEpilogue<GeluErf>, MapForwardWithEpilogue<Tanh>, GateForward, GateBackward, ColumnSumsOfChunk<Values>,
+               MapForward<Tanh>, MapBackward<Tanh>, MapForwardWithEpilogue<GeluTanh>, MapForwardWithEpilogue<GeluErf>, MapForwardWithEpilogue<Tanh>, GateForward<Silu>, GateBackward<Silu>, ColumnSumsOfChunk<Values>,
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
                SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, Mixup,
                AdamStep, SquaresOfChunk, RootOfSum, Average, Exchange>,
+    KernelList<MapForward<Silu>, MapBackward<Silu>, MapForwardWithEpilogue<Silu>, ScaleShift, ScaleShiftBackward, ColumnSumsOfChunk<Product>, Sum, RmsNormForward, RmsNormBackward, ColumnSumsOfChunk<RmsNormScaleTerm>, GateForward<Logistic>, GateBackward<Logistic>,
+               ChannelGateForward, ChannelGateBackward, ColumnSumsOfChunk<ChannelGateTerm>>,
+    KernelList<PointwiseFeatures<EluPlusOne>, PointwiseFeaturesBackward<EluPlusOne>, PointwiseFeatures<ReluFeature>, PointwiseFeaturesBackward<ReluFeature>,
+               CosineFeatures, CosineFeaturesBackward, TokenSums<AbsoluteTerm>, TokenSums<ProductTerm>, TokenNormalised, TokenNormalisedBackward,
+               Exponents, LargestOfHead, ExponentialFeatures, ExponentsBackward, ReluFeatures, ReluFeaturesBackward,
+               AppendOne, DivideByLast, DivideByLastBackward, LinearForward, LinearBackward, ScaleByImage>,
+    KernelList<LambdaForward, LambdaBackward, Difference, DifferenceBackward, LaserLargest, LaserExponentials, LaserExponentialsBackward, LaserLogarithm, LaserLogarithmBackward>,
+    AttentionFunctions::Kernels<DifferentialForward, KernelList>, AttentionFunctions::Kernels<DifferentialBackward, KernelList>,
+    AttentionFunctions::Kernels<TalkingForward, KernelList>, AttentionFunctions::Kernels<TalkingBackward, KernelList>,
     AttentionFunctions::Kernels<AttentionForward, KernelList>, AttentionFunctions::Kernels<AttentionBackward, KernelList>,
     AttentionFunctions::Kernels<WeightsForward, KernelList>, AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;
 

@@ -20,7 +20,7 @@ const std::string format_key = "relucent", format_version = "1";
 template <class Config, class Visit>
 void each_field(Config& config, Visit visit) {
   auto& [image_size, patch, width, depth, heads, mlp_width, classes, pool, position, head_hidden, head_bias, gelu,
-         attention, alpha, qk_norm, gate] = config;
+         attention, alpha, qk_norm, gate, gate_function, form, output_norm, block] = config;
   visit("image_size", image_size);
   visit("patch", patch);
   visit("width", width);
@@ -37,7 +37,13 @@ void each_field(Config& config, Visit visit) {
   visit("alpha", alpha);
   visit("qk_norm", qk_norm);
   visit("gate", gate);
+  visit("gate_function", gate_function);
+  visit("attention_form", form);
+  visit("output_norm", output_norm);
+  visit("block", block);
 }
+// Files written before these fields were lack them: their models have the default.
+const std::set<std::string> added_later = {"gate_function", "attention_form", "output_norm", "block"};
 
 template <class Number>
 bool parse(const std::string& text, Number& value) {
@@ -195,6 +201,7 @@ ViTConfig metadata_config(const Metadata& metadata, const std::string& where) {
     fail(ExitCode::data, "{}: expected weights of format {} {}", where, format_key, format_version);
   each_field(config, [&](const char* name, auto& value) {
     const auto found = metadata.find(name);
+    if (found == metadata.end() && added_later.contains(name)) return;
     if (found == metadata.end()) fail(ExitCode::data, "{}: metadata {} is missing", where, name);
     if (!parse(found->second, value)) fail(ExitCode::data, "{}: metadata {} is '{}'", where, name, found->second);
   });

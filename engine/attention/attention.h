@@ -35,8 +35,18 @@ template <class T> struct HeadRows {
   HD size_t step() const { return size_t(L) * width; }                   // from image to image
 };
 
+// Where the heads of a view lie, and where their gradients go.
+inline HeadRows<const real> read_heads(Tape& t, HeadView view) { return {t.value(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; }
+inline HeadRows<real> write_heads(Tape& t, HeadView view) { return {t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; }
+
+// x must be [B,L,·] and hold the heads.
+inline void require_heads(const char* op, HeadView view, int B, int L, int heads, int d) {
+  if (view.x.shape.rank() != 3 || view.x.shape[0] != B || view.x.shape[1] != L || view.offset + heads * d > view.x.shape[2])
+    fail(ExitCode::failed, "{}: input is {}, expected [{}, {}, at least {}]", op, view.x.shape.text(), B, L, view.offset + heads * d);
+}
+
 struct AttentionShape {
-  int B, H, Lq, L, d;
+  int B, H, Lq, L, d, dv = d;                                              // dv: channels of a head's values
 };
 
 template <class F> struct WeightsForward {                    // A = φ(S), row by row
@@ -64,15 +74,18 @@ template <class F> struct AttentionForward {
       real* S = tile.scratch(0, images * scores);
       real* A = probe ? tile.scratch(1, images * scores) : S;
       weights(tile, S, A, h, b, images, first, rows);
-      tile.gemm({.c = o.at(b, first, h, n.d), .a = A, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .ldb = v.width, .ldc = o.width,
+      tile.gemm({.c = o.at(b, first, h, n.dv), .a = A, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.dv, .k = n.L, .ldb = v.width, .ldc = o.width,
                  .batch = images, .step_a = scores, .step_b = v.step(), .step_c = o.step()});
       if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, nullptr, nullptr});
     }
   }
   template <class Tile> void weights(Tile& tile, real* S, real* A, int h, int b, int images, int first, int rows) const {
+    scores(tile, S, h, b, images, first, rows);
+    tile.rows(size_t(images) * rows, WeightsForward<F>{A, S, f, n.L});
+  }
+  template <class Tile> void scores(Tile& tile, real* S, int h, int b, int images, int first, int rows) const {
     tile.gemm({.c = S, .a = q.at(b, first, h, n.d), .b = k.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .alpha = scale,
                .lda = q.width, .ldb = k.width, .batch = images, .step_a = q.step(), .step_b = k.step(), .step_c = size_t(rows) * n.L});
-    tile.rows(size_t(images) * rows, WeightsForward<F>{A, S, f, n.L});
   }
 };
 
@@ -90,41 +103,41 @@ template <class F> struct AttentionBackward {
       const size_t scores = size_t(rows) * n.L;
       real *S = tile.scratch(0, images * scores), *A = tile.scratch(1, images * scores), *dA = tile.scratch(2, images * scores);
       real* dS = probe ? tile.scratch(3, images * scores) : dA;
-      const real *dout = d_o.at(b, first, h, n.d), *queries = q.at(b, first, h, n.d), *keys = k.at(b, 0, h, n.d);
+      const real* dout = d_o.at(b, first, h, n.dv);
       forward.weights(tile, S, A, h, b, images, first, rows);
-      tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .lda = d_o.width, .ldb = v.width,
+      tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.L, .k = n.dv, .tb = true, .lda = d_o.width, .ldb = v.width,
                  .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
-      tile.gemm({.c = dv.at(b, 0, h, n.d), .a = A, .b = dout, .m = n.L, .n = n.d, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
+      tile.gemm({.c = dv.at(b, 0, h, n.dv), .a = A, .b = dout, .m = n.L, .n = n.dv, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
                  .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
       tile.rows(size_t(images) * rows, WeightsBackward<F>{dS, dA, A, S, f, n.L});
-      tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = keys, .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1, .ldb = k.width,
-                 .ldc = dq.width, .batch = images, .step_a = scores, .step_b = k.step(), .step_c = dq.step()});
-      tile.gemm({.c = dk.at(b, 0, h, n.d), .a = dS, .b = queries, .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale, .beta = 1,
-                 .ldb = q.width, .ldc = dk.width, .batch = images, .step_a = scores, .step_b = q.step(), .step_c = dk.step()});
+      add_score_gradients(tile, dS, h, b, images, first, rows);
       if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, dA, dS});
     }
   }
+  template <class Tile> void add_score_gradients(Tile& tile, const real* dS, int h, int b, int images, int first, int rows) const {
+    const auto& [o, q, k, v, n, f, scale, probe] = forward;
+    tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1, .ldb = k.width,
+               .ldc = dq.width, .batch = images, .step_a = size_t(rows) * n.L, .step_b = k.step(), .step_c = dq.step()});
+    tile.gemm({.c = dk.at(b, 0, h, n.d), .a = dS, .b = q.at(b, first, h, n.d), .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale, .beta = 1,
+               .ldb = q.width, .ldc = dk.width, .batch = images, .step_a = size_t(rows) * n.L, .step_b = q.step(), .step_c = dk.step()});
+  }
 };
 
-// q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H d]. `function` is a name of AttentionFunctions, alpha its exponent of L.
+// q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H dv]. `function` is a name of AttentionFunctions, alpha its exponent of L; dv = 0: d.
 inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha,
-                        AttentionProbe* probe = nullptr) {
-  const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], k.x.shape[1], d};
-  for (auto [view, length] : {std::pair{q, n.Lq}, {k, n.L}, {v, n.L}})
-    if (view.x.shape.rank() != 3 || view.x.shape[0] != n.B || view.x.shape[1] != length || view.offset + heads * d > view.x.shape[2])
-      fail(ExitCode::failed, "attention: input is {}, expected [{}, {}, at least {}]", view.x.shape.text(), n.B, length, view.offset + heads * d);
-  Tensor o = t.make("attention", {n.B, n.Lq, heads * d}, {q.x, k.x, v.x});
-  auto read = [&t](HeadView view) { return HeadRows<const real>{t.value(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
+                        AttentionProbe* probe = nullptr, int dv = 0) {
+  const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], k.x.shape[1], d, dv ? dv : d};
+  require_heads("attention", q, n.B, n.Lq, heads, d), require_heads("attention", k, n.B, n.L, heads, d), require_heads("attention", v, n.B, n.L, heads, n.dv);
+  Tensor o = t.make("attention", {n.B, n.Lq, heads * n.dv}, {q.x, k.x, v.x});
   const real scale = 1 / std::sqrt(real(d));
   const bool known = AttentionFunctions::visit(function, alpha, n.L, [&](auto f) {
     auto forward = [=, &t] {
-      return AttentionForward<decltype(f)>{{t.value(o), n.Lq, heads * d}, read(q), read(k), read(v), n, f, scale, probe};
+      return AttentionForward<decltype(f)>{{t.value(o), n.Lq, heads * n.dv}, read_heads(t, q), read_heads(t, k), read_heads(t, v), n, f, scale, probe};
     };
     t.device.tiles(forward());
     t.on_backward(o, [=, &t] {
-      auto write = [&t](HeadView view) { return HeadRows<real>{t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
-      const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * d};
-      t.device.tiles(AttentionBackward<decltype(f)>{write(q), write(k), write(v), d_o, forward()});
+      const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * n.dv};
+      t.device.tiles(AttentionBackward<decltype(f)>{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward()});
     });
   });
   if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);

@@ -10,6 +10,8 @@ TEST_CASE("every op") {
   std::set<std::string> checked{"leaf"};
   for (const OpCase& c : op_cases())
     for (const std::string& op : check_gradients(*device, c)) checked.insert(op);
+  for (const OpCase& c : family_cases())
+    for (const std::string& op : check_gradients(*device, c)) checked.insert(op);
   checked.insert("attention");       // the next test case
 
   for (const char* pool : {"gap", "cls", "map"}) {
@@ -29,5 +31,4 @@ TEST_CASE("every attention function, qk-norm and gate on and off") {
   auto device = make_cpu(1);
   for (const OpCase& c : attention_cases()) check_gradients(*device, c);
 }
-
 TEST_SUITE_END();
