@@ -80,7 +80,7 @@ Session open(const Options& o) {
   agree("--attention", wanted.attention, c.attention), agree("--alpha", wanted.alpha, c.alpha), agree("--gelu", wanted.gelu, c.gelu);
   agree("--image-size", wanted.image_size, c.image_size), agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
   fmt::print(stderr, "model   {}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters\n", o.checkpoint,
-             c.width, c.depth, c.heads, c.patch, c.image_size, c.pool, c.attention, c.attention == "softmax" ? "" : fmt::format(" alpha {}", c.alpha),
+             c.width, c.depth, c.heads, c.patch, c.image_size, c.pool, c.attention, has_alpha(c.attention) ? fmt::format(" alpha {}", c.alpha) : "",
              c.qk_norm ? ", qk-norm" : "", c.classes, s.vit().parameters().size());
   return s;
 }

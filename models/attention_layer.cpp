@@ -164,6 +164,7 @@ void check_attention(const ViTConfig& c) {
   if (c.block == "gau") {
     require(!linear, fmt::format("--block gau needs the L x L weights, which {} never makes", c.attention));
     require(c.form == "plain" && c.output_norm == "none" && !c.gate, "--block gau has one head and a gate of its own; leave --attention-form, --output-norm and --gate out");
+    require(c.pool != "cls", "--block gau cannot start with --pool cls: the class token starts at 0, and its gate passes nothing of what is 0; take gap or map");
   }
 }
 

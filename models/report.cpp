@@ -27,7 +27,7 @@ RunSummary read_run(const fs::path& folder) {
   } catch (const std::exception&) {
     fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps", config);
   }
-  for (const auto& f : attention_infos()) if (f.name == run.attention) run.scaled = f.scaled_by_length;
+  run.scaled = has_alpha(run.attention);
   std::ifstream lines(folder / "metrics.jsonl");
   double speeds = 0;
   int logged = 0;

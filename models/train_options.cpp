@@ -12,8 +12,7 @@ std::vector<Member> TrainOptions::grid() const {
     if (colon != std::string::npos) alphas = {-1};
     if (colon != std::string::npos && !CLI::detail::lexical_cast(item.substr(colon + 1), alphas[0]))
       fail(ExitCode::usage, "--attention: '{}', expected NAME or NAME:ALPHA", item);
-    bool scaled = true;
-    for (const auto& f : attention_infos()) if (f.name == name) scaled = f.scaled_by_length;
+    const bool scaled = has_alpha(name);
     if (!scaled && colon != std::string::npos) fail(ExitCode::usage, "--attention: '{}': {} has no alpha", item, name);
     if (!scaled) alphas = {1};
     for (double a : alphas) members.push_back({name, a, scaled});

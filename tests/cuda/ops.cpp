@@ -50,5 +50,6 @@ void compare(const std::vector<OpCase>& cases) {
 
 TEST_CASE("every op") { compare(op_cases()); }
 TEST_CASE("every attention function, qk-norm and gate on and off") { compare(attention_cases()); }
+TEST_CASE("every linear family and every other form") { compare(family_cases()); }
 
 TEST_SUITE_END();
