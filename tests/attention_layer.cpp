@@ -35,6 +35,7 @@ std::vector<ViTConfig> all_configs() {
     for (const char* block : {"hybrid-norm", "gau"}) for (bool qk_norm : {false, true}) add(f, [&](ViTConfig& c) { c.block = block, c.qk_norm = qk_norm, c.pool = "gap"; });
     add(f, [](ViTConfig& c) { c.gate = true, c.gate_function = "sigmoid"; });
   }
+  for (const char* form : {"differential", "talking-heads"}) add("softmax", [&](ViTConfig& c) { c.form = form, c.image_size = 80; });      // several tiles
   add("relu", [](ViTConfig& c) { c.form = "talking-heads", c.output_norm = "rela", c.block = "hybrid-norm", c.gate = true; });
   return configs;
 }
@@ -183,7 +184,7 @@ TEST_CASE("a model is the same after saving and loading: what is fixed comes wit
     CHECK(loaded.vit->config() == c);
     auto logits = [&](const ViT& model) {
       Tape tape(*device, false);
-      return tape.download(model.forward(tape, tape.input("images", {1, 16, 16, 3}, made_up_batch(c, 1).images)));
+      return tape.download(model.forward(tape, tape.input("images", {1, c.image_size, c.image_size, 3}, made_up_batch(c, 1).images)));
     };
     CHECK(logits(vit) == logits(*loaded.vit));
   }

@@ -126,8 +126,8 @@ inline OpCase family_case(const std::string& family, double alpha, int B, int H,
   LinearFamilies::visit(family, alpha, L, [&](auto f) {
     if (const std::vector<double> some = f.constants(L, d, 0); !some.empty()) constants = f.constants_shape(L, d), values = some;
   });
-  return {fmt::format("{}, alpha {} B {} H {} L {} d {}", family, alpha, B, H, L, d),
-          {{{B, L, 3 * D}}, {constants, 1, 0, false, [values, i = size_t(0)](Random&) mutable { return values[i++]; }}}, [=](Tape& t, const std::vector<Tensor>& x) {
+  auto draw = [values, i = size_t(0)](Random&) mutable { return values[i++ % values.size()]; };        // from the first again for another device
+  return {fmt::format("{}, alpha {} B {} H {} L {} d {}", family, alpha, B, H, L, d), {{{B, L, 3 * D}}, {constants, 1, 0, false, draw}}, [=](Tape& t, const std::vector<Tensor>& x) {
             Tensor o;
             LinearFamilies::visit(family, alpha, L, [&](auto f) { o = f(t, {{x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, x[1]}); });
             return o;
