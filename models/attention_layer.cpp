@@ -8,6 +8,7 @@
 #include "engine/ops/activations.h"
 #include "engine/ops/add.h"
 #include "engine/ops/channel_gate.h"
+#include "engine/ops/layernorm.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/scale_shift.h"
 

@@ -4,7 +4,6 @@
 #include "engine/error.h"
 #include "engine/hash.h"
 #include "engine/ops/activations.h"
-#include "engine/ops/layernorm.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/patches.h"
 #include "engine/ops/remat.h"

@@ -6,7 +6,7 @@
 //
 // A tile is some query rows of one head, of one image (CPU) or several (CUDA), against all their keys: φ sees whole rows and
 // may be any row function. The device's Tile says how many rows at once.
-// defines: HeadView, AttentionProbe, attention
+// defines: HeadView, AttentionProbe, read_heads, write_heads, require_heads, attention
 #pragma once
 #include "engine/attention/functions.h"
 #include "engine/error.h"

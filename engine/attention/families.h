@@ -90,7 +90,7 @@ struct LinearIdentity : LinearFamily {
 };
 
 struct Hydra : LinearFamily {
-  static constexpr std::string_view name = "hydra", formula = "q' * sum_j k'_j * v_j, q' = q / |q| over all heads", source = "Bolya et al. 2022, 2209.07484";
+  static constexpr std::string_view name = "hydra", formula = "q' * sum_j k'_j * v_j, q' = q / norm(q) of all heads", source = "Bolya et al. 2022, 2209.07484";
   using LinearFamily::LinearFamily;
   static double multiply_adds(double L, double d) { return 2 * L * d; }
   Tensor operator()(Tape& t, const LinearInputs& in) const {

@@ -1,6 +1,6 @@
 // Feature maps f of linear attention, o_i = f(q_i)·Σ_j f(k_j) v_jᵀ: each takes the H heads of d channels of a view of x[B,L,·] to
 // [B,L,H m], and gives its memory back where its result is dropped (engine/tape.h).
-// defines: pointwise_features, Relu..., cosine_features, token_normalised, positive_features, relu_features
+// defines: pointwise_features, ReluFeature, EluPlusOne, cosine_features, token_normalised, positive_features, relu_features, sum_over_tokens
 #pragma once
 #include "engine/attention/attention.h"
 
