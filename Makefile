@@ -62,7 +62,7 @@ $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
 $(BUILD)/bench: $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp)) $(LIBRARY)
 $(BUILD)/tests/run: $(TESTS:%.cpp=$(BUILD)/%.o) $(LIBRARY)
 # The gradient checks: tape, kernels and model again, in double.
-$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/learned.cpp)
+$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/learned.cpp models/attention_layer.cpp)
 
 $(PROGRAMS) $(BUILD)/tests/run: LDLIBS += $(if $(filter 1,$(CUDA)),$(CUDA_LIBS))
 $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
@@ -70,7 +70,7 @@ $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
 
 # The CUDA device on the CPU: the same sources, compiled by g++ and linked with tests/emulator in place of CUDA's libraries.
 # DEVICE_TESTS run on either device. Under TSan only the kernels are: the emulator tells it which threads there are.
-DEVICE_TESTS = $(patsubst %,$(BUILD)/tests/%.o,attention tape vit golden optimizer device main) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp))
+DEVICE_TESTS = $(patsubst %,$(BUILD)/tests/%.o,attention attention_layer tape vit golden optimizer device main) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp))
 EMULATION = $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/*.cpp) $(ON_CUDA)) $(filter-out %/engine/device.o,$(CPU_LIBRARY)) $(BUILD)/emulated/engine/device.o
 EMULATED = $(addprefix $(BUILD)/emulated/,tests/run train eval pack)
 $(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run: $(DEVICE_TESTS)

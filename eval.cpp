@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include "data/scan_cache.h"
+#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/npy.h"
@@ -45,7 +46,7 @@ struct Options {
 void add_model(CLI::App& app, Options& o) {
   app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
   o.model.add(app, true);
-  app.add_option("--attention", o.attention, "attention function of a foreign file: " + AttentionFunctions::names())->capture_default_str()->group("Model");
+  app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
   app.add_option("--alpha", o.alpha, "its exponent of L")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
   o.device.add(app);
   app.add_option("--batch", o.batch, "images at a time")->check(CLI::PositiveNumber)->capture_default_str();
@@ -79,7 +80,7 @@ Session open(const Options& o) {
   agree("--attention", wanted.attention, c.attention), agree("--alpha", wanted.alpha, c.alpha), agree("--gelu", wanted.gelu, c.gelu);
   agree("--image-size", wanted.image_size, c.image_size), agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
   fmt::print(stderr, "model   {}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters\n", o.checkpoint,
-             c.width, c.depth, c.heads, c.patch, c.image_size, c.pool, c.attention, c.attention == "softmax" ? "" : fmt::format(" alpha {}", c.alpha),
+             c.width, c.depth, c.heads, c.patch, c.image_size, c.pool, c.attention, has_alpha(c.attention) ? fmt::format(" alpha {}", c.alpha) : "",
              c.qk_norm ? ", qk-norm" : "", c.classes, s.vit().parameters().size());
   return s;
 }
@@ -142,7 +143,8 @@ int accuracy(const Options& o) {
     fmt::print("images            {}/{}{}\ntop-1             {:.2f} %\ntop-5             {:.2f} %\n", e.count, index.size(), e.unlabelled ? fmt::format(", {} without a label", e.unlabelled) : "",
                100 * e.accuracy(), 100 * e.top5());
     if (columns.empty()) fmt::print("{:<18}{:.4f}\n", o.loss + " loss", e.loss);
-    fmt::print("mean row sum of A {:.4g}\nimages/s          {:.1f}\n", e.row_sum, double(e.count) / e.seconds);
+    if (!std::isnan(e.row_sum)) fmt::print("mean row sum of A {:.4g}\n", e.row_sum);
+    fmt::print("images/s          {:.1f}\n", double(e.count) / e.seconds);
   }
   return 0;
 }
@@ -319,6 +321,8 @@ int gradients(const Options& o) {
 int export_weights(const Options& o) {
   const Session s = open(o);
   const fs::path path = o.to;
+  if (const std::string option = only_here(s.config()); !option.empty())
+    fail(ExitCode::usage, "{}: neither timm nor BigVision has {}, so weights in their form would not be this model", o.checkpoint, option);
   if (path.extension() == ".npz") write_bigvision(path, s.config(), tensors_of(s.vit()));
   else if (path.extension() == ".safetensors") save_weights(path, s.vit(), s.loaded.preprocess, s.loaded.classes);
   else fail(ExitCode::usage, "--to: '{}', expected a name that ends in .safetensors (timm) or .npz (BigVision)", o.to);

@@ -203,7 +203,7 @@ std::string table(const std::vector<Result>& results) {
     const bool val = r.evaluation.count > 0;
     text += fmt::format("{:<12}{:>7}{:>14}{:>10}{:>12.1f}{:>20}\n", r.member.attention, r.member.scaled ? fmt::format("{}", r.member.alpha) : "-",
                         val ? fmt::format("{:.2f} %", 100 * r.evaluation.accuracy()) : "-", val ? fmt::format("{:.4f}", r.evaluation.loss) : "-",
-                        r.images_per_second, val ? fmt::format("{:.4g}", r.evaluation.row_sum) : "-");
+                        r.images_per_second, val && !std::isnan(r.evaluation.row_sum) ? fmt::format("{:.4g}", r.evaluation.row_sum) : "-");
   }
   return text;
 }

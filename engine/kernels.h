@@ -1,14 +1,21 @@
 // Every kernel body: from this list each device makes its table of what it can run.
 // defines: Kernels, for_each_kernel
 #pragma once
-#include "engine/attention/attention.h"
+#include "engine/attention/differential.h"
+#include "engine/attention/laser.h"
+#include "engine/attention/linear.h"
+#include "engine/attention/talking_heads.h"
 #include "engine/ops/activations.h"
 #include "engine/ops/linear_gelu.h"
+#include "engine/ops/add.h"
+#include "engine/ops/channel_gate.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/layerscale.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
+#include "engine/ops/rmsnorm.h"
+#include "engine/ops/scale_shift.h"
 #include "engine/ops/tokens.h"
 #include "engine/optimizer.h"
 
@@ -21,12 +28,21 @@ template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<
 using Kernels = Joined<
     KernelList<Fill, Accumulate, Round, Widen, AddEpilogue, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
                MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, AfterProduct<BiasAndMap<GeluTanh>>, AfterProduct<BiasAndMap<GeluErf>>, AfterProduct<MapOfProduct<GeluTanh>>,
-               AfterProduct<MapOfProduct<GeluErf>>, GateForward, GateBackward, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
+               AfterProduct<MapOfProduct<GeluErf>>, GateForward<Swish>, GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward,
                LayerScaleForward, LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
                SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, Mixup,
                AdamStep, SquaresOfChunk, RootOfSum, Average, Exchange>,
+    KernelList<MapForward<Swish>, MapBackward<Swish>, ScaleShift, ScaleShiftBackward, ColumnSumsOfChunk<Product>, Sum, RmsNormForward, RmsNormBackward, ColumnSumsOfChunk<RmsNormScaleTerm>, GateForward<Logistic>, GateBackward<Logistic>,
+               ChannelGateForward, ChannelGateBackward, ColumnSumsOfChunk<ChannelGateTerm>>,
+    KernelList<PointwiseFeatures<EluPlusOne>, PointwiseFeaturesBackward<EluPlusOne>, PointwiseFeatures<Relu>, PointwiseFeaturesBackward<Relu>,
+               CosineFeatures, CosineFeaturesBackward, TokenSums<AbsoluteTerm>, TokenSums<ProductTerm>, TokenNormalised, TokenNormalisedBackward,
+               Exponents, LargestOfHead, ExponentialFeatures, ExponentsBackward, ReluFeatures, ReluFeaturesBackward,
+               AppendOne, DivideByLast, DivideByLastBackward, LinearForward, LinearBackward, ScaleByImage>,
+    KernelList<LambdaForward, LambdaBackward, Difference, DifferenceBackward, LaserLargest, LaserExponentials, LaserExponentialsBackward, LaserLogarithm, LaserLogarithmBackward>,
+    AttentionFunctions::Kernels<DifferentialForward, KernelList>, AttentionFunctions::Kernels<DifferentialBackward, KernelList>,
+    AttentionFunctions::Kernels<TalkingForward, KernelList>, AttentionFunctions::Kernels<TalkingBackward, KernelList>,
     AttentionFunctions::Kernels<AttentionForward, KernelList>, AttentionFunctions::Kernels<AttentionBackward, KernelList>,
     AttentionFunctions::Kernels<WeightsForward, KernelList>, AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;
 

@@ -12,11 +12,15 @@ struct ViTConfig {
   bool head_hidden = false;            // Dense(width) and tanh before the head (BigVision's rep_size)
   double head_bias = 0;                // initial bias of the head
   std::string gelu = "tanh";           // tanh | erf: the form of GELU in the MLP
-  std::string attention = "softmax";   // a name of engine/attention/functions.h
+  std::string attention = "softmax";   // a name of engine/attention/functions.h or families.h
   double alpha = 1;                    // weights are L^-alpha h(scores); softmax does not use it
   bool qk_norm = false;                // LayerNorm with scale over the head width of q and k
   bool gate = false;                   // o * silu(x Wg + bg) before the output projection
   std::string learn = "";              // what else is learned: a list of models/learned.h
+  std::string gate_function = "silu";  // silu | sigmoid
+  std::string form = "plain";          // plain | differential | laser | talking-heads: what is done with the weights
+  std::string output_norm = "none";    // none | rms (each head by itself) | rela (all heads together, with a gate)
+  std::string block = "pre-norm";      // pre-norm | hybrid-norm (attention's result is normalised too) | gau (one gated unit for attention and MLP)
 
   int head_width() const { return width / heads; }
   int grid() const { return image_size / patch; }

@@ -1,6 +1,7 @@
 #include "models/evaluate.h"
 #include <chrono>
 #include <limits>
+#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "engine/ops/loss.h"
 #include "models/train_step.h"
@@ -43,11 +44,13 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
   if (memory_of) memory_of->clear();
   Tape tape = memory_of ? Tape(*memory_of, false) : Tape(vit.parameters().device(), false);
   Evaluation result;
+  const bool has_weights = !is_linear(c.attention);
+  if (!has_weights) result.row_sum = std::numeric_limits<double>::quiet_NaN();
   std::vector<float> chosen(columns.size());
   for (Batch batch; result.complete && loader.next(batch);) {
     std::vector<RowSums> sums;
     std::vector<AttentionProbe*> probes;
-    if (result.count + result.unlabelled == 0) {
+    if (result.count + result.unlabelled == 0 && has_weights) {
       sums.assign(c.depth, RowSums(batch.size, c.heads));
       for (RowSums& s : sums) probes.push_back(&s);
     }

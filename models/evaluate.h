@@ -21,7 +21,7 @@ struct Evaluation {
   uint64_t count = 0, correct = 0, correct5 = 0;      // correct: the top class is among the labels; correct5: one of the top five
   uint64_t unlabelled = 0;             // images without a label, which do not count
   double loss = 0;                     // mean; not a number where classes are chosen from `columns`
-  double row_sum = 0;                  // mean over blocks, heads and rows of the first batch
+  double row_sum = 0;                  // mean over blocks, heads and rows of the first batch; NaN for a linear family
   double seconds = 0;
   uint64_t bad_images = 0;             // left out
   bool complete = true;                // not ended early

@@ -1,11 +1,13 @@
 #include "models/model_flags.h"
 #include <fmt/format.h>
-#include "engine/attention/functions.h"
+#include "engine/attention/families.h"
 #include "models/presets.h"
 
 std::string attention_table() {
   std::string table = "Attention functions (s = q.k/sqrt(d), L keys):\n";
   for (const auto& f : AttentionFunctions::all()) table += fmt::format("  {:<15} {:<55} {}\n", f.name, f.formula, f.source);
+  table += "Linear families, without L x L weights (S = sum k'_j v_j, z = sum k'_j):\n";
+  for (const auto& f : LinearFamilies::all()) table += fmt::format("  {:<15} {:<55} {}\n", f.name, f.formula, f.source);
   return table;
 }
 
@@ -25,6 +27,13 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
   app.add_flag("--gate,!--no-gate", config_.gate, "multiply the heads' output by silu(x Wg + b)")->group(group);
   app.add_option("--learn", config_.learn, "list of what to learn beside: alpha or gamma of gamma L^-alpha h(temperature s + bias), temperature, bias, one a head (alpha-layer, ...: one a block); layerscale[:X], "
                                            "x + lambda branch(x) with lambda starting at X = 1e-4")->group(group);
+  app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")->check(CLI::IsMember({"silu", "sigmoid"}))->capture_default_str()->group(group);
+  app.add_option("--attention-form", config_.form, "plain; differential (two maps a head, subtracted); laser (log of weighted exponentials); talking-heads (heads mixed before and after the function)")
+      ->check(CLI::IsMember({"plain", "differential", "laser", "talking-heads"}))->capture_default_str()->group(group);
+  app.add_option("--output-norm", config_.output_norm, "RMSNorm of the heads' output: none, rms (each head), rela (all heads together, with a gate: ReLA)")
+      ->check(CLI::IsMember({"none", "rms", "rela"}))->capture_default_str()->group(group);
+  app.add_option("--block", config_.block, "pre-norm; hybrid-norm (x + norm(attention(norm(x)))); gau (one gated attention unit in place of attention and MLP)")
+      ->check(CLI::IsMember({"pre-norm", "hybrid-norm", "gau"}))->capture_default_str()->group(group);
   app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")->check(CLI::IsMember({"gap", "cls", "map"}))->capture_default_str()->group(group);
   app.add_option("--position", config_.position, "position embedding")->check(CLI::IsMember({"learned", "sincos2d"}))->capture_default_str()->group(group);
   app.add_flag("--head-hidden,!--no-head-hidden", config_.head_hidden, "a hidden layer with tanh before the head (BigVision's rep_size)")->group(group);

@@ -5,7 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
-#include "engine/attention/functions.h"
+#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "models/plot.h"
 
@@ -27,7 +27,7 @@ RunSummary read_run(const fs::path& folder) {
   } catch (const std::exception&) {
     fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps", config);
   }
-  if (const auto f = AttentionFunctions::find(run.attention)) run.scaled = f->scaled_by_length;
+  run.scaled = has_alpha(run.attention);
   std::ifstream lines(folder / "metrics.jsonl");
   double speeds = 0;
   int logged = 0;

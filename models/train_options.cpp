@@ -1,7 +1,7 @@
 #include "models/train_options.h"
 #include "models/recipes.h"
 #include <cmath>
-#include "engine/attention/functions.h"
+#include "engine/attention/families.h"
 
 std::vector<Member> TrainOptions::grid() const {
   std::vector<Member> members;
@@ -12,8 +12,7 @@ std::vector<Member> TrainOptions::grid() const {
     if (colon != std::string::npos) alphas = {-1};
     if (colon != std::string::npos && !CLI::detail::lexical_cast(item.substr(colon + 1), alphas[0]))
       fail(ExitCode::usage, "--attention: '{}', expected NAME or NAME:ALPHA", item);
-    const auto function = AttentionFunctions::find(name);
-    const bool scaled = !function || function->scaled_by_length;
+    const bool scaled = has_alpha(name);
     if (!scaled && colon != std::string::npos) fail(ExitCode::usage, "--attention: '{}': {} has no alpha", item, name);
     if (!scaled) alphas = {1};
     for (double a : alphas) members.push_back({name, a, scaled});
@@ -32,7 +31,7 @@ void TrainOptions::add(CLI::App& app) {
   app.add_option("--init", init, "weights to start from, as eval --checkpoint has them; the head starts anew where its classes differ, position embeddings are resampled");
   app.add_flag("--resume", resume, "go on where the run in --out was stopped; its flags are those of RUN/config.toml")->configurable(false);
   model.add(app);
-  app.add_option("--attention", attention, "attention functions, as NAME or NAME:ALPHA; several train one after another: " + AttentionFunctions::names())->delimiter(',')->capture_default_str()->group("Model");
+  app.add_option("--attention", attention, "attention functions, as NAME or NAME:ALPHA; several train one after another: " + attention_names())->delimiter(',')->capture_default_str()->group("Model");
   app.add_option("--alpha", alpha, "exponents of L in L^-alpha h(s); several train one after another")->delimiter(',')->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
   app.add_option("--classes", classes, "classes of the head (default: the class list beside the shards, else the largest label + 1)")->check(CLI::NonNegativeNumber)->group("Model");
 

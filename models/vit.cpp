@@ -13,10 +13,6 @@
 #include "engine/random.h"
 #include "models/learned.h"
 
-namespace {
-
-}  // namespace
-
 void check_config(const ViTConfig& c) {
   auto require = [](bool holds, const std::string& message) { if (!holds) fail(ExitCode::usage, "model: {}", message); };
   auto one_of = [&](const char* what, const std::string& value, std::initializer_list<const char*> allowed) {
@@ -34,14 +30,13 @@ void check_config(const ViTConfig& c) {
   one_of("gelu", c.gelu, {"tanh", "erf"});
   require(c.position != "sincos2d" || (c.width % 4 == 0 && c.width > 4), fmt::format("position sincos2d needs a width that is a multiple of 4 and more than 4, got {}", c.width));
   require(std::isfinite(c.alpha) && c.alpha >= 0, fmt::format("alpha is {}, expected a number of at least 0", c.alpha));
-  if (!AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](auto) {}))
-    fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}", c.attention, AttentionFunctions::names());
+  check_attention(c);
   learned_parameters(c);
 }
 
 double forward_flops(const ViTConfig& c) {
   const double N = c.grid() * c.grid(), L = c.tokens(), D = c.width, M = c.mlp_width;
-  const double attention = (c.gate ? 5 : 4) * L * D * D + 2 * L * L * D, mlp = 2 * L * D * M;
+  const double attention = attention_multiply_adds(c), mlp = c.block == "gau" ? 0 : 2 * L * D * M;
   const double pool = c.pool == "map" ? 2 * D * D + 2 * L * D * D + 2 * L * D + 2 * D * M : 0;
   return 2 * (N * 3 * c.patch * c.patch * D + c.depth * (attention + mlp) + pool + (c.head_hidden ? D * D : 0) + D * c.classes);
 }
@@ -55,7 +50,7 @@ size_t parameter_count(const ViTConfig& c) {
 double kept_bytes(const ViTConfig& c, bool rematerialise) {
   const double L = c.tokens(), D = c.width, M = c.mlp_width, patches = 3.0 * c.patch * c.patch * c.grid() * c.grid();
   const bool layerscale = c.learn.find("layerscale") != c.learn.npos;
-  const double block = L * ((6 + 2 * c.qk_norm + 2 * c.gate + 2 * layerscale) * D + M), working = L * (4 * D + 2 * M);        // a block's activations; what a step of the backward holds at once
+  const double block = L * (attention_kept(c) + 2 * layerscale * D + (c.block == "gau" ? 0 : D + M)), working = L * (4 * D + 2 * M);        // a block's activations; what a step of the backward holds at once
   return 4 * (2 * patches + 4 * L * D + (rematerialise ? c.depth * L * D + block : c.depth * block) + working);
 }
 
@@ -72,7 +67,7 @@ std::vector<float> sincos2d(int height, int width, int D) {
 }
 
 std::vector<Parameter> ViT::parameter_list(const ViTConfig& c) {
-  const int D = c.width, d = c.head_width(), P = c.patch;
+  const int D = c.width, P = c.patch;
   std::vector<Parameter> list;
   auto add = [&](const std::string& name, Shape shape) { list.push_back({name, shape, name.ends_with(".weight") && shape.rank() > 1}); };
   auto linear = [&](const std::string& name, int out, int in) { add(name + ".weight", {out, in}); add(name + ".bias", {out}); };
@@ -86,10 +81,8 @@ std::vector<Parameter> ViT::parameter_list(const ViTConfig& c) {
   for (int i = 0; i < c.depth; i++) {
     const std::string block = fmt::format("blocks.{}.", i);
     norm(block + "norm1");
-    linear(block + "attn.qkv", 3 * D, D);
-    if (c.qk_norm) for (const char* which : {"q", "k"}) add(fmt::format("{}attn.{}_norm.weight", block, which), {d});
-    if (c.gate) linear(block + "attn.gate", D, D);
-    linear(block + "attn.proj", D, D);
+    attention_parameters(c, block + "attn.", add);
+    if (c.block == "gau") continue;
     norm(block + "norm2");
     mlp(block + "mlp");
     for (const LearnedParameter& p : learned_parameters(c)) add(block + p.name, {p.size});
@@ -108,7 +101,7 @@ std::vector<Parameter> ViT::parameter_list(const ViTConfig& c) {
   return list;
 }
 
-ViT::ViT(Device& device, const ViTConfig& config) : config_((check_config(config), config)), parameters_(device, parameter_list(config_)) {
+ViT::ViT(Device& device, const ViTConfig& config) : config_((check_config(config), config)), parameters_(device, parameter_list(config_)), constants_(device, config_) {
   if (config_.position != "sincos2d") return;
   const std::vector<float> table = sincos2d(config_.grid(), config_.grid(), config_.width);
   const std::vector<real> values(table.begin(), table.end());
@@ -129,12 +122,13 @@ void ViT::initialise(uint64_t seed) {
     const bool weight = p.name.ends_with(".weight"), norm = weight && s.rank() == 1, in_mlp = p.name.find(".mlp.") != std::string::npos;
     std::function<double()> draw = [] { return 0.0; };                                        // cls_token, the head, most biases
     if (norm) draw = [] { return 1.0; };
+    else if (auto own = attention_draw(p, random)) draw = own;
     else if (p.name == "head.bias") draw = [&] { return config_.head_bias; };
     else if (p.name == "pos_embed") draw = [&] { return random.normal() / std::sqrt(double(s.last())); };
     else if (p.name == "attn_pool.latent") draw = [&] { return xavier(1, s.last()); };
     else if (p.name == "patch_embed.proj.weight") draw = [&] { return lecun(double(s.size() / s[0])); };
     else if (p.name == "pre_logits.fc.weight") draw = [&] { return lecun(s[1]); };
-    else if (weight && in_mlp) draw = [&] { return xavier(s[1], s[0]); };
+    else if (weight && (in_mlp || (config_.block == "gau" && p.name.starts_with("blocks.")))) draw = [&] { return xavier(s[1], s[0]); };
     else if (weight && p.name != "head.weight") draw = [&] { return xavier(s[1], s[1]); };    // q, k, v (side by side), gate, proj: D -> D
     else if (in_mlp) draw = [&] { return 1e-6 * random.normal(); };
     for (const LearnedParameter& learned : learned_parameters(config_))
@@ -144,21 +138,6 @@ void ViT::initialise(uint64_t seed) {
     parameters_.set(p.name, values);
   }
 }
-
-struct ViT::Pass {
-  Tape& t;
-  const Parameters& parameters;
-  bool accumulate;
-  Tensor operator()(const std::string& name) const { return parameters.leaf(t, name, accumulate); }
-  Tensor linear(Tensor x, const std::string& name, Tensor residual = {}) const { return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual); }
-  Tensor if_learned(const std::string& name) const { return parameters.has(name) ? (*this)(name) : Tensor{}; }
-  // residual + linear(x), or with LayerScale residual + λ linear(x)
-  Tensor branch(Tensor x, const std::string& name, Tensor residual, const std::string& scale) const {
-    const Tensor lambda = if_learned(scale);
-    return lambda ? layerscale(t, residual, linear(x, name), lambda) : linear(x, name, residual);
-  }
-  Tensor layernorm(Tensor x, const std::string& name, Kept kept = Kept::full) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), kept); }
-};
 
 Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> probes, Features* features, BackwardOptions backward) const {
   const ViTConfig& c = config_;
@@ -198,26 +177,10 @@ Tensor ViT::embed(const Pass& pass, Tensor images) const {
 
 // x + attention(norm1(x)), then + mlp(norm2(·)); what is cheap to compute again is dropped
 Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) const {
-  const ViTConfig& c = config_;
   const std::string name = fmt::format("blocks.{}.", i);
-  Tape& t = pass.t;
-
-  Tensor n = pass.layernorm(x, name + "norm1", Kept::for_products);
-  Tensor qkv = pass.linear(n, name + "attn.qkv");                                                         // [B, L, 3 D]
-  HeadView q{qkv, 0}, k{qkv, c.width}, v{qkv, 2 * c.width};
-  if (c.qk_norm) {
-    q = {headnorm(t, qkv, q.offset, c.heads, pass(name + "attn.q_norm.weight"))};
-    k = {headnorm(t, qkv, k.offset, c.heads, pass(name + "attn.k_norm.weight"))};
-  }
-  const Learned<Tensor> learned{pass.if_learned(name + "attn.alpha"), pass.if_learned(name + "attn.log_gamma"), pass.if_learned(name + "attn.score_bias"), pass.if_learned(name + "attn.log_temperature"),
-                                pass.if_learned(name + "attn." + AttentionFunctions::find(c.attention)->number)};
-  Tensor o = attention(t, q, k, v, c.heads, c.head_width(), c.attention, c.alpha, probe, learned);
-  if (c.gate) o = gate(t, o, pass.linear(n, name + "attn.gate"));
-  t.drop(n);
-  t.keep_for_products(o);
-  x = pass.branch(o, name + "attn.proj", x, name + "ls1.gamma");
-
-  n = pass.layernorm(x, name + "norm2", Kept::for_products);
+  x = attention_layer(pass, config_, i, x, pass.layernorm(x, name + "norm1", Kept::for_products), constants_, probe);
+  if (config_.block == "gau") return x;
+  Tensor n = pass.layernorm(x, name + "norm2", Kept::for_products);
   return mlp(pass, name + "mlp", n, x, name + "ls2.gamma");
 }
 

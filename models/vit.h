@@ -3,9 +3,7 @@
 // defines: ViT, Features, BackwardOptions, check_config, forward_flops, parameter_count, kept_bytes, sincos2d
 #pragma once
 #include <span>
-#include "engine/attention/attention.h"
-#include "engine/parameters.h"
-#include "models/config.h"
+#include "models/attention_layer.h"
 
 // What can be read on the way to the logits.
 struct Features {
@@ -36,7 +34,6 @@ class ViT {
                  BackwardOptions backward = {}) const;
 
  private:
-  struct Pass;
   Tensor embed(const Pass& pass, Tensor images) const;
   Tensor block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) const;
   Tensor mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual, const std::string& scale = "") const;
@@ -44,6 +41,7 @@ class ViT {
 
   ViTConfig config_;
   Parameters parameters_;
+  AttentionConstants constants_;
   real* sincos_ = nullptr;             // [1, N, D] on the device where position is sincos2d
 };
 

@@ -17,13 +17,13 @@ using Metadata = std::map<std::string, std::string>;
 const std::string format_key = "relucent", format_version = "1";
 
 // Fields that files of before they were there lack: left out where they have their default.
-constexpr std::string_view later_fields[] = {"learn"};
+constexpr std::string_view later_fields[] = {"learn", "gate_function", "attention_form", "output_norm", "block"};
 
 // Every field of a config with its name, for reading and for writing; a new field does not compile until it is here.
 template <class Config, class Visit>
 void each_field(Config& config, Visit visit) {
   auto& [image_size, patch, width, depth, heads, mlp_width, classes, pool, position, head_hidden, head_bias, gelu,
-         attention, alpha, qk_norm, gate, learn] = config;
+         attention, alpha, qk_norm, gate, learn, gate_function, form, output_norm, block] = config;
   visit("image_size", image_size);
   visit("patch", patch);
   visit("width", width);
@@ -41,8 +41,11 @@ void each_field(Config& config, Visit visit) {
   visit("qk_norm", qk_norm);
   visit("gate", gate);
   visit("learn", learn);
+  visit("gate_function", gate_function);
+  visit("attention_form", form);
+  visit("output_norm", output_norm);
+  visit("block", block);
 }
-
 template <class Number>
 bool parse(const std::string& text, Number& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

@@ -1,12 +1,17 @@
 // Every op and every attention function on small inputs: for the gradient checks in double and for comparing devices.
-// defines: Input, Op, OpCase, op_cases, attention_cases
+// defines: Input, Op, OpCase, op_cases, attention_cases, family_cases
 #pragma once
 #include <functional>
 #include <string>
 #include <vector>
-#include "engine/attention/attention.h"
+#include "engine/attention/differential.h"
+#include "engine/attention/families.h"
+#include "engine/attention/laser.h"
+#include "engine/attention/talking_heads.h"
 #include "engine/error.h"
 #include "engine/ops/activations.h"
+#include "engine/ops/add.h"
+#include "engine/ops/channel_gate.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/layerscale.h"
 #include "engine/ops/linear_gelu.h"
@@ -14,6 +19,8 @@
 #include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
 #include "engine/ops/remat.h"
+#include "engine/ops/rmsnorm.h"
+#include "engine/ops/scale_shift.h"
 #include "engine/ops/tokens.h"
 #include "engine/random.h"
 
@@ -64,6 +71,16 @@ inline std::vector<OpCase> op_cases() {
       {"gate", {{{4, 9}}, {{4, 9}, 2}}, [](Tape& t, In x) { return gate(t, x[0], x[1]); }},
       {"layerscale", {{{3, 5, 7}}, {{3, 5, 7}}, {{7}}}, [](Tape& t, In x) { return layerscale(t, x[0], x[1], x[2]); }},
       {"layerscale of itself", {{{150, 4}}, {{4}}}, [](Tape& t, In x) { return layerscale(t, x[0], x[0], x[1]); }},
+      {"sigmoid gate", {{{4, 9}}, {{4, 9}, 2}}, [](Tape& t, In x) { return sigmoid_gate(t, x[0], x[1]); }},
+      {"silu", {{{4, 9}, 2}}, [](Tape& t, In x) { return silu(t, x[0]); }},
+      {"channel gate", {{{2, 3, 5}}, {{2, 3, 5}}, {{5}}}, [](Tape& t, In x) { return channel_gate(t, x[0], x[1], x[2]); }},
+      {"channel gate of a norm", {{{150, 4}}, {{4}}, {{4}}}, [](Tape& t, In x) { return channel_gate(t, rmsnorm(t, x[0], 0, 1, 4, x[1]), x[0], x[2]); }},
+      {"rmsnorm of heads", {{{2, 3, 8}}, {{4}, 0.5, 1}}, [](Tape& t, In x) { return rmsnorm(t, x[0], 0, 2, 4, x[1], 1e-5, 0.7); }},
+      {"rmsnorm of part, without a scale", {{{2, 3, 11}}}, [](Tape& t, In x) { return rmsnorm(t, x[0], 4, 2, 3, {}); }},
+      {"scale and shift", {{{2, 3, 5}}, {{5}}, {{5}}}, [](Tape& t, In x) { return scale_shift(t, x[0], x[1], x[2]); }},
+      {"attention with wide values", {{{2, 7, 3}}, {{2, 7, 3}}, {{2, 7, 10}}}, [](Tape& t, In x) { return attention(t, {x[0]}, {x[1]}, {x[2]}, 1, 3, "softmax", 1, nullptr, {}, 10); }},
+      {"add", {{{2, 5}}, {{2, 5}}}, [](Tape& t, In x) { return add(t, x[0], x[1]); }},
+      {"add to itself", {{{2, 5}}}, [](Tape& t, In x) { return add(t, x[0], tanh_op(t, x[0])); }},
       {"patches", {{{2, 6, 5, 3}}}, [](Tape& t, In x) { return patches(t, x[0], 2); }},
       {"add_position", {{{3, 4, 5}}, {{1, 4, 5}}}, [](Tape& t, In x) { return add_position(t, x[0], x[1]); }},
       {"prepend_token", {{{1, 1, 5}}, {{3, 4, 5}}}, [](Tape& t, In x) { return prepend_token(t, x[0], x[1]); }},
@@ -124,5 +141,50 @@ inline std::vector<OpCase> attention_cases() {
     for (bool gamma : {false, true})
       for (bool shared : {false, true}) cases.push_back(learned_case(function, gamma, shared, 2, 2, 3, 7, 3));
   }
+  return cases;
+}
+
+// Values and constants of a family as a block has them: q, k, v side by side in x[B,L,3D], constants as an input without gradient.
+inline OpCase family_case(const std::string& family, double alpha, int B, int H, int L, int d) {
+  const int D = H * d;
+  Shape constants = {1};
+  std::vector<double> values = {0};
+  LinearFamilies::visit(family, alpha, L, [&](auto f) {
+    if (const std::vector<double> some = f.constants(L, d, 0); !some.empty()) constants = f.constants_shape(L, d), values = some;
+  });
+  auto draw = [values, i = size_t(0)](Random&) mutable { return values[i++ % values.size()]; };        // from the first again for another device
+  return {fmt::format("{}, alpha {} B {} H {} L {} d {}", family, alpha, B, H, L, d), {{{B, L, 3 * D}}, {constants, 1, 0, false, draw}}, [=](Tape& t, const std::vector<Tensor>& x) {
+            Tensor o;
+            LinearFamilies::visit(family, alpha, L, [&](auto f) { o = f(t, {{x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, x[1]}); });
+            return o;
+          }};
+}
+
+// Every linear family, and what does something else than o = φ(S) v, with every φ
+inline std::vector<OpCase> family_cases() {
+  std::vector<OpCase> cases;
+  for (const auto& family : LinearFamilies::all()) {
+    if (family.name != "sima") cases.push_back(family_case(family.name, 1, 2, 2, 1, 3));      // there x / |x|: its gradient is rounding
+    for (int L : {2, 5, 17}) cases.push_back(family_case(family.name, 1, 2, 2, L, 3));
+    cases.push_back(family_case(family.name, 0.5, 1, 1, 6, 8));
+    cases.push_back(family_case(family.name, 1, 3, 1, 50, 4));
+  }
+  for (const auto& function : AttentionFunctions::all())
+    for (int L : {1, 5, 17}) {
+      const int B = 2, H = 2, d = 3, D = H * d;
+      const auto name = [&](const char* op) { return fmt::format("{} {} L {}", op, function.name, L); };
+      const double alpha = 1;
+      cases.push_back({name("differential"), {{{B, L, 3 * D}}, {{d}, 0.5}, {{d}, 0.5}, {{d}, 0.5}, {{d}, 0.5}}, [=](Tape& t, const std::vector<Tensor>& x) {
+                         Tensor lambda = differential_lambda(t, x[1], x[2], x[3], x[4], 0.2);
+                         return differential_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha, lambda);
+                       }});
+      cases.push_back({name("talking heads"), {{{B, L, 3 * D}}, {{H, H}}, {{H, H}}}, [=](Tape& t, const std::vector<Tensor>& x) {
+                         return talking_heads_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha, x[1], x[2]);
+                       }});
+      if (always_positive(function.name, alpha))
+        cases.push_back({name("laser"), {{{B, L, 3 * D}}}, [=](Tape& t, const std::vector<Tensor>& x) {
+                           return laser_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha);
+                         }});
+    }
   return cases;
 }

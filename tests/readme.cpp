@@ -1,8 +1,8 @@
-// README's table of attention functions is the list of engine/attention/functions.h.
+// README's tables of attention functions and linear families are the lists of engine/attention/.
 #include <doctest/doctest.h>
 #include <fstream>
 #include <sstream>
-#include "engine/attention/functions.h"
+#include "engine/attention/families.h"
 #include <fmt/format.h>
 
 TEST_SUITE_BEGIN("readme");
@@ -12,7 +12,7 @@ TEST_CASE("the table of attention functions is the list in the code") {
   REQUIRE_MESSAGE(file, "README.md not found; run the tests from the root of the project");
   std::stringstream text;
   text << file.rdbuf();
-  for (const auto& f : AttentionFunctions::all()) {
+  for (const auto& f : attention_infos()) {
     const std::string row = fmt::format("| `{}` | {} | {} |", f.name, f.formula, f.source);
     CHECK_MESSAGE(text.str().find(row) != std::string::npos, "README.md lacks the row\n" << row);
   }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <doctest/doctest.h>
+#include <set>
 
 #include "engine/safetensors.h"
 #include "tests/error_of.h"
@@ -124,6 +125,7 @@ TEST_SUITE("weights") {
     config.position = "sincos2d", config.head_hidden = true, config.head_bias = -6.9, config.gelu = "erf",
     config.attention = "relu";
     config.alpha = 0.1 + 0.2, config.qk_norm = true, config.gate = true;
+    config.gate_function = "sigmoid", config.form = "talking-heads", config.output_norm = "rela", config.block = "hybrid-norm";
     CHECK(metadata_config(config_metadata(config), "x") == config);
     CHECK(metadata_config(config_metadata(ViTConfig()), "x") == ViTConfig());
     ViTConfig learning = config;
@@ -135,7 +137,8 @@ TEST_SUITE("weights") {
         {"depth", "2"},       {"heads", "3"},         {"mlp_width", "20"},      {"classes", "5"},
         {"pool", "map"},      {"gelu", "erf"},        {"position", "sincos2d"}, {"head_hidden", "true"},
         {"qk_norm", "true"},  {"gate", "true"},       {"attention", "relu"},    {"alpha", "0.30000000000000004"},
-        {"head_bias", "-6.9"}};
+        {"head_bias", "-6.9"}, {"gate_function", "sigmoid"}, {"attention_form", "talking-heads"}, {"output_norm", "rela"},
+        {"block", "hybrid-norm"}};
     CHECK(config_metadata(config) == expected);
     const auto refused = [&](const std::string& key, const char* value) {
       auto metadata = config_metadata(config);
@@ -145,7 +148,14 @@ TEST_SUITE("weights") {
         metadata.erase(key);
       return error_of(ExitCode::data, [&] { metadata_config(metadata, "file"); });
     };
-    for (const auto& [key, value] : config_metadata(config)) CHECK(says(refused(key, nullptr), {"file", key.c_str()}));
+    const std::set<std::string> later = {"gate_function", "attention_form", "output_norm", "block"};      // older files lack them
+    for (const auto& [key, value] : config_metadata(config))
+      if (!later.contains(key)) CHECK(says(refused(key, nullptr), {"file", key.c_str()}));
+    auto old = config_metadata(config);
+    for (const std::string& key : later) old.erase(key);
+    ViTConfig plain = config;
+    plain.gate_function = "silu", plain.form = "plain", plain.output_norm = "none", plain.block = "pre-norm";
+    CHECK(metadata_config(old, "x") == plain);
     CHECK(says(refused("width", "12x"), {"width is '12x'"}));
     CHECK(says(refused("width", "99999999999"), {"width is '99999999999'"}));
     CHECK(says(refused("width", "-12"), {"width is -12"}));

@@ -6,7 +6,7 @@
 //
 // A tile is some query rows of one head, of one image (CPU) or several (CUDA), against all their keys: φ sees whole rows and
 // may be any row function. The device's Tile says how many rows at once.
-// defines: HeadView, AttentionProbe, attention
+// defines: HeadView, AttentionProbe, read_heads, write_heads, require_heads, attention
 #pragma once
 #include "engine/attention/learned.h"
 #include "engine/error.h"
@@ -36,8 +36,18 @@ template <class T> struct HeadRows {
   HD size_t step() const { return size_t(L) * width; }                   // from image to image
 };
 
+// Where the heads of a view lie, and where their gradients go.
+inline HeadRows<const real> read_heads(Tape& t, HeadView view) { return {t.value(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; }
+inline HeadRows<real> write_heads(Tape& t, HeadView view) { return {t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; }
+
+// x must be [B,L,·] and hold the heads.
+inline void require_heads(const char* op, HeadView view, int B, int L, int heads, int d) {
+  if (view.x.shape.rank() != 3 || view.x.shape[0] != B || view.x.shape[1] != L || view.offset + heads * d > view.x.shape[2])
+    fail(ExitCode::failed, "{}: input is {}, expected [{}, {}, at least {}]", op, view.x.shape.text(), B, L, view.offset + heads * d);
+}
+
 struct AttentionShape {
-  int B, H, Lq, L, d;
+  int B, H, Lq, L, d, dv = d;                                              // dv: channels of a head's values
 };
 
 template <class F> struct WeightsForward {                    // A = φ(S), row by row; S becomes what φ sees
@@ -70,16 +80,19 @@ template <class F> struct AttentionForward {
       real* S = tile.scratch(0, images * scores);
       real* A = probe ? tile.scratch(1, images * scores) : S;
       weights(tile, S, A, h, b, images, first, rows);
-      tile.gemm({.c = o.at(b, first, h, n.d), .a = A, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .ldb = v.width, .ldc = o.width,
+      tile.gemm({.c = o.at(b, first, h, n.dv), .a = A, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.dv, .k = n.L, .ldb = v.width, .ldc = o.width,
                  .batch = images, .step_a = scores, .step_b = v.step(), .step_c = o.step()});
       if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, nullptr, nullptr});
     }
   }
   HeadFunction<F> head(int h) const { return {f, n.L, learned.template map<const real*>([=](const HeadNumbers& x) { return x.of(h); })}; }
   template <class Tile> void weights(Tile& tile, real* S, real* A, int h, int b, int images, int first, int rows) const {
+    scores(tile, S, h, b, images, first, rows);
+    tile.rows(size_t(images) * rows, WeightsForward<F>{A, S, head(h)});
+  }
+  template <class Tile> void scores(Tile& tile, real* S, int h, int b, int images, int first, int rows) const {
     tile.gemm({.c = S, .a = q.at(b, first, h, n.d), .b = k.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .alpha = scale,
                .lda = q.width, .ldb = k.width, .batch = images, .step_a = q.step(), .step_b = k.step(), .step_c = size_t(rows) * n.L});
-    tile.rows(size_t(images) * rows, WeightsForward<F>{A, S, head(h)});
   }
 };
 
@@ -97,35 +110,37 @@ template <class F> struct AttentionBackward {
       const size_t scores = size_t(rows) * n.L;
       real *S = tile.scratch(0, images * scores), *A = tile.scratch(1, images * scores), *dA = tile.scratch(2, images * scores);
       real* dS = probe ? tile.scratch(3, images * scores) : dA;
-      const real *dout = d_o.at(b, first, h, n.d), *queries = q.at(b, first, h, n.d), *keys = k.at(b, 0, h, n.d);
+      const real* dout = d_o.at(b, first, h, n.dv);
       forward.weights(tile, S, A, h, b, images, first, rows);
-      tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .lda = d_o.width, .ldb = v.width,
+      tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.L, .k = n.dv, .tb = true, .lda = d_o.width, .ldb = v.width,
                  .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
-      tile.gemm({.c = dv.at(b, 0, h, n.d), .a = A, .b = dout, .m = n.L, .n = n.d, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
+      tile.gemm({.c = dv.at(b, 0, h, n.dv), .a = A, .b = dout, .m = n.L, .n = n.dv, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
                  .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
       tile.rows(size_t(images) * rows, WeightsBackward<F>{dS, dA, A, S, forward.head(h), parts, {(size_t(b) * n.Lq + first) * n.H + h, rows, n.Lq, n.H}});
-      tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = keys, .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1, .ldb = k.width,
-                 .ldc = dq.width, .batch = images, .step_a = scores, .step_b = k.step(), .step_c = dq.step()});
-      tile.gemm({.c = dk.at(b, 0, h, n.d), .a = dS, .b = queries, .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale, .beta = 1,
-                 .ldb = q.width, .ldc = dk.width, .batch = images, .step_a = scores, .step_b = q.step(), .step_c = dk.step()});
+      add_score_gradients(tile, dS, h, b, images, first, rows);
       if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, dA, dS});
     }
   }
+  template <class Tile> void add_score_gradients(Tile& tile, const real* dS, int h, int b, int images, int first, int rows) const {
+    const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
+    tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1, .ldb = k.width,
+               .ldc = dq.width, .batch = images, .step_a = size_t(rows) * n.L, .step_b = k.step(), .step_c = dq.step()});
+    tile.gemm({.c = dk.at(b, 0, h, n.d), .a = dS, .b = q.at(b, first, h, n.d), .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale, .beta = 1,
+               .ldb = q.width, .ldc = dk.width, .batch = images, .step_a = size_t(rows) * n.L, .step_b = q.step(), .step_c = dk.step()});
+  }
 };
 
-// q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H d]. `function` is a name of AttentionFunctions, alpha its exponent of L. What is learned has
-// H elements, or 1 for all heads; learned.number must be given for a function that has one, and learned.alpha takes the place of alpha.
+// q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H dv]. `function` is a name of AttentionFunctions, alpha its exponent of L; dv = 0: d. What is
+// learned has H elements, or 1 for all heads; learned.number must be given for a function that has one, and learned.alpha takes the
+// place of alpha.
 inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha,
-                        AttentionProbe* probe = nullptr, const Learned<Tensor>& learned = {}) {
-  const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], k.x.shape[1], d};
-  for (auto [view, length] : {std::pair{q, n.Lq}, {k, n.L}, {v, n.L}})
-    if (view.x.shape.rank() != 3 || view.x.shape[0] != n.B || view.x.shape[1] != length || view.offset + heads * d > view.x.shape[2])
-      fail(ExitCode::failed, "attention: input is {}, expected [{}, {}, at least {}]", view.x.shape.text(), n.B, length, view.offset + heads * d);
+                        AttentionProbe* probe = nullptr, const Learned<Tensor>& learned = {}, int dv = 0) {
+  const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], k.x.shape[1], d, dv ? dv : d};
+  require_heads("attention", q, n.B, n.Lq, heads, d), require_heads("attention", k, n.B, n.L, heads, d), require_heads("attention", v, n.B, n.L, heads, n.dv);
   learned.each_with(learned, [&](Tensor x, Tensor) {
     if (x && x.shape.size() != 1 && int(x.shape.size()) != heads) fail(ExitCode::failed, "attention: learned numbers are {}, expected [1] or [{}]", x.shape.text(), heads);
   });
-  Tensor o = t.make("attention", {n.B, n.Lq, heads * d}, {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number});
-  auto read = [&t](HeadView view) { return HeadRows<const real>{t.value(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
+  Tensor o = t.make("attention", {n.B, n.Lq, heads * n.dv}, {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number});
   const real scale = 1 / std::sqrt(real(d));
   const bool known = AttentionFunctions::visit(function, learned.alpha ? 0 : alpha, n.L, [&](auto f) {
     using F = decltype(f);
@@ -133,15 +148,14 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
     if (F::number.empty() == bool(learned.number)) fail(ExitCode::failed, "attention: {} {} a number of the head", function, learned.number ? "does not have" : "needs");
     auto forward = [=, &t](real* output) {
       const auto numbers = learned.template map<HeadNumbers>([&](Tensor x) { return x ? HeadNumbers{t.value(x), x.shape.size() > 1} : HeadNumbers{}; });
-      return AttentionForward<F>{{output, n.Lq, heads * d}, read(q), read(k), read(v), n, f, scale, probe, numbers};
+      return AttentionForward<F>{{output, n.Lq, heads * n.dv}, read_heads(t, q), read_heads(t, k), read_heads(t, v), n, f, scale, probe, numbers};
     };
     t.device.tiles(forward(t.value(o)));
     t.on_backward(o, [=, &t] {
-      auto write = [&t](HeadView view) { return HeadRows<real>{t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
-      const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * d};
+      const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * n.dv};
       const size_t rows = size_t(n.B) * n.Lq * heads;
       const auto parts = learned.template map<real*>([&](Tensor x) { return t.wants_gradient(x) ? t.scratch(rows) : nullptr; });
-      t.device.tiles(AttentionBackward<F>{write(q), write(k), write(v), d_o, forward(nullptr), parts});
+      t.device.tiles(AttentionBackward<F>{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), parts});
       learned.each_with(parts, [&](Tensor x, real* part) {
         if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());
       });

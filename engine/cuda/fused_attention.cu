@@ -317,7 +317,7 @@ template <class F> __global__ void __launch_bounds__(threads) queries_kernel(Bac
 }
 
 template <class T> bool aligned(const HeadRows<T>& x) { return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.width % 4 == 0; }
-template <class F> bool applies(const AttentionForward<F>& a) { return a.n.d == d && !a.probe && !a.learned.any() && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v); }
+template <class F> bool applies(const AttentionForward<F>& a) { return a.n.d == d && a.n.dv == d && !a.probe && !a.learned.any() && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v); }
 dim3 grid(const AttentionShape& n, int rows) { return dim3(unsigned(n.B) * n.H * ((rows + tile - 1) / tile)); }
 
 template <class F> cudaError_t launch_forward(const void* fields, FusedScratch, cudaStream_t stream) {

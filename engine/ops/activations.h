@@ -1,5 +1,5 @@
-// Element-wise ops: GELU (tanh and erf form), tanh, and the gate y = x silu(g).
-// defines: gelu, tanh_op, gate
+// Element-wise ops: GELU (tanh and erf form), tanh, SiLU, and the gates y = x silu(g) and y = x σ(g).
+// defines: gelu, tanh_op, silu, gate, sigmoid_gate
 #pragma once
 #include "engine/ops/elementwise.h"
 #include "engine/ops/gelu.h"
@@ -37,26 +37,33 @@ template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
 inline Tensor gelu(Tape& t, Tensor x, bool erf) { return erf ? map<GeluErf>(t, "gelu erf", x) : map<GeluTanh>(t, "gelu", x); }
 inline Tensor tanh_op(Tape& t, Tensor x) { return map<Tanh>(t, "tanh", x); }
 
-// y = x g σ(g): the gate of Hua et al. 2022 (arXiv 2202.10447), SiLU as activation
-struct GateForward {
-  real* y; const real *x, *g;
-  HD void operator()(size_t i) const { y[i] = x[i] * g[i] * logistic(g[i]); }
+struct Logistic {
+  template <class T> HD static T value(T x) { return logistic(x); }
+  template <class T> HD static T slope(T x) { const T s = logistic(x); return s * (1 - s); }
 };
-struct GateBackward {
+
+// y = x h(g): h = silu is the gate of Hua et al. 2022 (2202.10447), h = σ that of Qwen's gated attention (2505.06708)
+template <class H> struct GateForward {
+  real* y; const real *x, *g;
+  HD void operator()(size_t i) const { y[i] = x[i] * H::value(g[i]); }
+};
+template <class H> struct GateBackward {
   real *dx, *dg; const real *dy, *x, *g; int add_x, add_g;
   HD void operator()(size_t i) const {
-    const real s = logistic(g[i]);
-    dx[i] = previous(add_x, dx[i]) + dy[i] * g[i] * s;
-    dg[i] = previous(add_g, dg[i]) + dy[i] * x[i] * s * (1 + g[i] * (1 - s));
+    dx[i] = previous(add_x, dx[i]) + dy[i] * H::value(g[i]);
+    dg[i] = previous(add_g, dg[i]) + dy[i] * x[i] * H::slope(g[i]);
   }
 };
 
-inline Tensor gate(Tape& t, Tensor x, Tensor g) {
-  Tensor y = t.make("gate", x.shape, {x, g});
-  t.device.each(x.shape.size(), GateForward{t.value(y), t.value(x), t.value(g)});
+template <class H> Tensor gate(Tape& t, std::string_view op, Tensor x, Tensor g) {
+  Tensor y = t.make(op, x.shape, {x, g});
+  t.device.each(x.shape.size(), GateForward<H>{t.value(y), t.value(x), t.value(g)});
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x), dg = t.add_gradient(g);
-    t.device.each(x.shape.size(), GateBackward{dx.data, dg.data, t.gradient(y), t.value(x), t.value(g), dx.add, dg.add});
+    t.device.each(x.shape.size(), GateBackward<H>{dx.data, dg.data, t.gradient(y), t.value(x), t.value(g), dx.add, dg.add});
   });
   return y;
 }
+inline Tensor gate(Tape& t, Tensor x, Tensor g) { return gate<Swish>(t, "gate", x, g); }
+inline Tensor sigmoid_gate(Tape& t, Tensor x, Tensor g) { return gate<Logistic>(t, "sigmoid gate", x, g); }
+inline Tensor silu(Tape& t, Tensor x) { return map<Swish>(t, "silu", x); }

@@ -1,5 +1,5 @@
-// The two forms of GELU (Hendrycks & Gimpel 2016): value and slope.
-// defines: GeluTanh, GeluErf
+// Smooth gates of their own input, value and slope: the two forms of GELU (Hendrycks & Gimpel 2016) and SiLU.
+// defines: GeluTanh, GeluErf, Swish
 #pragma once
 #include "engine/math.h"
 
@@ -19,4 +19,10 @@ struct GeluErf {
   template <class T> HD static T slope(T x) {
     return (1 + error_function(x * T(0.7071067811865476))) / 2 + x * exponential(-x * x / 2) * T(0.3989422804014327);
   }
+};
+
+// silu(x) = x σ(x) (Elfwing et al. 2017, 1702.03118)
+struct Swish {
+  template <class T> HD static T value(T x) { return x * logistic(x); }
+  template <class T> HD static T slope(T x) { const T s = logistic(x); return s * (1 + x * (1 - s)); }
 };

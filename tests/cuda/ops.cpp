@@ -34,8 +34,8 @@ std::vector<std::vector<float>> run(Device& device, const OpCase& c) {
   return results;
 }
 
-void compare(const std::vector<OpCase>& cases) {
-  auto cpu = make_cpu(1), cuda = make_cuda();
+void compare(const std::vector<OpCase>& cases, const CudaOptions& options = {}) {
+  auto cpu = make_cpu(1), cuda = make_cuda(options);
   for (const OpCase& c : cases) {
     const auto expected = run(*cpu, c), got = run(*cuda, c);
     for (size_t i = 0; i < expected.size(); i++) {
@@ -50,5 +50,7 @@ void compare(const std::vector<OpCase>& cases) {
 
 TEST_CASE("every op") { compare(op_cases()); }
 TEST_CASE("every attention function, qk-norm and gate on and off") { compare(attention_cases()); }
+TEST_CASE("every linear family and every other form") { compare(family_cases()); }
+TEST_CASE("every linear family and every other form, in a workspace of few rows and images") { compare(family_cases(), {.workspace = 4 * 150 * sizeof(float)}); }
 
 TEST_SUITE_END();

@@ -68,6 +68,31 @@ TEST_CASE("five steps of two blocks as on the CPU") {
     }
 }
 
+TEST_CASE("two steps of each family and form as on the CPU") {
+  std::vector<ViTConfig> configs;
+  auto add = [&](const char* attention, auto change) { change(configs.emplace_back(two_blocks(attention, 50, false))); };
+  for (const char* family : {"linear-elu1", "cosformer", "sima", "hydra", "performer"}) add(family, [](ViTConfig&) {});
+  for (const char* form : {"differential", "laser", "talking-heads"}) add("softmax", [&](ViTConfig& c) { c.form = form, c.heads = 4; });
+  for (const char* norm : {"rms", "rela"}) add("relu", [&](ViTConfig& c) { c.output_norm = norm; });
+  for (const char* block : {"hybrid-norm", "gau"}) add("sigmoid", [&](ViTConfig& c) { c.block = block, c.pool = block == std::string("gau") ? "gap" : c.pool; });
+  add("softmax", [](ViTConfig& c) { c.gate = true, c.gate_function = "sigmoid"; });
+  for (ViTConfig& config : configs) {
+    config.qk_norm = true;
+    const Run cuda = train(make_cuda(), config, 2), cpu = train(make_cpu(1), config, 2);
+    const std::string name = config.attention + " " + config.form + " " + config.output_norm + " " + config.block;
+    for (size_t t = 0; t < cpu.losses.size(); t++) {
+      INFO(name, " step ", t);
+      CHECK(std::abs(cuda.losses[t] - cpu.losses[t]) <= 1e-5 * std::max(1.0, cpu.losses[t]));
+      CHECK(cuda.norms[t] == doctest::Approx(cpu.norms[t]).epsilon(1e-5));
+    }
+    for (const auto& [parameter, values] : cpu.values) {
+      const double e = norm_error(cuda.values.at(parameter), values);
+      INFO(name, " ", parameter, ": ", e);
+      CHECK(e <= 1e-4);
+    }
+  }
+}
+
 TEST_CASE("two runs give the same bits") {
   const ViTConfig config = two_blocks("softmax", 50, true);
   CHECK(train(make_cuda(), config, 3) == train(make_cuda(), config, 3));

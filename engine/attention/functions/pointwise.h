@@ -79,8 +79,8 @@ struct Sigmoid : Pointwise<Sigmoid> {
 struct Silu : Pointwise<Silu> {
   static constexpr std::string_view name = "silu", formula = "s / (1 + exp(-s))", source = "Elfwing et al. 2017, 1702.03118";
   using Pointwise::Pointwise;
-  template <class T> HD static T value(T s) { return s * logistic(s); }
-  template <class T> HD static T slope(T s) { const T p = logistic(s); return p * (1 + s * (1 - p)); }
+  template <class T> HD static T value(T s) { return Swish::value(s); }
+  template <class T> HD static T slope(T s) { return Swish::slope(s); }
 };
 
 struct Mish : Pointwise<Mish> {

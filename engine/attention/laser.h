@@ -1,0 +1,91 @@
+// LASER (Duvvuri & Dhillon 2024, 2411.03493, eq. 7): attention over the exponentials of the values, o = log(A e^(v - m)) + m, with m the largest
+// value of each channel over the tokens. m cancels, so it needs no gradient. For weights that are never negative nor all 0.
+// defines: laser_attention, always_positive
+#pragma once
+#include <algorithm>
+#include "engine/attention/attention.h"
+
+struct HostTeam {                                                        // asks a function about a row, whatever the device
+  template <class F> real sum(int n, F f) const { real s = 0; for (int i = 0; i < n; i++) s += f(i); return s; }
+  template <class F> real max(int n, F f) const { real m = f(0); for (int i = 1; i < n; i++) m = std::max<real>(m, f(i)); return m; }
+  template <class F> void each(int n, F f) const { for (int i = 0; i < n; i++) f(i); }
+  template <class F> void once(F f) const { f(); }
+};
+
+// Whether φ gives every row of scores weights of at least 0, some of them more: asked of φ itself, on rows that show it.
+inline bool always_positive(std::string_view function, double alpha) {
+  constexpr int L = 33;
+  bool positive = true;
+  AttentionFunctions::visit(function, alpha, L, [&](auto f) {
+    for (int slope : {0, 1}) {                                          // scores of -8 alone; from -8 to 8
+      real s[L], a[L] = {};
+      for (int j = 0; j < L; j++) s[j] = -8 + real(slope * j) / 2;
+      if constexpr (decltype(f)::number.empty()) f.forward(HostTeam{}, a, s, L);
+      else a[0] = -1;                                                   // its number has no place here
+      positive = positive && *std::min_element(a, a + L) >= 0 && *std::max_element(a, a + L) > 0;
+    }
+  });
+  return positive;
+}
+
+struct LaserLargest {                                                    // m[b,c] = max_j v[b,j,c]
+  real* m; const real* v; int L, C, stride;
+  HD void operator()(size_t i) const {
+    const real* column = v + i / C * L * stride + i % C;
+    real most = column[0];
+    for (int j = 1; j < L; j++) most = most < column[size_t(j) * stride] ? column[size_t(j) * stride] : most;
+    m[i] = most;
+  }
+};
+struct LaserExponentials {                                               // E = exp(v - m)
+  real* E; const real *v, *m; int L, C, stride;
+  template <class Team> HD void operator()(Team team, size_t row) const {
+    team.each(C, [&](int c) { E[row * C + c] = exponential(v[row * stride + c] - m[row / L * C + c]); });
+  }
+};
+struct LaserExponentialsBackward {                                       // dv += E dE
+  real* dv; const real *dE, *E; int C, stride;
+  template <class Team> HD void operator()(Team team, size_t row) const {
+    team.each(C, [&](int c) { dv[row * stride + c] += E[row * C + c] * dE[row * C + c]; });
+  }
+};
+struct LaserLogarithm {                                                  // y = log(x) + m
+  real* y; const real *x, *m; int L, C;
+  template <class Team> HD void operator()(Team team, size_t row) const {
+    team.each(C, [&](int c) { y[row * C + c] = std::log(x[row * C + c]) + m[row / L * C + c]; });
+  }
+};
+struct LaserLogarithmBackward {                                          // dx = dy / x
+  real* dx; const real *dy, *x; int add;
+  HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + dy[i] / x[i]; }
+};
+
+// As attention() of engine/attention/attention.h, with as many queries as keys.
+inline Tensor laser_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha, AttentionProbe* probe = nullptr) {
+  const int B = v.x.shape[0], L = v.x.shape[1], C = heads * d;
+  require_heads("laser", v, B, L, heads, d);
+  const size_t rows = size_t(B) * L;
+  real* m = t.scratch(size_t(B) * C);
+  Tensor E = t.make("laser exponentials", v.x.shape.with_last(C), {v.x});
+  auto exponentials = [=, &t] {
+    const auto values = read_heads(t, v);
+    t.device.each(size_t(B) * C, LaserLargest{m, values.data, L, C, values.width});
+    t.device.rows(rows, LaserExponentials{t.value(E), values.data, m, L, C, values.width});
+  };
+  exponentials();
+  t.on_remake(E, exponentials);
+  t.on_backward(E, [=, &t] {
+    const auto dv = write_heads(t, v);
+    t.device.rows(rows, LaserExponentialsBackward{dv.data, t.gradient(E), t.value(E), C, dv.width});
+  });
+
+  Tensor x = attention(t, q, k, {E}, heads, d, function, alpha, probe);
+  t.drop(E);
+  Tensor y = t.make("laser logarithm", x.shape, {x});
+  t.device.rows(rows, LaserLogarithm{t.value(y), t.value(x), m, L, C});
+  t.on_backward(y, [=, &t] {
+    const Gradient dx = t.add_gradient(x);
+    t.device.each(x.shape.size(), LaserLogarithmBackward{dx.data, t.gradient(y), t.value(x), dx.add});
+  });
+  return y;
+}

@@ -1,0 +1,119 @@
+// Talking-heads attention (Shazeer et al. 2020, 2003.02436): the heads' scores are mixed before φ, and their weights after it.
+//
+//   S'_h = Σ_g pre_hg S_g   A = φ(S')   A'_h = Σ_g post_hg A_g   o = A' v
+//   backward   dA' = do vᵀ   dpost = dA' Aᵀ   dA = postᵀ dA'   dS' = φ'(S'; A, dA)   dpre = dS' Sᵀ   dS = preᵀ dS'
+//
+// A tile is some query rows of all heads, [H, images, rows, L], so that mixing is a product with an H x H matrix.
+// defines: talking_heads_attention
+#pragma once
+#include "engine/attention/attention.h"
+#include "engine/ops/column_sums.h"
+
+template <class F> struct TalkingForward {
+  AttentionForward<F> heads_; const real *pre, *post;         // [H,H]
+  int images() const { return heads_.n.B; }
+  int heads() const { return 1; }                             // all at once
+  int queries() const { return heads_.n.Lq; }
+  int keys() const { return 2 * heads_.n.H * heads_.n.L; }    // a slot holds at most two tiles
+  // c[H,part] = mix[H,H] x, or its transpose
+  template <class Tile> void mix(Tile& tile, real* c, const real* matrix, const real* x, size_t part, bool transposed) const {
+    tile.gemm({.c = c, .a = matrix, .b = x, .m = heads_.n.H, .n = int(part), .k = heads_.n.H, .ta = transposed});
+  }
+  template <class Tile> void weights(Tile& tile, real* S, real* mixed, real* A, int b, int images, int first, int rows) const {
+    const auto& n = heads_.n;
+    const size_t part = size_t(images) * rows * n.L;
+    for (int h = 0; h < n.H; h++) heads_.scores(tile, S + h * part, h, b, images, first, rows);
+    mix(tile, mixed, pre, S, part, false);
+    tile.rows(size_t(n.H) * images * rows, WeightsForward<F>{A, mixed, {heads_.f, n.L, {}}});
+  }
+  template <class Tile> void operator()(Tile& tile, int, int b, int images) const {
+    const auto& [o, q, k, v, n, f, scale, probe, learned] = heads_;
+    const int most = tile.query_rows(n.Lq, keys());
+    for (int first = 0; first < n.Lq; first += most) {
+      const int rows = std::min(most, n.Lq - first);
+      const size_t scores = size_t(rows) * n.L, part = images * scores;
+      real *S = tile.scratch(0, n.H * part), *mixed = tile.scratch(1, n.H * part), *A = probe ? tile.scratch(2, n.H * part) : mixed, *used = S;
+      weights(tile, S, mixed, A, b, images, first, rows);
+      mix(tile, used, post, A, part, false);
+      for (int h = 0; h < n.H; h++) {
+        tile.gemm({.c = o.at(b, first, h, n.d), .a = used + h * part, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .ldb = v.width, .ldc = o.width,
+                   .batch = images, .step_a = scores, .step_b = v.step(), .step_c = o.step()});
+        if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, mixed + h * part, A + h * part, nullptr, nullptr});
+      }
+    }
+  }
+};
+
+template <class F> struct TalkingBackward {
+  AttentionBackward<F> heads_; TalkingForward<F> forward; real *dpre, *dpost;      // of each image: [B,H,H]
+  int images() const { return forward.images(); }
+  int heads() const { return 1; }
+  int queries() const { return forward.queries(); }
+  int keys() const { return forward.keys(); }
+  template <class Tile> void operator()(Tile& tile, int, int b, int images) const {
+    const auto& [o, q, k, v, n, f, scale, probe, learned] = heads_.forward;
+    const HeadRows<const real>& d_o = heads_.d_o;
+    const HeadRows<real>& dv = heads_.dv;
+    const int most = tile.query_rows(n.Lq, keys());
+    for (int first = 0; first < n.Lq; first += most) {
+      const int rows = std::min(most, n.Lq - first);
+      const size_t scores = size_t(rows) * n.L, part = images * scores, size = n.H * part, matrix = size_t(n.H) * n.H;
+      real *S = tile.scratch(0, size), *mixed = tile.scratch(1, size), *A = tile.scratch(2, size), *used = tile.scratch(3, 2 * size), *d_used = used, *dA = used + size;
+      forward.weights(tile, S, mixed, A, b, images, first, rows);
+      forward.mix(tile, used, forward.post, A, part, false);
+      for (int h = 0; h < n.H; h++) {
+        const real* dout = d_o.at(b, first, h, n.d);
+        tile.gemm({.c = dv.at(b, 0, h, n.d), .a = used + h * part, .b = dout, .m = n.L, .n = n.d, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
+                   .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
+        tile.gemm({.c = d_used + h * part, .a = dout, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .lda = d_o.width, .ldb = v.width,
+                   .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
+      }
+      // dmatrix[H,H] of each image += y xᵀ
+      auto add_outer = [&](real* dmatrix, const real* y, const real* x) {
+        tile.gemm({.c = dmatrix + b * matrix, .a = y, .b = x, .m = n.H, .n = n.H, .k = int(scores), .tb = true, .beta = real(first > 0), .lda = int(part),
+                   .ldb = int(part), .batch = images, .step_a = scores, .step_b = scores, .step_c = matrix});
+      };
+      add_outer(dpost, d_used, A);
+      forward.mix(tile, dA, forward.post, d_used, part, true);
+      real* dmixed = d_used;
+      tile.rows(size_t(n.H) * images * rows, WeightsBackward<F>{dmixed, dA, A, mixed, {f, n.L, {}}, {}, {}});
+      if (probe)
+        for (int h = 0; h < n.H; h++) tile.show(*probe, images, {b, h, first, rows, n.L, mixed + h * part, A + h * part, dA + h * part, dmixed + h * part});
+      add_outer(dpre, dmixed, S);
+      real* dS = dA;
+      forward.mix(tile, dS, forward.pre, dmixed, part, true);
+      for (int h = 0; h < n.H; h++) heads_.add_score_gradients(tile, dS + h * part, h, b, images, first, rows);
+    }
+  }
+};
+
+// As attention() with as many queries as keys, and pre, post [H,H]. A probe sees what enters φ and leaves it, mixed scores and weights
+// that are not mixed yet.
+inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha, Tensor pre, Tensor post,
+                                      AttentionProbe* probe = nullptr) {
+  const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], q.x.shape[1], d};
+  for (HeadView view : {q, k, v}) require_heads("talking heads", view, n.B, n.L, heads, d);
+  for (Tensor matrix : {pre, post})
+    if (matrix.shape != Shape{heads, heads}) fail(ExitCode::failed, "talking heads: a mixing matrix is {}, expected [{}, {}]", matrix.shape.text(), heads, heads);
+  Tensor o = t.make("talking heads", {n.B, n.L, heads * d}, {q.x, k.x, v.x, pre, post});
+  const size_t size = size_t(n.B) * heads * heads;
+  real *dpre = t.recording() ? t.scratch(size) : nullptr, *dpost = t.recording() ? t.scratch(size) : nullptr;
+  const bool known = AttentionFunctions::visit(function, alpha, n.L, [&](auto f) {
+    using F = decltype(f);
+    if (!F::number.empty()) fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
+    auto forward = [=, &t](real* output) {
+      return TalkingForward<F>{{{output, n.L, heads * d}, read_heads(t, q), read_heads(t, k), read_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}},
+                               t.value(pre), t.value(post)};
+    };
+    t.device.tiles(forward(t.value(o)));
+    t.on_backward(o, [=, &t] {
+      const HeadRows<const real> d_o{t.gradient(o), n.L, heads * d};
+      const TalkingForward<F> again = forward(nullptr);
+      t.device.tiles(TalkingBackward<F>{{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, again.heads_, {}}, again, dpre, dpost});
+      add_column_sums(t, pre, Values{dpre, size_t(heads) * heads}, n.B);
+      add_column_sums(t, post, Values{dpost, size_t(heads) * heads}, n.B);
+    });
+  });
+  if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);
+  return o;
+}

@@ -1,0 +1,206 @@
+#include "models/attention_layer.h"
+#include <algorithm>
+#include <cmath>
+#include "engine/attention/differential.h"
+#include "engine/attention/families.h"
+#include "engine/attention/laser.h"
+#include "engine/attention/talking_heads.h"
+#include "engine/ops/activations.h"
+#include "engine/ops/add.h"
+#include "engine/ops/channel_gate.h"
+#include "engine/ops/layernorm.h"
+#include "engine/ops/layerscale.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/scale_shift.h"
+
+Tensor Pass::linear(Tensor x, const std::string& name, Tensor residual) const { return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual); }
+Tensor Pass::layernorm(Tensor x, const std::string& name, Kept kept) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), kept); }
+Tensor Pass::branch(Tensor x, const std::string& name, Tensor residual, const std::string& scale) const {
+  const Tensor lambda = if_learned(scale);
+  return lambda ? layerscale(t, residual, linear(x, name), lambda) : linear(x, name, residual);
+}
+
+AttentionConstants::AttentionConstants(Device& device, const ViTConfig& c) : device_(device) {
+  LinearFamilies::visit(c.attention, c.alpha, c.tokens(), [&](const auto& family) {
+    std::vector<real> values;
+    for (int layer = 0; layer < c.depth; layer++)
+      for (double x : family.constants(c.tokens(), c.head_width(), layer)) values.push_back(real(x));
+    if (values.empty()) return;
+    shape_ = family.constants_shape(c.tokens(), c.head_width());
+    values_ = static_cast<real*>(device.allocate(values.size() * sizeof(real)));
+    device.upload(values_, values.data(), values.size() * sizeof(real));
+  });
+}
+AttentionConstants::~AttentionConstants() {
+  if (values_) device_.release(values_);
+}
+Tensor AttentionConstants::leaf(Tape& tape, int layer) const {
+  return values_ ? tape.leaf("constants", shape_, values_ + layer * shape_.size()) : Tensor{};
+}
+
+namespace {
+
+// λ₀ of a layer, counted from 0 (2410.05258, section 2.1)
+double first_lambda(int layer) { return 0.8 - 0.6 * std::exp(-0.3 * layer); }
+
+Tensor differential(const Pass& pass, const ViTConfig& c, const std::string& name, int layer, HeadView q, HeadView k, HeadView v, AttentionProbe* probe) {
+  Tape& t = pass.t;
+  Tensor lambda = differential_lambda(t, pass(name + "lambda_q1"), pass(name + "lambda_k1"), pass(name + "lambda_q2"), pass(name + "lambda_k2"), first_lambda(layer));
+  Tensor o = differential_attention(t, q, k, v, c.heads, c.head_width(), c.attention, c.alpha, lambda, probe);
+  return rmsnorm(t, o, 0, c.heads / 2, 2 * c.head_width(), pass(name + "norm.weight"), 1e-5, 1 - first_lambda(layer));
+}
+
+// q, k, v -> the heads' output [B,L,D]
+Tensor heads_output(const Pass& pass, const ViTConfig& c, const std::string& name, int layer, HeadView q, HeadView k, HeadView v, const AttentionConstants& constants,
+                    AttentionProbe* probe) {
+  Tape& t = pass.t;
+  const int H = c.heads, d = c.head_width();
+  if (is_linear(c.attention)) {
+    if (probe) fail(ExitCode::usage, "attention {} has no L x L scores or weights that could be shown", c.attention);
+    Tensor o;
+    LinearFamilies::visit(c.attention, c.alpha, c.tokens(), [&](const auto& family) { o = family(t, {q, k, v, H, d, constants.leaf(t, layer)}); });
+    return o;
+  }
+  if (c.form == "differential") return differential(pass, c, name, layer, q, k, v, probe);
+  if (c.form == "laser") return laser_attention(t, q, k, v, H, d, c.attention, c.alpha, probe);
+  if (c.form == "talking-heads") return talking_heads_attention(t, q, k, v, H, d, c.attention, c.alpha, pass(name + "mix_scores"), pass(name + "mix_weights"), probe);
+  const Learned<Tensor> learned{pass.if_learned(name + "alpha"), pass.if_learned(name + "log_gamma"), pass.if_learned(name + "score_bias"), pass.if_learned(name + "log_temperature"),
+                                pass.if_learned(name + AttentionFunctions::find(c.attention)->number)};
+  return attention(t, q, k, v, H, d, c.attention, c.alpha, probe, learned);
+}
+
+// Gated attention unit (Hua et al. 2022, 2202.10447, section 3.2) without its relative position bias: one head of the width of a head, whose
+// values and gate are 2D wide: x + (A silu(n Wv) ⊙ silu(n Wu)) Wo. It stands for attention and MLP.
+Tensor gated_unit(const Pass& pass, const ViTConfig& c, const std::string& name, Tensor x, Tensor n, AttentionProbe* probe) {
+  Tape& t = pass.t;
+  Tensor u = pass.linear(n, name + "u"), v = silu(t, pass.linear(n, name + "v")), z = silu(t, pass.linear(n, name + "z"));
+  t.drop(n);
+  auto part = [&](const std::string& which) {
+    Tensor y = scale_shift(t, z, pass(name + which + "_scale"), pass(name + which + "_shift"));
+    return c.qk_norm ? headnorm(t, y, 0, 1, pass(name + which + "_norm.weight")) : y;
+  };
+  Tensor q = part("q"), k = part("k");
+  Tensor o = attention(t, {q}, {k}, {v}, 1, c.head_width(), c.attention, c.alpha, probe, {}, 2 * c.width);
+  t.drop(v), t.drop(z);
+  return pass.linear(gate(t, o, u), name + "proj", x);
+}
+
+}  // namespace
+
+Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x, Tensor n, const AttentionConstants& constants, AttentionProbe* probe) {
+  const std::string name = fmt::format("blocks.{}.attn.", layer);
+  Tape& t = pass.t;
+  if (c.block == "gau") return gated_unit(pass, c, name, x, n, probe);
+
+  Tensor qkv = pass.linear(n, name + "qkv");                                                              // [B, L, 3 D]
+  HeadView q{qkv, 0}, k{qkv, c.width}, v{qkv, 2 * c.width};
+  if (c.qk_norm) {
+    q = {headnorm(t, qkv, q.offset, c.heads, pass(name + "q_norm.weight"))};
+    k = {headnorm(t, qkv, k.offset, c.heads, pass(name + "k_norm.weight"))};
+  }
+  Tensor o = heads_output(pass, c, name, layer, q, k, v, constants, probe);
+  if (c.output_norm == "rms") o = rmsnorm(t, o, 0, c.heads, c.head_width(), pass(name + "norm.weight"));
+  if (c.output_norm == "rela") o = channel_gate(t, rmsnorm(t, o, 0, 1, c.width, pass(name + "norm.weight")), o, pass(name + "norm.gate"));
+  if (c.gate) {
+    Tensor g = pass.linear(n, name + "gate");
+    o = c.gate_function == "sigmoid" ? sigmoid_gate(t, o, g) : gate(t, o, g);
+  }
+  t.drop(n);
+  if (c.block == "hybrid-norm") return add(t, pass.layernorm(pass.linear(o, name + "proj"), name + "post_norm"), x);
+  t.keep_for_products(o);
+  return pass.branch(o, name + "proj", x, fmt::format("blocks.{}.ls1.gamma", layer));
+}
+
+void attention_parameters(const ViTConfig& c, const std::string& prefix, const std::function<void(const std::string&, Shape)>& add) {
+  const int D = c.width, d = c.head_width();
+  auto parameter = [&](const std::string& name, Shape shape) { add(prefix + name, shape); };
+  auto linear = [&](const std::string& name, int out, int in) { parameter(name + ".weight", {out, in}), parameter(name + ".bias", {out}); };
+  auto qk_norm = [&] { if (c.qk_norm) parameter("q_norm.weight", {d}), parameter("k_norm.weight", {d}); };
+  if (c.block == "gau") {
+    linear("u", 2 * D, D), linear("v", 2 * D, D), linear("z", d, D);
+    for (const char* name : {"q_scale", "q_shift", "k_scale", "k_shift"}) parameter(name, {d});
+    qk_norm();
+    return linear("proj", D, 2 * D);
+  }
+  linear("qkv", 3 * D, D);
+  qk_norm();
+  if (c.form == "differential") {
+    for (const char* name : {"lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"}) parameter(name, {d});
+    parameter("norm.weight", {2 * d});
+  }
+  if (c.form == "talking-heads") parameter("mix_scores", {c.heads, c.heads}), parameter("mix_weights", {c.heads, c.heads});
+  if (c.output_norm == "rms") parameter("norm.weight", {d});
+  if (c.output_norm == "rela") parameter("norm.weight", {D}), parameter("norm.gate", {D});
+  if (c.gate) linear("gate", D, D);
+  linear("proj", D, D);
+  if (c.block == "hybrid-norm") parameter("post_norm.weight", {D}), parameter("post_norm.bias", {D});
+}
+
+std::function<double()> attention_draw(const Parameter& p, Random& random) {
+  auto has = [&](const char* part) { return p.name.find(part) != std::string::npos; };
+  const int n = p.shape.last();
+  auto normal = [&random](double deviation) { return [&random, deviation] { return deviation * random.normal(); }; };
+  if (has(".attn.lambda_")) return normal(0.1);
+  if (has(".attn.norm.gate")) return normal(1 / std::sqrt(n));
+  if (has(".attn.q_scale") || has(".attn.k_scale")) return normal(0.02 * std::pow(n, 0.25));      // its 0.02, with our 1/√d in the scores
+  if (has(".attn.mix_")) return [i = 0, n]() mutable { const int at = i++; return at / n == at % n ? 1.0 : 0.0; };
+  return {};
+}
+
+void check_attention(const ViTConfig& c) {
+  auto require = [](bool holds, const std::string& message) { if (!holds) fail(ExitCode::usage, "model: {}", message); };
+  auto one_of = [&](const char* what, const std::string& value, std::initializer_list<const char*> allowed) {
+    std::string list;
+    for (const char* a : allowed) list += std::string(list.empty() ? "" : ", ") + a;
+    require(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), fmt::format("{} is '{}', expected one of {}", what, value, list));
+  };
+  one_of("gate function", c.gate_function, {"silu", "sigmoid"});
+  one_of("attention form", c.form, {"plain", "differential", "laser", "talking-heads"});
+  one_of("output norm", c.output_norm, {"none", "rms", "rela"});
+  one_of("block", c.block, {"pre-norm", "hybrid-norm", "gau"});
+  const bool linear = is_linear(c.attention);
+  if (!linear && !AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](const auto&) {}))
+    fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}", c.attention, attention_names());
+
+  const auto function = AttentionFunctions::find(c.attention);
+  const bool learns = (function && !function->number.empty()) || std::any_of(c.learn.begin(), c.learn.end(), [](char x) { return x != ' '; });
+  require(c.form == "plain" || !learns, fmt::format("--attention-form {} has no place for learned numbers; leave --learn out, and take a function without one", c.form));
+  require(c.block != "gau" || !learns, "--block gau has no place for learned numbers; leave --learn out, and take a function without one");
+  require(!linear || c.learn.empty() || c.learn.starts_with("layerscale"), fmt::format("--learn {} is of the L x L weights, which {} never makes; layerscale alone goes with it", c.learn, c.attention));
+  require(c.block != "hybrid-norm" || c.learn.find("layerscale") == c.learn.npos, "--block hybrid-norm and --learn layerscale are two ways to the same end; take one of them");
+  require(c.gate || c.gate_function == "silu", "--gate-function is of a gate, but there is none; give --gate too");
+  require(c.form == "plain" || !linear, fmt::format("--attention-form {} works on the L x L weights, which {} never makes; take a function that has them", c.form, c.attention));
+  require(c.form != "laser" || always_positive(c.attention, c.alpha),
+          fmt::format("--attention-form laser takes the logarithm of a weighted sum, but {} has weights below 0, or rows of zeros alone", c.attention));
+  if (c.form == "differential") {
+    require(c.heads % 2 == 0, fmt::format("--attention-form differential makes one head of two maps, but there are {} of them; give an even --heads", c.heads));
+    require(c.output_norm == "none", "--attention-form differential has an output norm of its own; leave --output-norm out");
+  }
+  if (c.block == "gau") {
+    require(!linear, fmt::format("--block gau needs the L x L weights, which {} never makes", c.attention));
+    require(c.form == "plain" && c.output_norm == "none" && !c.gate, "--block gau has one head and a gate of its own; leave --attention-form, --output-norm and --gate out");
+    require(c.pool != "cls", "--block gau cannot start with --pool cls: the class token starts at 0, and its gate passes nothing of what is 0; take gap or map");
+  }
+}
+
+double attention_multiply_adds(const ViTConfig& c) {
+  const double L = c.tokens(), D = c.width, H = c.heads, d = c.head_width();
+  if (c.block == "gau") return L * D * (2 * 2 * D + d) + L * L * (d + 2 * D) + L * 2 * D * D;
+  double weights = 2 * L * L * D + (c.form == "talking-heads" ? 2 * H * H * L * L : 0);
+  LinearFamilies::visit(c.attention, c.alpha, c.tokens(), [&](const auto& family) { weights = H * family.multiply_adds(L, d); });
+  return (c.gate ? 5 : 4) * L * D * D + weights;
+}
+
+double attention_kept(const ViTConfig& c) {
+  const double D = c.width, d = c.head_width();
+  if (c.block == "gau") return 9 * D + 4 * d;
+  const int norms = c.output_norm == "none" ? c.form == "differential" : c.output_norm == "rms" ? 1 : 2;
+  return D * (5 + 2 * c.qk_norm + 2 * c.gate + norms + (c.form == "laser") + 2 * (c.block == "hybrid-norm"));
+}
+
+std::string only_here(const ViTConfig& c) {
+  if (c.gate && c.gate_function != "silu") return "--gate-function " + c.gate_function;
+  if (c.form != "plain") return "--attention-form " + c.form;
+  if (c.output_norm != "none") return "--output-norm " + c.output_norm;
+  return c.block != "pre-norm" ? "--block " + c.block : "";
+}

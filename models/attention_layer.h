@@ -1,0 +1,49 @@
+// The attention of a block: from its normalised tokens to what the block adds to x, for every function, family and form, with its parameters,
+// costs and what makes no sense.
+// defines: Pass, AttentionConstants, attention_layer, attention_parameters, attention_draw, check_attention, attention_multiply_adds, attention_kept, only_here
+#pragma once
+#include <functional>
+#include "engine/attention/attention.h"
+#include "engine/parameters.h"
+#include "engine/random.h"
+#include "models/config.h"
+
+// One pass over a model: its parameters as leaves of a tape, by name.
+struct Pass {
+  Tape& t;
+  const Parameters& parameters;
+  bool accumulate;
+  Tensor operator()(const std::string& name) const { return parameters.leaf(t, name, accumulate); }
+  Tensor linear(Tensor x, const std::string& name, Tensor residual = {}) const;
+  Tensor layernorm(Tensor x, const std::string& name, Kept kept = Kept::full) const;
+  Tensor if_learned(const std::string& name) const { return parameters.has(name) ? (*this)(name) : Tensor{}; }
+  // residual + linear(x), or with LayerScale residual + λ linear(x)
+  Tensor branch(Tensor x, const std::string& name, Tensor residual, const std::string& scale) const;
+};
+
+// Numbers of a linear family that no training changes (engine/attention/families.h), in device memory; most have none.
+class AttentionConstants {
+ public:
+  AttentionConstants(Device& device, const ViTConfig& config);
+  ~AttentionConstants();
+  AttentionConstants(const AttentionConstants&) = delete;
+  Tensor leaf(Tape& tape, int layer) const;                   // or none
+
+ private:
+  Device& device_;
+  Shape shape_;
+  real* values_ = nullptr;                                    // layer after layer
+};
+
+// x + what attention makes of n = norm1(x), both [B,L,D]; parameters "blocks.<layer>.attn...". Drops n.
+Tensor attention_layer(const Pass& pass, const ViTConfig& config, int layer, Tensor x, Tensor n, const AttentionConstants& constants, AttentionProbe* probe);
+
+// calls add(name, shape) for each parameter, in the order of the computation
+void attention_parameters(const ViTConfig& config, const std::string& prefix, const std::function<void(const std::string& name, Shape shape)>& add);
+// The initial values of a parameter that is no kernel, bias or norm, one a call; empty for those.
+std::function<double()> attention_draw(const Parameter& parameter, Random& random);
+
+void check_attention(const ViTConfig& config);               // usage errors with the reason
+double attention_multiply_adds(const ViTConfig& config);     // of one image and block
+double attention_kept(const ViTConfig& config);              // values a token and block between forward and backward; about
+std::string only_here(const ViTConfig& config);              // the first option that neither timm nor BigVision has; or empty
