@@ -6,7 +6,7 @@
 //
 // A tile is some query rows of one head, of one image (CPU) or several (CUDA), against all their keys: φ sees whole rows and
 // may be any row function. The device's Tile says how many rows at once.
-// defines: HeadView, AttentionProbe, attention
+// defines: HeadView, AttentionProbe, AttentionTile, AttentionOperands, attention
 #pragma once
 #include "engine/attention/functions.h"
 #include "engine/error.h"
@@ -15,18 +15,6 @@
 
 // The H heads of d channels that start at column `offset` of x[B,L,W].
 struct HeadView { Tensor x; int offset = 0; };
-
-// One tile as a probe sees it: row-major [rows, L] in host memory, valid during the call. dA and dS are null in a forward pass.
-struct AttentionTile {
-  int image, head, first_row, rows, L;
-  const real *S, *A, *dA, *dS;
-};
-// Called while the real computation passes, from several threads at once, never twice at once for the same image and head.
-// With recording on, it is called again with gradients in the backward pass.
-struct AttentionProbe {
-  virtual ~AttentionProbe() = default;
-  virtual void tile(const AttentionTile& tile) = 0;
-};
 
 // q, k, v, o or their gradients: element (b, i, h, c) lies at data + (b L + i) width + h d + c
 template <class T> struct HeadRows {
@@ -37,6 +25,25 @@ template <class T> struct HeadRows {
 
 struct AttentionShape {
   int B, H, Lq, L, d;
+};
+
+// One tile as a probe sees it: row-major [rows, L] in host memory, valid during the call. dA and dS are null in a forward pass.
+struct AttentionTile {
+  int image, head, first_row, rows, L;
+  const real *S, *A, *dA, *dS;
+};
+// What a backward pass read and made, on the device.
+struct AttentionOperands {
+  AttentionShape n;
+  HeadRows<const real> q, k, v, d_o, dq, dk, dv;
+};
+struct AttentionProbe {
+  virtual ~AttentionProbe() = default;
+  // Called while the real computation passes, from several threads at once, never twice at once for the same image and head.
+  // With recording on, it is called again with gradients in the backward pass.
+  virtual void tile(const AttentionTile& tile) = 0;
+  // Called once after the tiles of a backward pass.
+  virtual void operands(Device&, const AttentionOperands&) {}
 };
 
 template <class F> struct WeightsForward {                    // A = φ(S), row by row
@@ -124,7 +131,10 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
     t.on_backward(o, [=, &t] {
       auto write = [&t](HeadView view) { return HeadRows<real>{t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; };
       const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * d};
-      t.device.tiles(AttentionBackward<decltype(f)>{write(q), write(k), write(v), d_o, forward()});
+      const AttentionBackward<decltype(f)> backward{write(q), write(k), write(v), d_o, forward()};
+      t.device.tiles(backward);
+      auto made = [](HeadRows<real> rows) { return HeadRows<const real>{rows.data, rows.L, rows.width}; };
+      if (probe) probe->operands(t.device, {n, read(q), read(k), read(v), d_o, made(backward.dq), made(backward.dk), made(backward.dv)});
     });
   });
   if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);
