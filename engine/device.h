@@ -43,6 +43,8 @@ class Device {
   virtual void gemm(const Gemm& product) = 0;                                 // the CPU: batch 1
   // Whether bias and residual of a product are better added by the op that reads the result (engine/tape.h, Epilogue).
   virtual bool late_epilogues() const { return false; }
+  // Whether a probe makes attention leave a fused kernel, whose sums round otherwise.
+  virtual bool probes_change_bits() const { return false; }
   virtual int columns_per_team() const { return 1 << 30; }                    // at most so many for a team that sums columns
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each, rows, tiles below
 

@@ -52,11 +52,9 @@ std::string layer_plots(const Inspection& in) {
       {"D_i = Σ_j A_ij dA_ij", "standard deviation over rows", [](const HeadStatistics& s) { return s.D.std(); },
        "What a change of the whole row's scale would change in the loss; softmax takes it off its gradient, pointwise functions do not."}};
   std::vector<Plot> plots;
-  for (const auto& r : rows) plots.push_back(by_layer(in, r.title, r.y, r.value));
-  const std::vector<std::string> drawn = draw(plots);
-  std::string html = "<div class=pair>";
-  for (size_t i = 0; i < drawn.size(); i++) html += figure(drawn[i], rows[i].look);
-  return html + "</div>\n";
+  std::vector<std::string> looks;
+  for (const auto& r : rows) plots.push_back(by_layer(in, r.title, r.y, r.value)), looks.push_back(r.look);
+  return figures(draw(plots), looks);
 }
 
 // The magnitude below which a share of the counts lies, of both signs together.
@@ -209,7 +207,6 @@ std::string inspection_page(const PageInput& p) {
     if (p.pictures > 0) html += "<h2>Where queries look</h2>\n" + maps(p);
   }
   html += "<h2>Parameters</h2>\n" + parameter_table(in);
-  const std::string style = "body{max-width:76rem}.pair{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:1rem}.pair figure{margin:.5rem 0}"
-                            ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.3rem}.small{color:#444;font-size:.85rem}";
+  const std::string style = ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.3rem}.small{color:#444;font-size:.85rem}";
   return page("Inside a model", html, style + (any ? picture_style(p.images, p.pictures, in.config.image_size, PatchGrid(in.config), p.range) : ""));
 }

@@ -1,5 +1,5 @@
 // What the pages of eval have in common: one HTML file each that opens offline, black on white, legible on a phone.
-// defines: page, escaped, figure, table_row, data_uri
+// defines: page, escaped, figure, figures, table_row, data_uri
 #pragma once
 #include <string>
 #include <string_view>
@@ -12,6 +12,9 @@ std::string escaped(const std::string& text);
 
 // A plot or picture with a sentence that says what to look for.
 std::string figure(const std::string& drawn, const std::string& what);
+
+// Several beside each other where there is room.
+std::string figures(const std::vector<std::string>& drawn, const std::vector<std::string>& what);
 
 // <tr> of cells, escaped; tag: td or th
 std::string table_row(const std::vector<std::string>& cells, const std::string& tag = "td");

@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "models/page.h"
 #include "models/plot.h"
+#include "models/trajectories.h"
 
 namespace fs = std::filesystem;
 
@@ -164,5 +165,7 @@ std::string report_page(const std::vector<RunSummary>& runs) {
     html += figure(draw(accuracy), "Do the curves still rise at the end? Then more updates could change their order.");
   for (const Plot& loss : curves(runs, "Training loss", "mean loss since the last point", &RunSummary::loss))
     html += figure(draw(loss), "A curve that stays at its first value does not learn; one with spikes is near the largest learning rate it bears.");
-  return page("Runs compared", html);
+  std::vector<Trajectories> inside;
+  for (const RunSummary& run : runs) inside.push_back(read_trajectories(run.folder, run.function() + (run.scaled ? " α=" + alpha_of(run) : "")));
+  return page("Runs compared", html + trajectory_section(inside));
 }

@@ -47,6 +47,7 @@ class CountingDevice : public Device {
   void download(void* host, const void* device, size_t bytes) override { inner_->download(host, device, bytes); }
   void gemm(const Gemm& product) override { inner_->gemm(product); }
   bool late_epilogues() const override { return inner_->late_epilogues(); }
+  bool probes_change_bits() const override { return inner_->probes_change_bits(); }
   int columns_per_team() const override { return inner_->columns_per_team(); }
   void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
   int allocations = 0, releases = 0;

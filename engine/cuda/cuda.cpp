@@ -37,6 +37,7 @@ class Cuda final : public Device {
   }
 
   void gemm(const Gemm& product) override { products_(product); }
+  bool probes_change_bits() const override { return !fused_.empty(); }
   bool late_epilogues() const override { return true; }          // a pass over memory less
   int columns_per_team() const override { return 32; }           // one a lane: many teams, or memory would wait for few
 
