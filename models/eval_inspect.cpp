@@ -49,7 +49,7 @@ Images images_of(const EvalOptions& o, const EvalSession& s) {
 
 // Counts what passes through attention on some images, forward and backward: a page, tables, arrays
 int inspect_command(const EvalOptions& o) {
-  const EvalSession s = open(o);
+  const EvalSession s = open(o, true);          // what is broken is shown, not refused
   const ViTConfig& c = s.config();
   InspectOptions options{.loss = o.loss, .batch = o.batch, .pictures = o.pictures, .arrays = o.arrays, .layers = o.layers};
   const std::vector<Query> queries = parse_queries(o.queries, PatchGrid(c));

@@ -28,13 +28,13 @@ std::string describe(const EvalSession& s, const std::string& checkpoint) {
                      c.attention, c.attention == "softmax" ? "" : fmt::format(" alpha {}", c.alpha), c.qk_norm ? ", qk-norm" : "", c.classes, s.vit().parameters().size());
 }
 
-EvalSession open(const EvalOptions& o) {
+EvalSession open(const EvalOptions& o, bool any_values) {
   ViTConfig wanted = o.model.config();
   wanted.attention = o.attention;
   wanted.alpha = o.alpha;
   check_config(wanted);
   EvalSession s{o.device.open(), {}};
-  s.loaded = load_vit(*s.device, o.checkpoint, wanted);
+  s.loaded = load_vit(*s.device, o.checkpoint, wanted, any_values);
   const ViTConfig& c = s.config();
   auto agree = [&](const char* flag, const auto& given, const auto& has) {     // no flag is passed over in silence
     if (o.flags->count(flag) && given != has) fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag, given, o.checkpoint, has);

@@ -37,7 +37,7 @@ struct EvalSession {
   const ViT& vit() const { return *loaded.vit; }
   const ViTConfig& config() const { return loaded.vit->config(); }
 };
-EvalSession open(const EvalOptions& o);
+EvalSession open(const EvalOptions& o, bool any_values = false);                  // see read_weights
 std::string describe(const EvalSession& s, const std::string& checkpoint);       // the model in a line
 
 LoaderOptions loader_options(const EvalOptions& o, const EvalSession& s);

@@ -93,6 +93,13 @@ Plot by_alpha(const std::vector<RunSummary>& runs) {
   return plot;
 }
 
+// What tells a run from the others: its function and exponent; where that is not enough, its folder.
+std::string label(const RunSummary& run, const std::vector<RunSummary>& runs) {
+  const auto same = [&](const RunSummary& other) { return other.function() == run.function() && other.alpha == run.alpha; };
+  const std::string name = run.function() + (run.scaled ? " α=" + alpha_of(run) : "");
+  return std::count_if(runs.begin(), runs.end(), same) > 1 ? name + ", " + fs::path(run.folder).filename().string() : name;
+}
+
 // One plot of all runs; of more than a plot can show, one for each function.
 std::vector<Plot> curves(const std::vector<RunSummary>& runs, const std::string& title, const std::string& y, std::vector<std::pair<double, double>> RunSummary::* values) {
   constexpr size_t most_in_one = 8;
@@ -102,7 +109,7 @@ std::vector<Plot> curves(const std::vector<RunSummary>& runs, const std::string&
     const bool apart = runs.size() > most_in_one;
     Plot& plot = plots[apart ? run.function() : ""];
     plot.title = apart ? title + ": " + run.function() : title, plot.x = "updates", plot.y = y;
-    plot.series.push_back({run.function() + (run.scaled ? fmt::format(" α={}", run.alpha) : ""), run.*values});
+    plot.series.push_back({label(run, runs), run.*values});
   }
   std::vector<Plot> list;
   for (const auto& [name, plot] : plots) list.push_back(plot);
@@ -166,6 +173,6 @@ std::string report_page(const std::vector<RunSummary>& runs) {
   for (const Plot& loss : curves(runs, "Training loss", "mean loss since the last point", &RunSummary::loss))
     html += figure(draw(loss), "A curve that stays at its first value does not learn; one with spikes is near the largest learning rate it bears.");
   std::vector<Trajectories> inside;
-  for (const RunSummary& run : runs) inside.push_back(read_trajectories(run.folder, run.function() + (run.scaled ? " α=" + alpha_of(run) : "")));
+  for (const RunSummary& run : runs) inside.push_back(read_trajectories(run.folder, label(run, runs)));
   return page("Runs compared", html + trajectory_section(inside));
 }

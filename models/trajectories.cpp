@@ -1,5 +1,6 @@
 #include "models/trajectories.h"
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include "engine/error.h"
@@ -92,8 +93,9 @@ Trajectories read_trajectories(const std::filesystem::path& folder, const std::s
     fail(ExitCode::data, "{}: the first line is '{}', expected step,layer,head,...; it is not from train --inspect-every", path.string(), line);
   std::map<std::pair<std::string, int>, std::map<double, std::pair<double, int>>> sums;
   while (std::getline(file, line)) {
-    const std::vector<std::string> cells = CLI::detail::split(line, ',');
-    if (cells.size() != columns.size()) continue;                          // a line that is being written
+    if (std::count(line.begin(), line.end(), ',') + 1 != long(columns.size())) continue;      // a line that is being written
+    std::vector<std::string> cells = CLI::detail::split(line, ',');
+    cells.resize(columns.size());                                          // an empty last one is lost in the split
     for (size_t i = 3; i < cells.size(); i++) {
       double value;
       if (cells[i].empty() || !CLI::detail::lexical_cast(cells[i], value)) continue;
