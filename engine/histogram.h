@@ -16,8 +16,8 @@ struct Histogram {
   // The exponent of a float and the first three bits of its fraction are the number of its bin.
   static int bin_of(float x) {
     const uint32_t bits = std::bit_cast<uint32_t>(x);
-    const int k = std::clamp(int((bits & 0x7FFFFFFF) >> 20) - (127 + lowest) * 8, -1, side - 1);
-    return bits >> 31 ? side - 1 - k : side + 1 + k;
+    const int eighths = int((bits & 0x7FFFFFFF) >> 20) - (127 + lowest) * 8, k = eighths < -1 ? -1 : eighths < side ? eighths : side - 1;
+    return side + (k + 1) * (1 - 2 * int(bits >> 31));
   }
   // Bin b reaches from edge(b) to edge(b + 1); both ends are finite.
   static double edge(int b) {

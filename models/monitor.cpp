@@ -37,7 +37,7 @@ std::span<AttentionProbe* const> Monitor::probes() {
   statistics_.clear(), probes_.clear(), values_.clear();
   for (int i = 0; i < vit_.config().depth; i++) {
     statistics_.push_back(std::make_unique<AttentionStatistics>(vit_.config(), images_));
-    statistics_.back()->look_at_operands = false;
+    statistics_.back()->thorough = false;
     probes_.push_back(statistics_.back().get());
     values_.emplace_back();
     for (const std::string& name : learned_) values_.back().push_back(vit_.parameters().get(vit_.parameters().find(fmt::format("blocks.{}.attn.{}", i, name))));

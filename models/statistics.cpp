@@ -84,7 +84,8 @@ void AttentionStatistics::keep(const std::string& name, int images) {
 
 // ln x of a normal float, and of zero and smaller ones about -88: exponent and fraction apart; vectorises.
 static float logarithm(float x) {
-  const int32_t bits = std::bit_cast<int32_t>(std::max(x, std::numeric_limits<float>::min()));
+  constexpr float least = std::numeric_limits<float>::min();
+  const int32_t bits = std::bit_cast<int32_t>(x < least ? least : x);
   return float((bits >> 23) - 127) * 0.693147181f + log1p_unit(std::bit_cast<float>((bits & 0x7FFFFF) | 0x3F800000) - 1);
 }
 
@@ -94,12 +95,12 @@ void AttentionStatistics::tile(const AttentionTile& t) {
   const size_t n = size_t(t.rows) * t.L;
   part.S.add(t.S, n), part.A.add(t.A, n), part.dA.add(t.dA, n), part.dS.add(t.dS, n);
   const real low = real(flat_.low), high = real(flat_.high);
-  size_t zeros = 0, negative = 0, asked = 0, passed = 0, saturated = 0;
+  int zeros = 0, negative = 0, asked = 0, passed = 0, saturated = 0;
 #pragma omp simd reduction(+ : zeros, negative, asked, passed, saturated)
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n; i++) {                                     // & and |, not && and ||: no branches
     zeros += t.A[i] == 0, negative += t.A[i] < 0;
-    asked += t.dA[i] != 0, passed += t.dA[i] != 0 && t.dS[i] != 0;
-    saturated += t.S[i] <= low || t.S[i] >= high;
+    asked += t.dA[i] != 0, passed += (t.dA[i] != 0) & (t.dS[i] != 0);
+    saturated += (t.S[i] <= low) | (t.S[i] >= high);
   }
   part.zeros = double(zeros), part.negative = double(negative), part.asked = double(asked), part.passed = double(passed), part.saturated = double(saturated);
   for (int i = 0; i < t.rows; i++) add_row(part, t.first_row + i, t.A + size_t(i) * t.L, t.dA + size_t(i) * t.L, t.L);
@@ -108,8 +109,15 @@ void AttentionStatistics::tile(const AttentionTile& t) {
 
   uint32_t counts[4][Histogram::bins] = {};
   const real* const maps[] = {t.S, t.A, t.dA, t.dS};
-  for (int k = 0; k < 4; k++)
-    for (size_t i = 0; i < n; i++) counts[k][Histogram::bin_of(float(maps[k][i]))]++;
+  for (size_t first = 0; first < n; first += 256) {
+    int bins[4][256];                                                    // apart from counting: this part becomes SIMD code
+    const size_t end = std::min<size_t>(256, n - first);
+    for (int k = 0; k < 4; k++)
+#pragma omp simd
+      for (size_t i = 0; i < end; i++) bins[k][i] = Histogram::bin_of(float(maps[k][first + i]));
+    for (size_t i = 0; i < end; i++)                                     // map after map would wait for the bin of the value before
+      for (int k = 0; k < 4; k++) counts[k][bins[k][i]]++;
+  }
   const std::lock_guard lock(mutex_);
   Histograms& all = histograms_[t.head];
   Histogram* const sums[] = {&all.S, &all.A, &all.dA, &all.dS};
@@ -138,7 +146,7 @@ void AttentionStatistics::add_row(HeadStatistics& h, int row, const real* A, con
   h.keys.add(mass * mass / squares);
   h.top.add(top / mass);
   const int first = grid_.class_token, side = grid_.side, patch = row - first;
-  if (patch < 0) return;
+  if (patch < 0 || !thorough) return;
   double reach = 0, patches = 0;
   for (int y = 0; y < side; y++) {
     const real* weights = A + first + y * side;
@@ -176,7 +184,7 @@ void AttentionStatistics::operands(Device& device, const AttentionOperands& o) {
       {"q", o.q, &H::q}, {"k", o.k, &H::k}, {"v", o.v, &H::v}, {"dO", o.d_o, nullptr}, {"dq", o.dq, &H::dq}, {"dk", o.dk, &H::dk}, {"dv", o.dv, &H::dv}};
   for (const auto& [name, rows, moments] : all) {
     const auto found = kept_.find(name);
-    const bool count = moments && look_at_operands;
+    const bool count = moments && thorough;
     if (found == kept_.end() && !count) continue;
     std::vector<real> values((size_t(n.B) * rows.L - 1) * rows.width + n.H * n.d);      // from the first channel of the heads to the last
     device.download(values.data(), rows.data, values.size() * sizeof(real));

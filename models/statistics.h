@@ -87,7 +87,7 @@ class AttentionStatistics : public AttentionProbe {
   void operands(Device& device, const AttentionOperands& o) override;
 
   int first_image = 0;                                                 // the number of a batch's first image
-  bool look_at_operands = true;                                        // fill q ... dv of HeadStatistics
+  bool thorough = true;                                        // fill distance and q ... dv of HeadStatistics
 
   std::vector<HeadStatistics> heads() const;                           // [H]; counts are 0 where no tile passed
   struct Histograms { Histogram S, A, dA, dS; };

@@ -62,7 +62,7 @@ class Diagnosis {
     HeadStatistics together;
     for (int i = 0; i < c_.depth; i++)
       for (int h = 0; h < c_.heads; h++)
-        if (const HeadStatistics& s = in_.heads[i][h]; s.rows > 0 && holds(s)) found.push_back({i, h}), together.merge(s);
+        if (const HeadStatistics& s = in_.heads[i][h]; s.rows > 0 && std::isfinite(s.dS.squares + s.A.squares) && holds(s)) found.push_back({i, h}), together.merge(s);
     if (!found.empty()) say(text(together, places(found, c_.heads)));
   }
 
