@@ -15,11 +15,9 @@
 #include "engine/safetensors.h"
 #include "engine/signals.h"
 #include "models/bigvision.h"
-#include "models/checkpoint.h"
 #include "models/classes.h"
+#include "models/eval_commands.h"
 #include "models/evaluate.h"
-#include "models/fewshot.h"
-#include "models/model_flags.h"
 #include "models/report.h"
 #include "models/train_step.h"
 
@@ -27,95 +25,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
-  std::string checkpoint, data, input, labels, out, logits, restrict_to, real, to, loss = "softmax", bad = "error";
-  std::vector<std::string> images, tasks, runs;
-  std::vector<int> shots{10};
-  int seeds = 3;
-  double l2 = 1024;
-  ModelFlags model;
-  std::string attention = "softmax";
-  double alpha = 1;
-  DeviceFlags device;
-  int batch = 64, workers = 1;
-  bool json = false;
-  const CLI::App* flags = nullptr;     // of the subcommand
-};
-
-// What every subcommand needs: the weights, and what a foreign file does not say of itself.
-void add_model(CLI::App& app, Options& o) {
-  app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
-  o.model.add(app, true);
-  app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
-  app.add_option("--alpha", o.alpha, "its exponent of L")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
-  o.device.add(app);
-  app.add_option("--batch", o.batch, "images at a time")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_flag("--json", o.json, "one JSON object on stdout");
-}
-
-void add_source(CLI::App& app, Options& o) {
-  app.add_option("--workers", o.workers, "threads that decode images ahead")->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_option("--on-bad-image", o.bad, "error, or skip and count")->check(CLI::IsMember({"error", "skip"}))->capture_default_str();
-}
-
-// A device and the model on it, announced on stderr.
-struct Session {
-  std::unique_ptr<Device> device;
-  Loaded loaded;
-  const ViT& vit() const { return *loaded.vit; }
-  const ViTConfig& config() const { return loaded.vit->config(); }
-};
-
-Session open(const Options& o) {
-  ViTConfig wanted = o.model.config();
-  wanted.attention = o.attention;
-  wanted.alpha = o.alpha;
-  check_config(wanted);
-  Session s{o.device.open(), {}};
-  s.loaded = load_vit(*s.device, o.checkpoint, wanted);
-  const ViTConfig& c = s.config();
-  auto agree = [&](const char* flag, const auto& given, const auto& has) {     // no flag is passed over in silence
-    if (o.flags->count(flag) && given != has) fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag, given, o.checkpoint, has);
-  };
-  agree("--attention", wanted.attention, c.attention), agree("--alpha", wanted.alpha, c.alpha), agree("--gelu", wanted.gelu, c.gelu);
-  agree("--image-size", wanted.image_size, c.image_size), agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
-  fmt::print(stderr, "model   {}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters\n", o.checkpoint,
-             c.width, c.depth, c.heads, c.patch, c.image_size, c.pool, c.attention, has_alpha(c.attention) ? fmt::format(" alpha {}", c.alpha) : "",
-             c.qk_norm ? ", qk-norm" : "", c.classes, s.vit().parameters().size());
-  return s;
-}
-
-LoaderOptions loader_options(const Options& o, const Session& s) {
-  return {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = o.workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error};
-}
-
-// Images from x.npy, float32 [N, H, W, 3], already in the range the model was trained on.
-Array read_input(const Session& s, const std::string& path) {
-  Array x = read_npy(path);
-  const int64_t side = s.config().image_size;
-  if (x.shape.size() != 4 || x.shape[1] != side || x.shape[2] != side || x.shape[3] != 3)
-    fail(ExitCode::data, "{}: shape is [{}], expected [N, {}, {}, 3]; --image-size sets the model's", path, fmt::join(x.shape, ", "), side, side);
-  return x;
-}
-
-void append(std::vector<float>& all, const std::vector<float>& more) { all.insert(all.end(), more.begin(), more.end()); }
-
-// Calls use(tape, logits, features) for batch after batch of host images [n, S, S, 3].
-template <class Use> void forward_batches(const Session& s, const std::vector<float>& images, int batch, Use use) {
-  const size_t size = size_t(s.config().image_size) * s.config().image_size * 3, n = images.size() / size;
-  Tape tape(*s.device, false);
-  for (size_t first = 0; first < n; first += batch) {
-    const int count = int(std::min<size_t>(batch, n - first));
-    tape.clear();
-    Features features;
-    Tensor x = tape.input("images", {count, s.config().image_size, s.config().image_size, 3}, std::span(images).subspan(first * size, count * size));
-    Tensor logits = s.vit().forward(tape, x, {}, &features);
-    use(tape, logits, features);
-  }
-}
-
-int accuracy(const Options& o) {
-  const Session s = open(o);
+int accuracy(const EvalOptions& o) {
+  const EvalSession s = open(o);
   std::vector<std::string> absent;
   const std::vector<int> columns = o.restrict_to.empty() ? std::vector<int>() : class_columns(o.restrict_to, s.loaded.classes, s.config().classes, absent);
   const int classes = columns.empty() ? s.config().classes : int(columns.size());
@@ -149,40 +60,9 @@ int accuracy(const Options& o) {
   return 0;
 }
 
-// Features of a source in index order, [N, D], and their labels
-struct SourceFeatures { std::vector<float> values; std::vector<int> labels; };
-SourceFeatures features_of(const Options& o, const Session& s, const std::string& source, const LoaderOptions& options) {
-  const Index index = Index::open(source, default_cache_dir());
-  fmt::print(stderr, "data    {}\n", index.summary());
-  Loader loader(index, options);
-  SourceFeatures all;
-  Progress progress{int64_t(index.size())};
-  for (Batch batch; loader.next(batch);) {
-    forward_batches(s, batch.images, o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all.values, tape.download(f.pre_logits)); });
-    for (const Labels& labels : batch.labels) all.labels.push_back(labels[0]);
-    progress.show(int64_t(all.labels.size()), "images");
-  }
-  for (const auto& [sample, reason] : loader.bad_samples()) progress.say("left out " + reason);
-  return all;
-}
-
-// What the head sees, [N, D]: of a source in index order, or of an array of images
-int features(const Options& o) {
-  if (o.data.empty() == o.input.empty()) fail(ExitCode::usage, "features: give one of --data and --input");
-  const Session s = open(o);
-  std::vector<float> all;
-  if (o.input.empty()) all = features_of(o, s, o.data, loader_options(o, s)).values;
-  else forward_batches(s, read_input(s, o.input).floats(), o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all, tape.download(f.pre_logits)); });
-  const int64_t n = int64_t(all.size()) / s.config().width;
-  write_npy(o.out, {n, s.config().width}, all);
-  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}.dump());
-  else fmt::print("{}: [{}, {}]\n", o.out, n, s.config().width);
-  return 0;
-}
-
-int predict(const Options& o) {
+int predict(const EvalOptions& o) {
   if (o.images.empty() == o.input.empty()) fail(ExitCode::usage, "predict: give image files or --input x.npy");
-  const Session s = open(o);
+  const EvalSession s = open(o);
   const int classes = s.config().classes, side = s.config().image_size;
   std::vector<float> images;
   std::vector<std::string> names = o.images;
@@ -227,56 +107,9 @@ int predict(const Options& o) {
   return 0;
 }
 
-// What another program needs to check a task: features, labels and predictions.
-void write_fewshot(const fs::path& folder, const FewshotTask& task, const std::vector<FewshotResult>& results) {
-  fs::create_directories(folder);
-  const auto write_ints = [&](const std::string& name, const std::vector<int>& values) {
-    write_npy(folder / (task.name + name), {int64_t(values.size())}, std::vector<int64_t>(values.begin(), values.end()));
-  };
-  write_npy(folder / (task.name + "-train.npy"), {int64_t(task.train_labels.size()), task.width}, task.train);
-  write_npy(folder / (task.name + "-test.npy"), {int64_t(task.test_labels.size()), task.width}, task.test);
-  write_ints("-train-labels.npy", task.train_labels), write_ints("-test-labels.npy", task.test_labels);
-  for (const FewshotResult& r : results) write_ints(fmt::format("-shots{}-seed{}.npy", r.shots, r.seed), r.predicted);
-}
-
-// BigVision's few-shot linear probe on any number of tasks: accuracy of every seed, mean and spread
-int fewshot_probe(const Options& o) {
-  const Session s = open(o);
-  LoaderOptions options = loader_options(o, s);
-  options.preprocess.stretch = true;
-  nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
-  std::map<int, std::vector<double>> means;                                 // of the tasks, by shots
-  if (!o.json) fmt::print("{:<16}{:>6}{:>10}{:>10}  {}\n", "task", "shots", "mean", "spread", "accuracy of each seed");
-  for (const std::string& text : o.tasks) {
-    const size_t equals = text.find('='), comma = text.find(',', equals == text.npos ? 0 : equals);
-    if (equals == text.npos || comma == text.npos) fail(ExitCode::usage, "--task: '{}', expected NAME=TRAIN_SOURCE,TEST_SOURCE", text);
-    SourceFeatures train = features_of(o, s, text.substr(equals + 1, comma - equals - 1), options), test = features_of(o, s, text.substr(comma + 1), options);
-    const FewshotTask task{text.substr(0, equals), s.config().width, std::move(train.values), std::move(test.values), std::move(train.labels), std::move(test.labels)};
-    const std::vector<FewshotResult> results = fewshot(task, o.shots, o.seeds, o.l2);
-    if (!o.out.empty()) write_fewshot(o.out, task, results);
-    for (int shots : o.shots) {
-      std::vector<double> accuracies;
-      for (const FewshotResult& r : results) if (r.shots == shots) accuracies.push_back(r.accuracy());
-      const double mean = std::accumulate(accuracies.begin(), accuracies.end(), 0.0) / double(accuracies.size());
-      const auto [least, most] = std::minmax_element(accuracies.begin(), accuracies.end());
-      means[shots].push_back(mean);
-      if (!o.json) fmt::print("{:<16}{:>6}{:>8.2f} %{:>8.2f} %  {:.4f}\n", task.name, shots, 100 * mean, 100 * (*most - *least), fmt::join(accuracies, " "));
-      tasks.push_back({{"task", task.name}, {"shots", shots}, {"mean", mean}, {"seeds", accuracies}, {"test_images", task.test_labels.size()}});
-    }
-  }
-  nlohmann::ordered_json overall;
-  for (const auto& [shots, values] : means) {
-    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / double(values.size());
-    overall[std::to_string(shots)] = mean;
-    if (!o.json) fmt::print("{:<16}{:>6}{:>8.2f} %\n", fmt::format("{} tasks", values.size()), shots, 100 * mean);
-  }
-  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"tasks", tasks}, {"mean", overall}}.dump());
-  return 0;
-}
-
 // Loss and the gradient of every parameter on one batch, for comparison with other implementations
-int gradients(const Options& o) {
-  const Session s = open(o);
+int gradients(const EvalOptions& o) {
+  const EvalSession s = open(o);
   const ViTConfig& c = s.config();
   const Array x = read_input(s, o.input), y = read_npy(o.labels);
   const int n = int(x.shape[0]);
@@ -318,8 +151,8 @@ int gradients(const Options& o) {
 }
 
 // The weights in another program's form
-int export_weights(const Options& o) {
-  const Session s = open(o);
+int export_weights(const EvalOptions& o) {
+  const EvalSession s = open(o);
   const fs::path path = o.to;
   if (const std::string option = only_here(s.config()); !option.empty())
     fail(ExitCode::usage, "{}: neither timm nor BigVision has {}, so weights in their form would not be this model", o.checkpoint, option);
@@ -331,7 +164,7 @@ int export_weights(const Options& o) {
 }
 
 // Runs beside each other: a table on stdout, and a page
-int report(const Options& o) {
+int report(const EvalOptions& o) {
   const std::vector<RunSummary> runs = read_runs(o.runs);
   fmt::print("{}", o.json ? report_json(runs) + "\n" : report_table(runs));
   if (!o.out.empty()) write_atomically(o.out, [page = report_page(runs)](Writer& out) { out.write(page); });
@@ -344,20 +177,19 @@ int main(int argc, char** argv) {
   return run_program("eval", [&] {
     CLI::App app{"Looks at a trained Vision Transformer.", "eval"};
     app.require_subcommand(1);
-    Options o;
+    EvalOptions o;
     int result = 0;
-    auto subcommand = [&](const char* name, const char* help, int (*run)(const Options&)) {
+    auto subcommand = [&](const char* name, const char* help, int (*run)(const EvalOptions&)) {
       CLI::App* sub = app.add_subcommand(name, help);
       add_model(*sub, o);
       sub->callback([&result, &o, run, sub] { ignore_write_signals(); o.flags = sub; result = run(o); });
       return sub;
     };
-    auto add_loss = [&](CLI::App* sub) { sub->add_option("--loss", o.loss, "softmax or sigmoid")->check(CLI::IsMember({"softmax", "sigmoid"}))->capture_default_str(); };
 
     CLI::App* sub = subcommand("accuracy", "top-1, top-5 and loss on a source, each image once", accuracy);
     sub->add_option("--data", o.data, "images: a shard pattern, a folder, a tar, or a text file of them")->required();
     add_source(*sub, o);
-    add_loss(sub);
+    add_loss(*sub, o);
     sub->add_option("--restrict-to", o.restrict_to, "choose from these classes only, which the labels count: 1k (a model of 21,843 classes on ImageNet-1k), or a file with a wnid or class name a line");
     sub->add_option("--real", o.real, "real.json: the labels of 'Are we done with ImageNet?' for the validation images");
 
@@ -371,7 +203,7 @@ int main(int argc, char** argv) {
     sub->add_option("IMAGE", o.images, "JPEG or PNG files");
     sub->add_option("--input", o.input, "or x.npy, float32 [N, H, W, 3], in the model's range");
     sub->add_option("--logits", o.logits, "also write the logits, [N, classes], as .npy");
-    add_loss(sub);
+    add_loss(*sub, o);
 
     sub = subcommand("fewshot", "BigVision's few-shot linear probe: ridge regression on the features of a few images a class", fewshot_probe);
     sub->add_option("--task", o.tasks, "NAME=TRAIN_SOURCE,TEST_SOURCE; any number of them")->required();
@@ -385,7 +217,18 @@ int main(int argc, char** argv) {
     sub->add_option("--input", o.input, "x.npy, float32 [N, H, W, 3]")->required();
     sub->add_option("--labels", o.labels, "y.npy, int [N] or float [N, classes]")->required();
     sub->add_option("--out", o.out, "G.safetensors, a gradient under each parameter's name");
-    add_loss(sub);
+    add_loss(*sub, o);
+
+    sub = subcommand("inspect", "looks inside on some images: scores, weights, their gradients, head by head; a page, tables, arrays, and what is wrong in words", inspect_command);
+    sub->add_option("--data", o.data, "images with labels: a shard pattern, a folder, a tar, or a text file of them")->required();
+    sub->add_option("--out", o.out, "a folder for report.html, statistics.csv, parameters.csv and arrays")->required();
+    sub->add_option("--images", o.image_count, "how many, from the first on")->check(CLI::PositiveNumber)->capture_default_str();
+    sub->add_option("--pictures", o.pictures, "of how many the page shows maps")->check(CLI::NonNegativeNumber)->capture_default_str();
+    sub->add_option("--queries", o.queries, "whose weights the maps show: mean (of all queries), cls, or ROW:COLUMN of a patch (default: cls or mean, and the middle)")->delimiter(',');
+    sub->add_option("--layers", o.layers, "whose maps and arrays, counted from 0 (default: all)")->delimiter(',');
+    sub->add_option("--npy", o.arrays, "arrays to write for each layer: S, A, dA, dS [N, H, L, L]; q, k, v, dO, dq, dk, dv [N, H, L, d]")->delimiter(',');
+    add_source(*sub, o);
+    add_loss(*sub, o);
 
     sub = subcommand("export", "the weights for other programs", export_weights);
     sub->add_option("--to", o.to, "OUT.safetensors for timm, OUT.npz for BigVision")->required();

@@ -17,6 +17,7 @@
 #include "models/diagnose.h"
 #include "models/evaluate.h"
 #include "models/init.h"
+#include "models/monitor.h"
 #include "models/recipes.h"
 #include "models/train_options.h"
 #include "models/train_step.h"
@@ -95,6 +96,8 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   write_configs();                     // not before it is known that the run can go on
 
   Metrics metrics(folder, {"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait", "val_loss", "val_accuracy"}, state.step);
+  std::unique_ptr<Monitor> monitor;
+  if (o.inspect_every) monitor = std::make_unique<Monitor>(vit, folder, o.inspect_every, o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch, state.step, metrics.events());
   Loader loader(s.train, {.batch = o.batch, .train = true, .preprocess = o.preprocess, .seed = o.seed, .start = uint64_t(state.step) * o.batch,
                           .workers = o.workers, .on_bad = OnBadImage::replace});
   TrainStep step(vit, adam, {.loss = o.loss, .micro_batch = o.micro_batch, .rematerialise = o.rematerialise});
@@ -145,7 +148,8 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   while (state.step < s.steps && !caught_signal()) {
     const auto start = Clock::now();   // evaluations and saves do not count
     const double multiplier = schedule(state.step, s.steps, s.warmup);
-    step.start(multiplier, o.mixup > 0 ? mixup_coefficient(o.mixup, o.seed, state.step) : 1);
+    const bool look = monitor && monitor->due(state.step);
+    step.start(multiplier, o.mixup > 0 ? mixup_coefficient(o.mixup, o.seed, state.step) : 1, look ? monitor->probes() : std::span<AttentionProbe* const>());
     const double waited = loader.waited_seconds();
     if (state.step + 1 < s.steps) load();                                // a GPU computes meanwhile
     const auto loaded = Clock::now();
@@ -155,8 +159,11 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
       fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; the checkpoint in {} is from before; try a smaller --lr or --qk-norm",
            state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit.parameters()), folder.string());
     if (average) average->add();
+    if (look) monitor->write(state.step);
     state.step++;
-    state.seconds += seconds_since(start);
+    const double seconds = seconds_since(start);
+    state.seconds += seconds;
+    if (monitor) monitor->timed(seconds, look);
     window.steps++;
     window.loss += r.loss;
     window.correct += r.correct;
@@ -188,6 +195,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     return false;
   }
   if (loader.bad_count()) progress.say(fmt::format("damaged {} images were replaced; {} lists them", loader.bad_count(), (folder / "damaged.txt").string()));
+  if (monitor) progress.say("inspect " + monitor->cost());
   result.images_per_second = double(s.steps * o.batch) / state.seconds;
   if (average) {
     average->exchange();
@@ -294,8 +302,8 @@ int run(CLI::App& app, TrainOptions& o) {
     config.attention = m.attention, config.alpha = m.alpha;
     results.push_back({m, folder.string(), {}, 0});
     auto write_configs = [&] {
-      if (&m == &members.front()) write_config(o.out, resolved_flags(app, config, s.steps, nullptr));
-      if (members.size() > 1) write_config(folder, resolved_flags(app, config, s.steps, &m));
+      if (members.size() > 1 && &m == &members.front()) write_config(o.out, resolved_flags(app, config, s.steps, nullptr));
+      write_config(folder, resolved_flags(app, config, s.steps, &m));
     };
     if (!train_member(s, config, folder, results.back(), write_configs)) return 128 + caught_signal();
   }

@@ -17,43 +17,52 @@ void keep_until(const std::filesystem::path& path, int64_t step, const std::func
     if (step_of(line) <= step) kept += line + "\n";
   write_atomically(path, [&](Writer& out) { out.write(kept); });
 }
+
+void append(const std::filesystem::path& path, const std::string& line) {
+  std::ofstream out(path, std::ios::app);
+  out << line << "\n" << std::flush;
+  if (!out) fail(ExitCode::failed, "{}: cannot be written; is the disk full?", path.string());
+}
 }  // namespace
 
+double unix_time() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+CsvLog::CsvLog(std::filesystem::path path, std::vector<std::string> columns, int64_t step) : path_(std::move(path)), columns_(std::move(columns)) {
+  keep_until(path_, step, [&](const std::string& line) -> int64_t {
+    if (std::count(line.begin(), line.end(), ',') != int64_t(columns_.size())) return INT64_MAX;
+    return line.starts_with("step") ? INT64_MIN : std::atoll(line.c_str());
+  });
+  if (std::filesystem::exists(path_)) return;
+  std::string header = "step";
+  for (const std::string& c : columns_) header += "," + c;
+  append(path_, header);
+}
+
+void CsvLog::add(int64_t step, std::span<const double> values) {
+  std::string row = std::to_string(step);
+  for (const double value : values) row += std::isfinite(value) ? fmt::format(",{:.8g}", value) : ",";
+  append(path_, row);
+}
+
 Metrics::Metrics(const std::filesystem::path& folder, std::vector<std::string> columns, int64_t step)
-    : folder_(folder), columns_(std::move(columns)), events_(folder) {
-  keep_until(folder_ / "metrics.jsonl", step, [](const std::string& line) {
+    : jsonl_(folder / "metrics.jsonl"), csv_(folder / "metrics.csv", std::move(columns), step), events_(folder) {
+  keep_until(jsonl_, step, [](const std::string& line) {
     const auto row = nlohmann::json::parse(line, nullptr, false);      // a line cut short by a kill is not kept
     return row.is_object() && row.contains("step") && row["step"].is_number_integer() ? row["step"].get<int64_t>() : INT64_MAX;
   });
-  keep_until(folder_ / "metrics.csv", step, [&](const std::string& line) -> int64_t {
-    if (std::count(line.begin(), line.end(), ',') != int64_t(columns_.size())) return INT64_MAX;
-    return line.starts_with("step") ? 0 : std::atoll(line.c_str());
-  });
-  if (!std::filesystem::exists(folder_ / "metrics.csv")) {
-    std::string header = "step";
-    for (const std::string& c : columns_) header += "," + c;
-    append("metrics.csv", header);
-  }
-}
-
-void Metrics::append(const char* file, const std::string& line) {
-  std::ofstream out(folder_ / file, std::ios::app);
-  out << line << "\n" << std::flush;
-  if (!out) fail(ExitCode::failed, "{}: cannot be written; is the disk full?", (folder_ / file).string());
 }
 
 void Metrics::add(int64_t step, const std::map<std::string, double>& values) {
-  const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const double now = unix_time();
   nlohmann::ordered_json row{{"step", step}};
-  std::string csv = std::to_string(step);
-  for (const std::string& c : columns_) {
+  std::vector<double> in_order;
+  for (const std::string& c : csv_.columns()) {
     const auto value = values.find(c);
-    csv += ",";
+    in_order.push_back(value == values.end() ? std::nan("") : value->second);
     if (value == values.end()) continue;
     row[c] = value->second;
-    if (std::isfinite(value->second)) csv += fmt::format("{:.8g}", value->second);
     events_.scalar(c, value->second, step, now);
   }
-  append("metrics.jsonl", row.dump());
-  append("metrics.csv", csv);
+  append(jsonl_, row.dump());
+  csv_.add(step, in_order);
 }

@@ -1,22 +1,38 @@
 // The numbers of a run, kept in three forms: metrics.jsonl (a JSON object a line), metrics.csv and TensorBoard's event files.
-// defines: Metrics
+// defines: unix_time, CsvLog, Metrics
 #pragma once
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 #include "engine/tensorboard.h"
 
+double unix_time();                    // seconds since 1970
+
+// A .csv with a row a step, or several.
+class CsvLog {
+ public:
+  // Rows of a step after `step` are of a run that was killed before it saved; they are dropped.
+  CsvLog(std::filesystem::path path, std::vector<std::string> columns, int64_t step);
+  void add(int64_t step, std::span<const double> values);      // one for each column; not finite: empty
+  const std::vector<std::string>& columns() const { return columns_; }
+
+ private:
+  std::filesystem::path path_;
+  std::vector<std::string> columns_;
+};
+
 class Metrics {
  public:
-  // Rows of `folder` after `step` are of a run that was killed before it saved; they are dropped.
+  // Rows of `folder` after `step` are dropped, as above.
   Metrics(const std::filesystem::path& folder, std::vector<std::string> columns, int64_t step);
   // Only names of `columns`; absent ones stay empty. A value that is not finite is written as null.
   void add(int64_t step, const std::map<std::string, double>& values);
+  EventFile& events() { return events_; }
 
  private:
-  void append(const char* file, const std::string& line);
-  std::filesystem::path folder_;
-  std::vector<std::string> columns_;
+  std::filesystem::path jsonl_;
+  CsvLog csv_;
   EventFile events_;
 };

@@ -69,6 +69,19 @@ void EventFile::scalar(std::string_view tag, double value, int64_t step, double 
   append(field(1, wall_time) + field(2, step) + field(5, summary));
 }
 
+// A HistogramProto: limits are right edges, and a bucket reaches down to the limit before it, so one of 0 fills each gap.
+void EventFile::histogram(std::string_view tag, const Histogram& counted, double min, double max, double sum, double squares, int64_t step, double wall_time) {
+  std::string limits, counts;
+  const auto bucket = [&](double limit, double count) { limits += little_endian(limit), counts += little_endian(count); };
+  for (int b = 0; b < Histogram::bins; b++) {
+    if (counted.counts[b] == 0) continue;
+    if (b > 0 && counted.counts[b - 1] == 0) bucket(Histogram::edge(b), 0);
+    bucket(Histogram::edge(b + 1), double(counted.counts[b]));
+  }
+  const std::string histogram = field(1, min) + field(2, max) + field(3, double(counted.total())) + field(4, sum) + field(5, squares) + field(6, limits) + field(7, counts);
+  append(field(1, wall_time) + field(2, step) + field(5, field(1, field(1, tag) + field(5, histogram))));
+}
+
 // One record in one write: a run that is killed leaves whole records.
 void EventFile::append(std::string_view event) {
   const std::string length = little_endian(uint64_t(event.size()));

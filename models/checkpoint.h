@@ -25,7 +25,7 @@ struct Loaded {
   std::vector<std::string> classes;    // names, or empty
   Metadata metadata;
 };
-Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted);
+Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted, bool any_values = false);     // see read_weights
 
 // Every parameter, as weight_shapes(config) names them.
 std::map<std::string, NamedTensor> tensors_of(const ViT& vit);

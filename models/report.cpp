@@ -7,7 +7,9 @@
 #include <set>
 #include "engine/attention/families.h"
 #include "engine/error.h"
+#include "models/page.h"
 #include "models/plot.h"
+#include "models/trajectories.h"
 
 namespace fs = std::filesystem;
 
@@ -28,6 +30,8 @@ RunSummary read_run(const fs::path& folder) {
     fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps", config);
   }
   run.scaled = has_alpha(run.attention);
+  for (const auto& [flag, usual] : {std::pair{"gate-function", "silu"}, {"attention-form", "plain"}, {"output-norm", "none"}, {"block", "pre-norm"}, {"learn", ""}})
+    if (const auto given = flags.find(flag); given != flags.end() && given->second != usual) run.options += fmt::format(", {} {}", flag, given->second);
   std::ifstream lines(folder / "metrics.jsonl");
   double speeds = 0;
   int logged = 0;
@@ -45,12 +49,6 @@ RunSummary read_run(const fs::path& folder) {
   }
   run.images_per_second = logged ? speeds / logged : 0;
   return run;
-}
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) result += c == '<' ? "&lt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : std::string{c};
-  return result;
 }
 
 std::string alpha_of(const RunSummary& run) { return run.scaled ? fmt::format("{}", run.alpha) : "-"; }
@@ -97,6 +95,13 @@ Plot by_alpha(const std::vector<RunSummary>& runs) {
   return plot;
 }
 
+// What tells a run from the others: its function and exponent; where that is not enough, its folder.
+std::string label(const RunSummary& run, const std::vector<RunSummary>& runs) {
+  const auto same = [&](const RunSummary& other) { return other.function() == run.function() && other.alpha == run.alpha; };
+  const std::string name = run.function() + (run.scaled ? " α=" + alpha_of(run) : "");
+  return std::count_if(runs.begin(), runs.end(), same) > 1 ? name + ", " + fs::path(run.folder).filename().string() : name;
+}
+
 // One plot of all runs; of more than a plot can show, one for each function.
 std::vector<Plot> curves(const std::vector<RunSummary>& runs, const std::string& title, const std::string& y, std::vector<std::pair<double, double>> RunSummary::* values) {
   constexpr size_t most_in_one = 8;
@@ -106,18 +111,16 @@ std::vector<Plot> curves(const std::vector<RunSummary>& runs, const std::string&
     const bool apart = runs.size() > most_in_one;
     Plot& plot = plots[apart ? run.function() : ""];
     plot.title = apart ? title + ": " + run.function() : title, plot.x = "updates", plot.y = y;
-    plot.series.push_back({run.function() + (run.scaled ? fmt::format(" α={}", run.alpha) : ""), run.*values});
+    plot.series.push_back({label(run, runs), run.*values});
   }
   std::vector<Plot> list;
   for (const auto& [name, plot] : plots) list.push_back(plot);
   return list;
 }
 
-std::string figure(const std::string& drawn, const std::string& what) { return "<figure>" + drawn + "<figcaption>" + what + "</figcaption></figure>\n"; }
-
 }  // namespace
 
-std::string RunSummary::function() const { return attention + (gate ? ", gate" : "") + (qk_norm ? "" : ", no qk-norm"); }
+std::string RunSummary::function() const { return attention + (gate ? ", gate" : "") + (qk_norm ? "" : ", no qk-norm") + options; }
 
 std::vector<RunSummary> read_runs(const std::vector<std::string>& folders) {
   std::set<fs::path> found;
@@ -154,15 +157,12 @@ std::string report_json(const std::vector<RunSummary>& runs) {
 }
 
 std::string report_page(const std::vector<RunSummary>& runs) {
-  std::string html = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'><title>Relucent: runs compared</title>\n"
-                     "<style>body{font:16px/1.45 sans-serif;color:#111;background:#fff;max-width:60rem;margin:1rem auto;padding:0 1rem}table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}"
-                     "th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #ddd}th:first-child,td:first-child{text-align:left}.map td{text-align:center}figure{margin:1.5rem 0}"
-                     "svg{width:100%;height:auto}figcaption{color:#444}</style>\n<h1>Runs compared</h1>\n<table><tr><th>attention</th><th>α</th><th>validation accuracy</th><th>validation loss</th><th>images/s</th><th>updates</th><th>run</th></tr>\n";
+  std::string html = "<table>" + table_row({"attention", "α", "validation accuracy", "validation loss", "images/s", "updates", "run"}, "th");
   std::vector<RunSummary> ranked = runs;
   std::stable_sort(ranked.begin(), ranked.end(), [](const RunSummary& a, const RunSummary& b) { return a.best_accuracy > b.best_accuracy; });
   for (const RunSummary& run : ranked)
-    html += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.1f}</td><td>{}</td><td>{}</td></tr>\n", escaped(run.function()), alpha_of(run), accuracy_of(run),
-                        run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss), run.images_per_second, steps_of(run), escaped(run.folder));
+    html += table_row({run.function(), alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss), fmt::format("{:.1f}", run.images_per_second),
+                       steps_of(run), run.folder});
   html += "</table>\n";
   const Plot alpha = by_alpha(runs);
   const bool grid = std::any_of(alpha.series.begin(), alpha.series.end(), [](const Series& s) { return s.points.size() > 1; });
@@ -174,5 +174,7 @@ std::string report_page(const std::vector<RunSummary>& runs) {
     html += figure(draw(accuracy), "Do the curves still rise at the end? Then more updates could change their order.");
   for (const Plot& loss : curves(runs, "Training loss", "mean loss since the last point", &RunSummary::loss))
     html += figure(draw(loss), "A curve that stays at its first value does not learn; one with spikes is near the largest learning rate it bears.");
-  return html + "</html>\n";
+  std::vector<Trajectories> inside;
+  for (const RunSummary& run : runs) inside.push_back(read_trajectories(run.folder, label(run, runs)));
+  return page("Runs compared", html + trajectory_section(inside));
 }

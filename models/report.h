@@ -14,6 +14,7 @@ struct RunSummary {
   double best_accuracy = -1, last_accuracy = -1, last_loss = 0;      // on the validation images; -1: none yet
   double images_per_second = 0;                            // in training, the mean of what was logged
   std::vector<std::pair<double, double>> loss, accuracy;   // training loss and validation accuracy by step
+  std::string options;                                     // of attention, beside these: ", output-norm rela"
   std::string function() const;                            // "relu, gate"
 };
 

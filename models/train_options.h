@@ -33,7 +33,7 @@ struct TrainOptions {
   double mixup = 0, ema = 0;
   int micro_batch = 0;
   std::string preset, init;
-  int64_t log_every = 50, eval_every = 0, save_every = 500;
+  int64_t log_every = 50, eval_every = 0, save_every = 500, inspect_every = 0;
 
   void add(CLI::App& app);                       // the flags
   // --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once

@@ -58,13 +58,11 @@ void TrainStep::load(std::span<const float> images, std::span<const float> label
   tape_.device.upload_early(in.device_labels, labels.data(), labels.size_bytes());
 }
 
-void TrainStep::start(double multiplier, double mix) {
+void TrainStep::start(double multiplier, double mix, std::span<AttentionProbe* const> probes) {
   running_ = loaded_;
-  loss_ = correct_ = 0;
   const Inputs& in = inputs_[running_];
   const ViTConfig& c = vit_.config();
-  const int B = int(in.labels.size() / c.classes), most = options_.micro_batch > 0 ? options_.micro_batch : B;
-  const size_t image_size = size_t(c.image_size) * c.image_size * 3;
+  const int B = int(in.labels.size() / c.classes);
   mixed_.clear();
   auto input = [&](const char* name, Shape shape, real* memory) {
     Tensor x = mixed_.leaf(name, shape, memory);
@@ -72,18 +70,28 @@ void TrainStep::start(double multiplier, double mix) {
   };
   real* images = input("images", {B, c.image_size, c.image_size, 3}, in.device_images);
   real* labels = input("labels", {B, c.classes}, in.device_labels);
+  const bool apart = !probes.empty() && tape_.device.probes_change_bits();
+  if (apart) pass(images, labels, B, probes);
+  pass(images, labels, B, apart ? std::span<AttentionProbe* const>() : probes);
+  adam_.start(multiplier);
+}
+
+void TrainStep::pass(real* images, real* labels, int B, std::span<AttentionProbe* const> probes) {
+  const ViTConfig& c = vit_.config();
+  const int most = options_.micro_batch > 0 ? options_.micro_batch : B;
+  const size_t image_size = size_t(c.image_size) * c.image_size * 3;
+  loss_ = correct_ = 0;
   for (first_ = 0;; first_ += most) {
     const int n = std::min(most, B - first_);
     tape_.clear();
     Tensor x = tape_.leaf("images", {n, c.image_size, c.image_size, 3}, images + first_ * image_size);
-    logits_ = vit_.forward(tape_, x, {}, nullptr, {.accumulate = first_ > 0, .rematerialise = options_.rematerialise});
+    logits_ = vit_.forward(tape_, x, probes, nullptr, {.accumulate = first_ > 0, .rematerialise = options_.rematerialise});
     Tensor y = tape_.leaf("labels", {n, c.classes}, labels + size_t(first_) * c.classes);
     mean_loss_ = mean(tape_, loss_op(tape_, options_.loss, logits_, y), B);
     tape_.backward(mean_loss_);
     if (first_ + n == B) break;
     collect();
   }
-  adam_.start(multiplier);
 }
 
 void TrainStep::collect() {

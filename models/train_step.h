@@ -37,8 +37,9 @@ class TrainStep {
   TrainStep(const TrainStep&) = delete;
   // images [B, S, S, 3] and labels [B, classes] of the next step; may come while the step before still runs on the device
   void load(std::span<const float> images, std::span<const float> labels);
-  // Takes what was loaded; `multiplier` of the schedule, `mix` of mixup (1: none).
-  void start(double multiplier, double mix = 1);
+  // Takes what was loaded; `multiplier` of the schedule, `mix` of mixup (1: none). `probes`, one a block, see the step pass by
+  // and change none of its bits: where they would, they see the same pass beforehand.
+  void start(double multiplier, double mix = 1, std::span<AttentionProbe* const> probes = {});
   StepResult finish();                // waits for what was started
   StepResult operator()(std::span<const float> images, std::span<const float> labels, double multiplier, double mix = 1);
   Tape& tape() { return tape_; }      // of the last step
@@ -50,6 +51,7 @@ class TrainStep {
     real *device_images = nullptr, *device_labels = nullptr;
   };
   void make_room(size_t images, size_t labels);
+  void pass(real* images, real* labels, int B, std::span<AttentionProbe* const> probes);      // forward, loss, backward
   void collect();                     // loss and correct examples of the micro-batch on the tape
 
   ViT& vit_;

@@ -28,7 +28,8 @@ std::map<std::string, std::vector<int64_t>> weight_shapes(const ViTConfig& confi
 // A file written by write_weights says what it is; `wanted` is not used. In a foreign file names and shapes say most,
 // `wanted` gives the rest: attention, alpha, gelu, and image_size where no pos_embed is stored. Heads: from npz shapes
 // or q_norm, else wanted's where its width is the file's, else width / 64.
-Weights read_weights(const std::filesystem::path& path, const ViTConfig& wanted);
+// Values that are not finite are an error, unless `any_values`.
+Weights read_weights(const std::filesystem::path& path, const ViTConfig& wanted, bool any_values = false);
 
 // Opens in timm: for pool "cls" as its default model (pos_embed gets a zero row for the token), for "gap" with
 // class_token=False, global_pool="avg", fc_norm=False, for "map" with class_token=False, global_pool="map".

@@ -17,22 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-// The same tensors bit for bit; metadata may differ (the time that was spent).
-void check_same_tensors(const fs::path& a, const fs::path& b) {
-  const SafeTensors first(a), second(b);
-  REQUIRE(first.tensors().size() == second.tensors().size());
-  for (const auto& [name, tensor] : first.tensors()) {
-    CAPTURE(name);
-    const StoredTensor& other = second.at(name);
-    CHECK(tensor.dtype == other.dtype);
-    CHECK(tensor.shape == other.shape);
-    CHECK(std::equal(tensor.bytes.begin(), tensor.bytes.end(), other.bytes.begin(), other.bytes.end()));
-  }
-}
-void check_same_run(const fs::path& a, const fs::path& b) {
-  for (const char* file : {"last.safetensors", "last.state"}) check_same_tensors(a / file, b / file);
-}
-
 // The steps of metrics.csv, in its order; a line that is being written is not one yet.
 std::vector<int64_t> logged_steps(const fs::path& folder) {
   std::istringstream lines(read_text(folder / "metrics.csv"));

@@ -1,6 +1,6 @@
 // train, eval and pack as a user has them: child processes with a time limit, on a small drawn set.
 // defines: Flags, read_text, common_folder, Ended, Child, run_program, train, eval, drawn_set, train_flags, eval_flags,
-//          snapshot
+//          snapshot, check_same_tensors, check_same_run
 #pragma once
 #include <chrono>
 #include <csignal>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "engine/safetensors.h"
 #include "tests/temp_dir.h"
 
 using Flags = std::map<std::string, std::string>;    // a flag without a value has ""; no two of a name
@@ -163,4 +164,20 @@ inline std::map<std::string, std::string> snapshot(const std::filesystem::path& 
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
     if (entry.is_regular_file()) files[entry.path().lexically_relative(folder)] = read_text(entry.path());
   return files;
+}
+
+// The same tensors bit for bit; metadata may differ (the time that was spent).
+inline void check_same_tensors(const std::filesystem::path& a, const std::filesystem::path& b) {
+  const SafeTensors first(a), second(b);
+  REQUIRE(first.tensors().size() == second.tensors().size());
+  for (const auto& [name, tensor] : first.tensors()) {
+    CAPTURE(name);
+    const StoredTensor& other = second.at(name);
+    CHECK(tensor.dtype == other.dtype);
+    CHECK(tensor.shape == other.shape);
+    CHECK(std::equal(tensor.bytes.begin(), tensor.bytes.end(), other.bytes.begin(), other.bytes.end()));
+  }
+}
+inline void check_same_run(const std::filesystem::path& a, const std::filesystem::path& b) {
+  for (const char* file : {"last.safetensors", "last.state"}) check_same_tensors(a / file, b / file);
 }

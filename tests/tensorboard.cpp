@@ -38,6 +38,17 @@ TEST_SUITE("tensorboard") {
           "2100000000000000017becf609000000000000004010ac022a130a110a0a747261696e2f6c6f7373150000003f188b4d93");
   }
 
+  TEST_CASE("a histogram is TensorBoard's, with empty buckets in its gaps") {
+    const TempDir dir;
+    EventFile events(dir.path());
+    const size_t start = hex_of(*files_in(dir.path()).begin()).size();
+    Histogram counted;
+    for (const float x : {-3.0f, 1.0f, 1.0f}) counted.counts[Histogram::bin_of(x)]++;
+    events.histogram("h", counted, -3, 1, -1, 11, 300, 2.0);
+    CHECK(hex_of(*files_in(dir.path()).begin()).substr(start) ==
+          "860000000000000070011d5c09000000000000004010ac022a780a760a01682a710900000000000008c011000000000000f03f19000000000000084021000000000000f0bf29000000000000264032200000000000000ac000000000000008c0000000000000f03f000000000000f23f3a200000000000000000000000000000f03f00000000000000000000000000000040488ecf5d");
+  }
+
   TEST_CASE("each start has a file of its own") {
     const TempDir dir;
     const EventFile first(dir.path()), second(dir.path());

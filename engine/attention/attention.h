@@ -6,7 +6,7 @@
 //
 // A tile is some query rows of one head, of one image (CPU) or several (CUDA), against all their keys: φ sees whole rows and
 // may be any row function. The device's Tile says how many rows at once.
-// defines: HeadView, AttentionProbe, read_heads, write_heads, require_heads, attention
+// defines: HeadView, AttentionProbe, AttentionTile, AttentionOperands, read_heads, write_heads, require_heads, attention
 #pragma once
 #include "engine/attention/learned.h"
 #include "engine/error.h"
@@ -15,19 +15,6 @@
 
 // The H heads of d channels that start at column `offset` of x[B,L,W].
 struct HeadView { Tensor x; int offset = 0; };
-
-// One tile as a probe sees it: row-major [rows, L] in host memory, valid during the call. dA and dS are null in a forward pass.
-// S is what φ sees: with a learned temperature or bias τ q·k/√d + b. dS is the gradient of q·k/√d.
-struct AttentionTile {
-  int image, head, first_row, rows, L;
-  const real *S, *A, *dA, *dS;
-};
-// Called while the real computation passes, from several threads at once, never twice at once for the same image and head.
-// With recording on, it is called again with gradients in the backward pass.
-struct AttentionProbe {
-  virtual ~AttentionProbe() = default;
-  virtual void tile(const AttentionTile& tile) = 0;
-};
 
 // q, k, v, o or their gradients: element (b, i, h, c) lies at data + (b L + i) width + h d + c
 template <class T> struct HeadRows {
@@ -48,6 +35,26 @@ inline void require_heads(const char* op, HeadView view, int B, int L, int heads
 
 struct AttentionShape {
   int B, H, Lq, L, d, dv = d;                                              // dv: channels of a head's values
+};
+
+// One tile as a probe sees it: row-major [rows, L] in host memory, valid during the call. dA and dS are null in a forward pass.
+// S is what φ sees: with a learned temperature or bias τ q·k/√d + b. dS is the gradient of q·k/√d.
+struct AttentionTile {
+  int image, head, first_row, rows, L;
+  const real *S, *A, *dA, *dS;
+};
+// What a backward pass read and made, on the device.
+struct AttentionOperands {
+  AttentionShape n;
+  HeadRows<const real> q, k, v, d_o, dq, dk, dv;
+};
+struct AttentionProbe {
+  virtual ~AttentionProbe() = default;
+  // Called while the real computation passes, from several threads at once, never twice at once for the same image and head.
+  // With recording on, it is called again with gradients in the backward pass.
+  virtual void tile(const AttentionTile& tile) = 0;
+  // Called once after the tiles of a backward pass.
+  virtual void operands(Device&, const AttentionOperands&) {}
 };
 
 template <class F> struct WeightsForward {                    // A = φ(S), row by row; S becomes what φ sees
@@ -155,10 +162,13 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
       const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * n.dv};
       const size_t rows = size_t(n.B) * n.Lq * heads;
       const auto parts = learned.template map<real*>([&](Tensor x) { return t.wants_gradient(x) ? t.scratch(rows) : nullptr; });
-      t.device.tiles(AttentionBackward<F>{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), parts});
+      const AttentionBackward<F> backward{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), parts};
+      t.device.tiles(backward);
       learned.each_with(parts, [&](Tensor x, real* part) {
         if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());
       });
+      auto made = [](HeadRows<real> rows) { return HeadRows<const real>{rows.data, rows.L, rows.width}; };
+      if (probe) probe->operands(t.device, {n, read_heads(t, q), read_heads(t, k), read_heads(t, v), d_o, made(backward.dq), made(backward.dk), made(backward.dv)});
     });
   });
   if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);

@@ -1,0 +1,93 @@
+// The subcommands features and fewshot of eval.
+#include <numeric>
+#include <nlohmann/json.hpp>
+#include "data/scan_cache.h"
+#include "engine/error.h"
+#include "engine/npy.h"
+#include "engine/progress.h"
+#include "models/eval_commands.h"
+#include "models/fewshot.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Features of a source in index order, [N, D], and their labels
+struct SourceFeatures { std::vector<float> values; std::vector<int> labels; };
+SourceFeatures features_of(const EvalOptions& o, const EvalSession& s, const std::string& source, const LoaderOptions& options) {
+  const Index index = Index::open(source, default_cache_dir());
+  fmt::print(stderr, "data    {}\n", index.summary());
+  Loader loader(index, options);
+  SourceFeatures all;
+  Progress progress{int64_t(index.size())};
+  for (Batch batch; loader.next(batch);) {
+    forward_batches(s, batch.images, o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all.values, tape.download(f.pre_logits)); });
+    for (const Labels& labels : batch.labels) all.labels.push_back(labels[0]);
+    progress.show(int64_t(all.labels.size()), "images");
+  }
+  for (const auto& [sample, reason] : loader.bad_samples()) progress.say("left out " + reason);
+  return all;
+}
+
+// What another program needs to check a task: features, labels and predictions.
+void write_fewshot(const fs::path& folder, const FewshotTask& task, const std::vector<FewshotResult>& results) {
+  fs::create_directories(folder);
+  const auto write_ints = [&](const std::string& name, const std::vector<int>& values) {
+    write_npy(folder / (task.name + name), {int64_t(values.size())}, std::vector<int64_t>(values.begin(), values.end()));
+  };
+  write_npy(folder / (task.name + "-train.npy"), {int64_t(task.train_labels.size()), task.width}, task.train);
+  write_npy(folder / (task.name + "-test.npy"), {int64_t(task.test_labels.size()), task.width}, task.test);
+  write_ints("-train-labels.npy", task.train_labels), write_ints("-test-labels.npy", task.test_labels);
+  for (const FewshotResult& r : results) write_ints(fmt::format("-shots{}-seed{}.npy", r.shots, r.seed), r.predicted);
+}
+
+}  // namespace
+
+// What the head sees, [N, D]: of a source in index order, or of an array of images
+int features(const EvalOptions& o) {
+  if (o.data.empty() == o.input.empty()) fail(ExitCode::usage, "features: give one of --data and --input");
+  const EvalSession s = open(o);
+  std::vector<float> all;
+  if (o.input.empty()) all = features_of(o, s, o.data, loader_options(o, s)).values;
+  else forward_batches(s, read_input(s, o.input).floats(), o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all, tape.download(f.pre_logits)); });
+  const int64_t n = int64_t(all.size()) / s.config().width;
+  write_npy(o.out, {n, s.config().width}, all);
+  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}.dump());
+  else fmt::print("{}: [{}, {}]\n", o.out, n, s.config().width);
+  return 0;
+}
+
+// BigVision's few-shot linear probe on any number of tasks: accuracy of every seed, mean and spread
+int fewshot_probe(const EvalOptions& o) {
+  const EvalSession s = open(o);
+  LoaderOptions options = loader_options(o, s);
+  options.preprocess.stretch = true;
+  nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
+  std::map<int, std::vector<double>> means;                                 // of the tasks, by shots
+  if (!o.json) fmt::print("{:<16}{:>6}{:>10}{:>10}  {}\n", "task", "shots", "mean", "spread", "accuracy of each seed");
+  for (const std::string& text : o.tasks) {
+    const size_t equals = text.find('='), comma = text.find(',', equals == text.npos ? 0 : equals);
+    if (equals == text.npos || comma == text.npos) fail(ExitCode::usage, "--task: '{}', expected NAME=TRAIN_SOURCE,TEST_SOURCE", text);
+    SourceFeatures train = features_of(o, s, text.substr(equals + 1, comma - equals - 1), options), test = features_of(o, s, text.substr(comma + 1), options);
+    const FewshotTask task{text.substr(0, equals), s.config().width, std::move(train.values), std::move(test.values), std::move(train.labels), std::move(test.labels)};
+    const std::vector<FewshotResult> results = fewshot(task, o.shots, o.seeds, o.l2);
+    if (!o.out.empty()) write_fewshot(o.out, task, results);
+    for (int shots : o.shots) {
+      std::vector<double> accuracies;
+      for (const FewshotResult& r : results) if (r.shots == shots) accuracies.push_back(r.accuracy());
+      const double mean = std::accumulate(accuracies.begin(), accuracies.end(), 0.0) / double(accuracies.size());
+      const auto [least, most] = std::minmax_element(accuracies.begin(), accuracies.end());
+      means[shots].push_back(mean);
+      if (!o.json) fmt::print("{:<16}{:>6}{:>8.2f} %{:>8.2f} %  {:.4f}\n", task.name, shots, 100 * mean, 100 * (*most - *least), fmt::join(accuracies, " "));
+      tasks.push_back({{"task", task.name}, {"shots", shots}, {"mean", mean}, {"seeds", accuracies}, {"test_images", task.test_labels.size()}});
+    }
+  }
+  nlohmann::ordered_json overall;
+  for (const auto& [shots, values] : means) {
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / double(values.size());
+    overall[std::to_string(shots)] = mean;
+    if (!o.json) fmt::print("{:<16}{:>6}{:>8.2f} %\n", fmt::format("{} tasks", values.size()), shots, 100 * mean);
+  }
+  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"tasks", tasks}, {"mean", overall}}.dump());
+  return 0;
+}

@@ -1,0 +1,87 @@
+// The subcommand inspect of eval.
+#include <fmt/ranges.h>
+#include <numeric>
+#include <nlohmann/json.hpp>
+#include "data/scan_cache.h"
+#include "engine/error.h"
+#include "engine/files.h"
+#include "engine/progress.h"
+#include "models/eval_commands.h"
+#include "models/evaluate.h"
+#include "models/inspect_page.h"
+#include "models/words.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// The first images of a source, with what is said about them.
+struct Images {
+  std::vector<float> images, labels;             // [N, S, S, 3], [N, classes]
+  std::vector<std::string> names;                // of the labels
+  int size() const { return int(names.size()); }
+};
+
+Images images_of(const EvalOptions& o, const EvalSession& s) {
+  const Index index = Index::open(o.data, default_cache_dir(), s.config().classes);
+  fmt::print(stderr, "data    {}\n", index.summary());
+  index.require_labels_below(s.config().classes);
+  if (o.flags->count("--images") && size_t(o.image_count) > index.size()) fail(ExitCode::usage, "--images: {} are asked for, but {} has {}", o.image_count, o.data, index.size());
+  LoaderOptions options = loader_options(o, s);
+  options.limit = std::min<size_t>(o.image_count, index.size());
+  options.batch = std::min<int>(options.batch, int(options.limit));
+  Loader loader(index, options);
+  Images all;
+  for (Batch batch; loader.next(batch);) {
+    append(all.images, batch.images);
+    append(all.labels, multi_hot(batch.labels, s.config().classes));
+    for (const Labels& labels : batch.labels) {
+      if (labels.empty()) fail(ExitCode::data, "{}: an image has no label, and the gradients are those of a loss that needs one", o.data);
+      all.names.push_back(size_t(labels[0]) < s.loaded.classes.size() ? s.loaded.classes[labels[0]] : fmt::format("class {}", labels[0]));
+    }
+  }
+  for (const auto& [number, reason] : loader.bad_samples()) fmt::print(stderr, "left out {}\n", reason);
+  if (all.size() == 0) fail(ExitCode::data, "{}: no image could be read", o.data);
+  return all;
+}
+
+}  // namespace
+
+// Counts what passes through attention on some images, forward and backward: a page, tables, arrays
+int inspect_command(const EvalOptions& o) {
+  const EvalSession s = open(o, true);          // what is broken is shown, not refused
+  const ViTConfig& c = s.config();
+  InspectOptions options{.loss = o.loss, .batch = o.batch, .pictures = o.pictures, .arrays = o.arrays, .layers = o.layers};
+  const std::vector<Query> queries = parse_queries(o.queries, PatchGrid(c));
+  check_arrays(c, options, o.image_count);
+  const fs::path folder = o.out;
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail(ExitCode::failed, "--out: cannot make the folder {}: {}", o.out, error.message());
+  const Images all = images_of(o, s);
+  options.pictures = std::min(options.pictures, all.size());
+
+  const Inspection inspection = inspect(s.vit(), all.images, all.labels, options);
+  const std::vector<std::string> words = diagnoses(inspection, s.vit());
+  if (options.layers.empty()) options.layers.resize(c.depth), std::iota(options.layers.begin(), options.layers.end(), 0);
+  std::vector<std::string> files;
+  const auto write = [&](const char* name, const std::string& text) {
+    write_atomically(folder / name, [&](Writer& out) { out.write(text); });
+    files.push_back((folder / name).string());
+  };
+  write("report.html", inspection_page({inspection, describe(s, o.checkpoint), o.data, words, all.images, all.names, options.pictures, options.layers, queries, s.loaded.preprocess}));
+  write("statistics.csv", statistics_csv(inspection));
+  write("parameters.csv", parameters_csv(inspection));
+  for (const std::string& file : write_arrays(inspection, options, folder)) files.push_back(file);
+
+  if (o.json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"images", inspection.images}, {"loss", inspection.loss}, {"words", words}, {"files", files}}.dump());
+  } else {
+    fmt::print("{} images, {} loss {:.4f}\n", inspection.images, o.loss, inspection.loss);
+    for (const std::string& word : words) fmt::print("- {}\n", word);
+    if (words.empty()) fmt::print("nothing unusual\n");
+    fmt::print("{}\n", fmt::join(files, "\n"));
+  }
+  if (!inspection.broken.empty()) fail(ExitCode::non_finite, "{}; {} shows the rest", inspection.broken, files.front());
+  return 0;
+}

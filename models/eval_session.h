@@ -1,0 +1,62 @@
+// What the subcommands of eval share: flags, the model they open, its images.
+// defines: EvalOptions, add_model, add_source, add_loss, EvalSession, open, describe, loader_options, read_input, forward_batches
+#pragma once
+#include <CLI/CLI.hpp>
+#include "data/loader.h"
+#include "engine/npy.h"
+#include "models/checkpoint.h"
+#include "models/model_flags.h"
+
+struct EvalOptions {
+  std::string checkpoint, data, input, labels, out, logits, restrict_to, real, to, loss = "softmax", bad = "error";
+  std::vector<std::string> images, tasks, runs;
+  std::vector<int> shots{10};
+  int seeds = 3;
+  double l2 = 1024;
+  int image_count = 16, pictures = 2;              // of inspect
+  std::vector<int> layers;
+  std::vector<std::string> queries, arrays;
+  ModelFlags model;
+  std::string attention = "softmax";
+  double alpha = 1;
+  DeviceFlags device;
+  int batch = 64, workers = 1;
+  bool json = false;
+  const CLI::App* flags = nullptr;     // of the subcommand
+};
+
+// What every subcommand needs: the weights, and what a foreign file does not say of itself.
+void add_model(CLI::App& app, EvalOptions& o);
+void add_source(CLI::App& app, EvalOptions& o);
+void add_loss(CLI::App& app, EvalOptions& o);
+
+// A device and the model on it, announced on stderr.
+struct EvalSession {
+  std::unique_ptr<Device> device;
+  Loaded loaded;
+  const ViT& vit() const { return *loaded.vit; }
+  const ViTConfig& config() const { return loaded.vit->config(); }
+};
+EvalSession open(const EvalOptions& o, bool any_values = false);                  // see read_weights
+std::string describe(const EvalSession& s, const std::string& checkpoint);       // the model in a line
+
+LoaderOptions loader_options(const EvalOptions& o, const EvalSession& s);
+
+// Images from x.npy, float32 [N, H, W, 3], already in the range the model was trained on.
+Array read_input(const EvalSession& s, const std::string& path);
+
+inline void append(std::vector<float>& all, const std::vector<float>& more) { all.insert(all.end(), more.begin(), more.end()); }
+
+// Calls use(tape, logits, features) for batch after batch of host images [n, S, S, 3].
+template <class Use> void forward_batches(const EvalSession& s, const std::vector<float>& images, int batch, Use use) {
+  const size_t size = size_t(s.config().image_size) * s.config().image_size * 3, n = images.size() / size;
+  Tape tape(*s.device, false);
+  for (size_t first = 0; first < n; first += batch) {
+    const int count = int(std::min<size_t>(batch, n - first));
+    tape.clear();
+    Features features;
+    Tensor x = tape.input("images", {count, s.config().image_size, s.config().image_size, 3}, std::span(images).subspan(first * size, count * size));
+    Tensor logits = s.vit().forward(tape, x, {}, &features);
+    use(tape, logits, features);
+  }
+}
