@@ -129,7 +129,7 @@ TEST_SUITE("weights") {
     CHECK(metadata_config(config_metadata(config), "x") == config);
     CHECK(metadata_config(config_metadata(ViTConfig()), "x") == ViTConfig());
     ViTConfig learning = config;
-    learning.learn = "alpha-layer,layerscale:0.01";
+    learning.learn = "alpha-layer,layerscale:0.01", learning.form = "plain", learning.block = "pre-norm";
     CHECK(config_metadata(learning).at("learn") == learning.learn);
     CHECK(metadata_config(config_metadata(learning), "x") == learning);
     const std::map<std::string, std::string> expected = {
@@ -164,7 +164,9 @@ TEST_SUITE("weights") {
     CHECK(says(refused("alpha", "nan"), {"alpha"}));
     CHECK(says(refused("heads", "5"), {"width 12", "5 heads"}));
     CHECK(says(refused("pool", "max"), {"pool", "max"}));
-    CHECK(says(refused("learn", "alpha,gamma"), {"file", "--learn", "one number"}));
+    auto both = config_metadata(learning);
+    both["learn"] = "alpha,gamma";
+    CHECK(says(error_of(ExitCode::data, [&] { metadata_config(both, "file"); }), {"file", "--learn", "one number"}));
     CHECK(says(refused("relucent", "2"), {"relucent 1"}));
   }
 
