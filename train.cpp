@@ -12,6 +12,7 @@
 #include "engine/program.h"
 #include "engine/progress.h"
 #include "engine/schedule.h"
+#include "engine/profile.h"
 #include "engine/signals.h"
 #include "models/checkpoint.h"
 #include "models/diagnose.h"
@@ -45,6 +46,7 @@ struct Session {
   std::vector<std::string> classes;
   int64_t steps, warmup;
   double peak;
+  Profiler* profiler;                  // with --profile
 };
 
 // A signal ends it early: then `complete` is false.
@@ -106,6 +108,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   progress.say(fmt::format("model   {}, alpha {}: {} parameters, {:.3g} GFLOP an image forward", config.attention, config.alpha, vit.parameters().size(), forward_flops(config) / 1e9));
 
   const int64_t first_step = state.step;
+  if (s.profiler) s.profiler->reset();
   struct { double loss = 0, wait = 0, seconds = 0; int64_t steps = 0, correct = 0; } window{.seconds = state.seconds};
   std::set<uint64_t> damaged;
   int64_t saved = begun ? state.step : -1;
@@ -190,6 +193,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     if (state.step % o.save_every == 0) save_all();
   }
   save_all();
+  if (s.profiler) progress.say("profile " + s.profiler->table());
   if (caught_signal()) {
     progress.say(fmt::format("stopped by signal {} at step {}, saved; go on with --resume", caught_signal(), state.step));
     return false;
@@ -281,7 +285,8 @@ int run(CLI::App& app, TrainOptions& o) {
     val.emplace(Index::open(o.val, default_cache_dir(), o.classes ? o.classes : int(train.classes().size())));
     fmt::print(stderr, "val     {}\n", val->summary());
   }
-  Session s{o, *device, train, val ? &*val : nullptr, train.classes(), 0, 0, measured_peak(*device)};
+  Profiler profiler(*device);
+  Session s{o, o.profile ? profiler : *device, train, val ? &*val : nullptr, train.classes(), 0, 0, measured_peak(*device), o.profile ? &profiler : nullptr};
   config.classes = o.classes ? o.classes : !s.classes.empty() ? int(s.classes.size()) : train.max_label() + 1;
   train.require_labels_below(config.classes);
   if (val && !val->classes().empty() && !s.classes.empty() && val->classes() != s.classes)

@@ -29,6 +29,8 @@ std::vector<Profiler::Pass> Profiler::passes() const {
   return passes;
 }
 
+std::string Profiler::table() const { return table(std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count()); }
+
 std::string Profiler::table(double seconds) const {
   std::vector<std::pair<std::string, double>> parts;
   double busy = 0;

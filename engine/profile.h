@@ -15,7 +15,8 @@ class Profiler final : public Device {
   struct Pass { std::string part, name; double seconds; size_t calls; };     // part: products, attention, normalisation, ...
   std::vector<Pass> passes() const;                                          // longest first
   std::string table(double seconds) const;                                   // of parts, as shares of `seconds`; what is missing is "idle"
-  void reset() { times_.clear(), products_ = {}; }
+  std::string table() const;                                                 // since construction or reset()
+  void reset() { times_.clear(), products_ = {}, start_ = std::chrono::steady_clock::now(); }
 
   std::string description() const override { return device_.description(); }
   void* allocate(size_t bytes) override { return device_.allocate(bytes); }
@@ -43,4 +44,5 @@ class Profiler final : public Device {
   Device& device_;
   std::map<std::type_index, Time> times_;
   Time products_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };

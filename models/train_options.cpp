@@ -58,6 +58,7 @@ void TrainOptions::add(CLI::App& app) {
   app.add_option("--seed", seed, "of initialisation, order and augmentation")->capture_default_str()->group(run_group);
   app.add_option("--log-every", log_every, "updates between lines of the metrics")->check(CLI::PositiveNumber)->capture_default_str()->group(run_group);
   app.add_option("--inspect-every", inspect_every, "updates between looks inside attention, which go to inspect.csv and TensorBoard and change no bit; 0: none")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run_group);
+  app.add_flag("--profile", profile, "at the end, where the time went: products, attention, normalisation, ...; on a GPU each pass is waited for")->group(run_group);
   app.add_option("--eval-every", eval_every, "updates between evaluations; 0: at the end")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run_group);
   app.add_option("--save-every", save_every, "updates between saves")->check(CLI::PositiveNumber)->capture_default_str()->group(run_group);
 }

@@ -29,7 +29,7 @@ struct TrainOptions {
   DeviceFlags device;
   int workers = 1;
   uint64_t seed = 0;
-  bool resume = false, print_config = false, rematerialise = false;
+  bool resume = false, print_config = false, profile = false, rematerialise = false;
   double mixup = 0, ema = 0;
   int micro_batch = 0;
   std::string preset, init;

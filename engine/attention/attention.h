@@ -63,7 +63,7 @@ template <class F> struct WeightsForward {                    // A = φ(S), row 
 };
 // Where the rows of a tile lie in [B,Lq,H].
 struct TileRows {
-  size_t first; int rows, Lq, H;
+  size_t first = 0; int rows = 1, Lq = 0, H = 0;
   HD size_t at(size_t row) const { return first + (row / rows * Lq + row % rows) * H; }
 };
 template <class F> struct WeightsBackward {                   // dS = φ'(S; A, dA); parts[B,Lq,H] of what is learned
