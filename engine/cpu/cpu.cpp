@@ -43,6 +43,17 @@ struct Thread {
   }
 };
 
+// Flattened: all of a body becomes part of its loop, or the loop would not become SIMD code.
+template <class Body> [[gnu::flatten]] void run_elements(const Body& fields, size_t first, size_t end) {
+  const Body body = fields;
+#pragma omp simd
+  for (size_t i = first; i < end; i++) body(i);
+}
+template <class Body> [[gnu::flatten]] void run_row(const Body& body, size_t row) { body(Thread{}, row); }
+template <class Then> [[gnu::flatten]] void run_piece(const Then& then, const Gemm& piece, int first_row, int first_column) {
+  for (int row = 0; row < piece.m; row++) then(Thread{}, size_t(first_row) + row, first_column, piece.n, piece.c + size_t(row) * piece.ldc);
+}
+
 // What a tile works with: one thread, its own scratch memory, products that stay on this thread.
 class CpuTile {
  public:
@@ -59,7 +70,7 @@ class CpuTile {
     return (Lq + tiles - 1) / tiles;
   }
   void gemm(const Gemm& product) const { product_(product); }            // batch 1: launch() hands out one image at a time
-  template <class Body> void rows(size_t n, const Body& body) const { for (size_t row = 0; row < n; row++) body(Thread{}, row); }
+  template <class Body> void rows(size_t n, const Body& body) const { for (size_t row = 0; row < n; row++) run_row(body, row); }
   void show(AttentionProbe& probe, int /*images*/, const AttentionTile& tile) const { probe.tile(tile); }
 
  private:
@@ -179,15 +190,10 @@ class Cpu final : public Device {
       constexpr size_t block = 8192;
       const size_t blocks = (n + block - 1) / block;
 #pragma omp parallel for schedule(static) num_threads(threads_) if (blocks > 1)
-      for (size_t k = 0; k < blocks; k++) {
-        const Body body = fields;
-        const size_t end = std::min(n, (k + 1) * block);
-#pragma omp simd
-        for (size_t i = k * block; i < end; i++) body(i);
-      }
+      for (size_t k = 0; k < blocks; k++) run_elements(fields, k * block, std::min(n, (k + 1) * block));
     } else if constexpr (std::invocable<const Body&, Thread, size_t>) {
 #pragma omp parallel for schedule(static) num_threads(threads_) if (n > 1)
-      for (size_t row = 0; row < n; row++) fields(Thread{}, row);
+      for (size_t row = 0; row < n; row++) run_row(fields, row);
     } else {
       const int heads = fields.heads();
       parallel(n, [&](size_t i, int thread) { fields(tiles_[thread], int(i) % heads, int(i) / heads, 1); });
@@ -195,9 +201,7 @@ class Cpu final : public Device {
   }
 
   template <class Then> void product_then(const Gemm& p, const Then& then) {
-    in_pieces(p, [&](const Gemm& piece, int i, int j) {
-      for (int row = 0; row < piece.m; row++) then(Thread{}, size_t(i) + row, j, piece.n, piece.c + size_t(row) * piece.ldc);
-    });
+    in_pieces(p, [&](const Gemm& piece, int i, int j) { run_piece(then, piece, i, j); });
   }
 
   // Calls work(i, thread) for every i below n. An exception leaves the parallel region only after its end.
