@@ -6,13 +6,14 @@
 #include "data/loader.h"
 #include "data/scan_cache.h"
 #include "data/source.h"
+#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/metrics.h"
+#include "engine/profile.h"
 #include "engine/program.h"
 #include "engine/progress.h"
 #include "engine/schedule.h"
-#include "engine/profile.h"
 #include "engine/signals.h"
 #include "models/checkpoint.h"
 #include "models/diagnose.h"
@@ -99,7 +100,8 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
 
   Metrics metrics(folder, {"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait", "val_loss", "val_accuracy"}, state.step);
   std::unique_ptr<Monitor> monitor;
-  if (o.inspect_every) monitor = std::make_unique<Monitor>(vit, folder, o.inspect_every, o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch, state.step, metrics.events());
+  if (o.inspect_every && is_linear(config.attention)) fmt::print(stderr, "note    --inspect-every: {} has no L x L weights to look at\n", config.attention);
+  else if (o.inspect_every) monitor = std::make_unique<Monitor>(vit, folder, o.inspect_every, o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch, state.step, metrics.events());
   Loader loader(s.train, {.batch = o.batch, .train = true, .preprocess = o.preprocess, .seed = o.seed, .start = uint64_t(state.step) * o.batch,
                           .workers = o.workers, .on_bad = OnBadImage::replace});
   TrainStep step(vit, adam, {.loss = o.loss, .micro_batch = o.micro_batch, .rematerialise = o.rematerialise});

@@ -138,9 +138,12 @@ std::vector<RunSummary> read_runs(const std::vector<std::string>& folders) {
 }
 
 std::string report_table(const std::vector<RunSummary>& runs) {
-  std::string text = fmt::format("{:<24}{:>7}{:>14}{:>10}{:>12}{:>14}  {}\n", "attention", "alpha", "val accuracy", "val loss", "images/s", "updates", "run");
+  size_t width = 22;
+  for (const RunSummary& run : runs) width = std::max(width, run.function().size());
+  width += 2;
+  std::string text = fmt::format("{:<{}}{:>7}{:>14}{:>10}{:>12}{:>14}  {}\n", "attention", width, "alpha", "val accuracy", "val loss", "images/s", "updates", "run");
   for (const RunSummary& run : runs)
-    text += fmt::format("{:<24}{:>7}{:>14}{:>10}{:>12.1f}{:>14}  {}\n", run.function(), alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss),
+    text += fmt::format("{:<{}}{:>7}{:>14}{:>10}{:>12.1f}{:>14}  {}\n", run.function(), width, alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss),
                         run.images_per_second, steps_of(run), run.folder);
   return text;
 }
