@@ -144,10 +144,8 @@ test: packages
 	$(BUILD)/tests/run
 
 bench: all
-	@for m in "cifar 64" "ti16 32" "s16 16" "s32 32"; do set -- $$m; for a in softmax relu; do for p in f32 bf16; do \
-	  printf 'train 1\ntrain 3\ntrain 3\nquit\n' | $(BUILD)/bench worker --model $$1 --batch $$2 --attention $$a --precision $$p 2>/dev/null | \
-	  awk -v m=$$1 -v b=$$2 -v a=$$a -v p=$$p -F'[:,}]' '/"s"/ { if (!t || $$2 < t) t = $$2; rss = $$4 } END { printf "%-6s batch %-3d %-8s %-5s %8.1f images/s  %6.0f MB\n", m, b, a, p, 3 * b / t, rss }'; \
-	  done; done; done
+	$(BUILD)/bench table
+	$(BUILD)/bench attention
 
 # The tests of ops, attention and models on the emulated CUDA device, in other orders of threads and streams, and under TSan.
 KERNEL_SUITES = -ts="attention,fused attention,ops on cuda,device,golden,optimizer"

@@ -2,17 +2,16 @@
 #include <unistd.h>
 #include <atomic>
 #include <csignal>
+#include <ctime>
 #include <thread>
 
 namespace {
+sigset_t waited_for;                   // none before catch_signals()
 std::atomic<int> caught = 0;
 
-void wait_for_signals(const sigset_t& signals) {
-  for (int signal;;) {
-    if (sigwait(&signals, &signal) != 0) continue;
-    if (caught && (signal == SIGINT || signal == SIGTERM)) _exit(128 + signal);
-    caught = signal;
-  }
+void take(int signal) {
+  if (caught && (signal == SIGINT || signal == SIGTERM)) _exit(128 + signal);
+  caught = signal;
 }
 }  // namespace
 
@@ -24,15 +23,21 @@ void ignore_write_signals() {
 // the stack pointer, where a handler's frame would overwrite them.
 void catch_signals() {
   ignore_write_signals();
-  sigset_t signals;
-  sigemptyset(&signals);
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     struct sigaction now;
     sigaction(signal, nullptr, &now);
-    if (now.sa_handler != SIG_IGN) sigaddset(&signals, signal);
+    if (now.sa_handler != SIG_IGN) sigaddset(&waited_for, signal);
   }
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);      // for every thread that starts later, too
-  std::thread(wait_for_signals, signals).detach();
+  pthread_sigmask(SIG_BLOCK, &waited_for, nullptr);      // for every thread that starts later, too
+  std::thread([] {
+    for (int signal;;)
+      if (sigwait(&waited_for, &signal) == 0) take(signal);
+  }).detach();
 }
 
-int caught_signal() { return caught == SIGHUP ? SIGTERM : caught.load(); }
+// Looks for itself: on a busy machine the thread may wake a few steps late.
+int caught_signal() {
+  const timespec now{};
+  if (const int signal = sigtimedwait(&waited_for, nullptr, &now); signal > 0) take(signal);
+  return caught == SIGHUP ? SIGTERM : caught.load();
+}

@@ -12,6 +12,7 @@
 #include "engine/ops/layerscale.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/scale_shift.h"
+#include "models/require.h"
 
 Tensor Pass::linear(Tensor x, const std::string& name, Tensor residual) const { return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual); }
 Tensor Pass::layernorm(Tensor x, const std::string& name, Kept kept) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), kept); }
@@ -148,16 +149,10 @@ std::function<double()> attention_draw(const Parameter& p, Random& random) {
 }
 
 void check_attention(const ViTConfig& c) {
-  auto require = [](bool holds, const std::string& message) { if (!holds) fail(ExitCode::usage, "model: {}", message); };
-  auto one_of = [&](const char* what, const std::string& value, std::initializer_list<const char*> allowed) {
-    std::string list;
-    for (const char* a : allowed) list += std::string(list.empty() ? "" : ", ") + a;
-    require(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), fmt::format("{} is '{}', expected one of {}", what, value, list));
-  };
-  one_of("gate function", c.gate_function, {"silu", "sigmoid"});
-  one_of("attention form", c.form, {"plain", "differential", "laser", "talking-heads"});
-  one_of("output norm", c.output_norm, {"none", "rms", "rela"});
-  one_of("block", c.block, {"pre-norm", "hybrid-norm", "gau"});
+  require_one_of("gate function", c.gate_function, {"silu", "sigmoid"});
+  require_one_of("attention form", c.form, {"plain", "differential", "laser", "talking-heads"});
+  require_one_of("output norm", c.output_norm, {"none", "rms", "rela"});
+  require_one_of("block", c.block, {"pre-norm", "hybrid-norm", "gau"});
   const bool linear = is_linear(c.attention);
   if (!linear && !AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](const auto&) {}))
     fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}", c.attention, attention_names());

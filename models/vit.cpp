@@ -11,23 +11,18 @@
 #include "engine/ops/remat.h"
 #include "engine/ops/tokens.h"
 #include "engine/random.h"
+#include "models/require.h"
 #include "models/learned.h"
 
 void check_config(const ViTConfig& c) {
-  auto require = [](bool holds, const std::string& message) { if (!holds) fail(ExitCode::usage, "model: {}", message); };
-  auto one_of = [&](const char* what, const std::string& value, std::initializer_list<const char*> allowed) {
-    std::string list;
-    for (const char* a : allowed) list += std::string(list.empty() ? "" : ", ") + a;
-    require(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), fmt::format("{} is '{}', expected one of {}", what, value, list));
-  };
   for (auto [what, value] : {std::pair{"image size", c.image_size}, {"patch", c.patch}, {"width", c.width}, {"depth", c.depth}, {"heads", c.heads},
                              {"mlp width", c.mlp_width}, {"classes", c.classes}})
     require(value > 0, fmt::format("{} is {}, expected at least 1", what, value));
   require(c.width % c.heads == 0, fmt::format("width {} is not a multiple of {} heads", c.width, c.heads));
   require(c.patch <= c.image_size, fmt::format("patch {} is larger than the image size {}", c.patch, c.image_size));
-  one_of("pool", c.pool, {"gap", "cls", "map"});
-  one_of("position", c.position, {"learned", "sincos2d"});
-  one_of("gelu", c.gelu, {"tanh", "erf"});
+  require_one_of("pool", c.pool, {"gap", "cls", "map"});
+  require_one_of("position", c.position, {"learned", "sincos2d"});
+  require_one_of("gelu", c.gelu, {"tanh", "erf"});
   require(c.position != "sincos2d" || (c.width % 4 == 0 && c.width > 4), fmt::format("position sincos2d needs a width that is a multiple of 4 and more than 4, got {}", c.width));
   require(std::isfinite(c.alpha) && c.alpha >= 0, fmt::format("alpha is {}, expected a number of at least 0", c.alpha));
   check_attention(c);

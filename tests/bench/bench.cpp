@@ -1,5 +1,5 @@
 // build/bench roofline: predicted training steps on GPUs. build/bench gpu: kernels of the CUDA device against its own peaks.
-// build/bench attention: the attention op alone.
+// build/bench table: training and inference of several models. build/bench attention: the attention op alone.
 // build/bench loader: images/s of reading, decoding and preparing the images of a source.
 // build/bench worker: one contender of an interleaved benchmark. Reads "train N", "infer N" or "quit" lines and answers each
 // with one JSON line: seconds for N steps and the peak memory. Synthetic images and labels; a training step is forward,
@@ -19,6 +19,7 @@
 #include "tests/bench/gpu.h"
 #include "tests/bench/loader.h"
 #include "tests/bench/roofline.h"
+#include "tests/bench/table.h"
 
 namespace {
 
@@ -26,18 +27,6 @@ double peak_megabytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_maxrss / 1024.0;
-}
-
-ViTConfig model_by_name(const std::string& name, const std::string& attention) {
-  ViTConfig config{.pool = "cls", .attention = attention};
-  if (name == "cifar") config = {.image_size = 32, .patch = 4, .width = 192, .depth = 6, .heads = 3, .mlp_width = 768, .classes = 10, .attention = attention};
-  else if (name == "ti16") set_variant(config, "Ti/16");
-  else if (name == "s16") set_variant(config, "S/16");
-  else if (name == "s32") set_variant(config, "S/32");
-  else if (name == "b16") set_variant(config, "B/16");
-  else if (name == "s8") set_variant(config, "S/8");
-  else fail(ExitCode::usage, "--model: '{}' is unknown, expected cifar, ti16, s16, s32, b16 or s8", name);
-  return config;
 }
 
 // With `profile`, each answer is followed on stderr by where its time went.
@@ -97,6 +86,12 @@ int main(int argc, char** argv) {
   device.add(*worker);
   CLI::App* roofline = app.add_subcommand("roofline", "predicted training steps on GPUs");
   CLI::App* gpu = app.add_subcommand("gpu", "products, memory-bound passes and attention on the first GPU");
+  TableBench lines;
+  CLI::App* table = app.add_subcommand("table", "training and inference of several models on the CPU, a line each");
+  table->add_option("--models", lines.models, "NAME:BATCH; names as of worker --model")->delimiter(',')->capture_default_str();
+  table->add_option("--functions", lines.functions, "attention functions")->delimiter(',')->capture_default_str();
+  table->add_option("--precisions", lines.precisions, "f32, bf16")->delimiter(',')->capture_default_str();
+  table->add_option("--rounds", lines.rounds, "the best counts")->check(CLI::PositiveNumber)->capture_default_str();
   AttentionBench attentions;
   CLI::App* attention_only = app.add_subcommand("attention", "the attention op alone, forward and backward");
   attention_only->add_option("--lengths", attentions.lengths, "tokens L")->delimiter(',')->capture_default_str();
@@ -112,7 +107,8 @@ int main(int argc, char** argv) {
   loader->add_flag("--eval", images.eval, "as in evaluation: resized and cropped in the middle");
   try {
     app.parse(argc, argv);
-    if (*worker) work(model_by_name(model, attention), batch, device, profile);
+    if (*worker) work(bench_model(model, attention), batch, device, profile);
+    if (*table) bench_table(lines);
     if (*attention_only) bench_attention(*device.open(), attentions);
     if (*roofline) std::cout << roofline_table();
     if (*gpu) bench_gpu();
