@@ -146,6 +146,7 @@ test: packages
 bench: all
 	$(BUILD)/bench table
 	$(BUILD)/bench attention
+	$(if $(PEERS),$(PEERS) tests/bench/peers.py --bench $(BUILD)/bench)
 
 # The tests of ops, attention and models on the emulated CUDA device, in other orders of threads and streams, and under TSan.
 KERNEL_SUITES = -ts="attention,fused attention,ops on cuda,device,golden,optimizer"
