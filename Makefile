@@ -1,7 +1,7 @@
 # make           build/train, build/eval, build/pack, build/bench
 # make demo      install missing packages (apt), build, draw a small picture set, train four attention functions, compare, predict
 # make test      install missing packages (apt), build and run all tests
-# make bench     images/s of training on this machine
+# make bench     speed on this machine, in one table; PEERS=python: beside PyTorch, JAX, OpenVINO, ONNX Runtime
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
 # make test-gpu  the same tests on the GPU; make bench-gpu: its speed. make static: registers, spills, instructions of each kernel
