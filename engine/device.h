@@ -58,8 +58,8 @@ class Device {
   virtual void gemm(const Gemm& product) = 0;                                 // the CPU: batch 1
   // Whether products round their inputs to bfloat16 and take them rounded, so that each value is rounded once.
   virtual bool rounds_operands() const { return false; }
-  // Whether a probe makes attention leave a fused kernel, whose sums round otherwise.
-  virtual bool probes_change_bits() const { return false; }
+  // Whether attention takes a fused kernel where it applies: its sums round otherwise than with a probe, and its backward reads o.
+  virtual bool fuses_attention() const { return false; }
   virtual int columns_per_team() const { return 1 << 30; }                    // at most so many for a team that sums columns
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each, rows, tiles below
 

@@ -24,7 +24,7 @@ class Profiler final : public Device {
   void upload(void* device, const void* host, size_t bytes) override { device_.upload(device, host, bytes); }
   void upload_early(void* device, const void* host, size_t bytes) override { device_.upload_early(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { device_.download(host, device, bytes); }
-  bool probes_change_bits() const override { return device_.probes_change_bits(); }
+  bool fuses_attention() const override { return device_.fuses_attention(); }
   bool keeps_pieces() const override { return device_.keeps_pieces(); }
   bool rounds_operands() const override { return device_.rounds_operands(); }
   int columns_per_team() const override { return device_.columns_per_team(); }

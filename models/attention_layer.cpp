@@ -108,7 +108,7 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   }
   t.drop(n);
   if (c.block == "hybrid-norm") return add(t, pass.layernorm(pass.linear(o, name + "proj"), name + "post_norm"), x);
-  t.keep_for_products(o);
+  if (!t.device.fuses_attention()) t.keep_for_products(o);
   return pass.branch(o, name + "proj", x, fmt::format("blocks.{}.ls1.gamma", layer));
 }
 

@@ -70,7 +70,7 @@ void TrainStep::start(double multiplier, double mix, std::span<AttentionProbe* c
   };
   real* images = input("images", {B, c.image_size, c.image_size, 3}, in.device_images);
   real* labels = input("labels", {B, c.classes}, in.device_labels);
-  const bool apart = !probes.empty() && tape_.device.probes_change_bits();
+  const bool apart = !probes.empty() && tape_.device.fuses_attention();
   if (apart) pass(images, labels, B, probes);
   pass(images, labels, B, apart ? std::span<AttentionProbe* const>() : probes);
   adam_.start(multiplier);

@@ -49,7 +49,7 @@ class CountingDevice : public Device {
   bool rounds_operands() const override { return inner_->rounds_operands(); }
   bool keeps_pieces() const override { return inner_->keeps_pieces(); }
   void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { inner_->gemm_then(product, body, fields); }
-  bool probes_change_bits() const override { return inner_->probes_change_bits(); }
+  bool fuses_attention() const override { return inner_->fuses_attention(); }
   int columns_per_team() const override { return inner_->columns_per_team(); }
   void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
   explicit CountingDevice(std::unique_ptr<Device> inner = test_device(1)) : inner_(std::move(inner)) {}

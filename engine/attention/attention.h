@@ -162,7 +162,7 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
       const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * n.dv};
       const size_t rows = size_t(n.B) * n.Lq * heads;
       const auto parts = learned.template map<real*>([&](Tensor x) { return t.wants_gradient(x) ? t.scratch(rows) : nullptr; });
-      const AttentionBackward<F> backward{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), parts};
+      const AttentionBackward<F> backward{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(t.device.fuses_attention() ? t.value(o) : nullptr), parts};
       t.device.tiles(backward);
       learned.each_with(parts, [&](Tensor x, real* part) {
         if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());

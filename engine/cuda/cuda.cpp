@@ -38,7 +38,7 @@ class Cuda final : public Device {
 
   void gemm(const Gemm& product) override { products_(product); }
   bool rounds_operands() const override { return rounds_; }
-  bool probes_change_bits() const override { return !fused_.empty(); }
+  bool fuses_attention() const override { return !fused_.empty(); }
   int columns_per_team() const override { return 32; }           // one a lane: many teams, or memory would wait for few
 
   void run(std::type_index body, size_t n, const void* fields) override {
