@@ -18,7 +18,10 @@ struct Operand {
   const bf16* rounded = nullptr;
   Operand(const real* values) : full(values) {}
   Operand(const bf16* values) : rounded(values) {}
-  Operand& operator+=(size_t n) { (full ? full += n : nullptr), (rounded ? rounded += n : nullptr); return *this; }
+  void operator+=(size_t n) {
+    if (full) full += n;
+    else rounded += n;
+  }
 };
 
 // c[m,n] = alpha op(a)[m,k] op(b)[k,n] + beta c

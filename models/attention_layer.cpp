@@ -158,7 +158,7 @@ void check_attention(const ViTConfig& c) {
     fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}", c.attention, attention_names());
 
   const auto function = AttentionFunctions::find(c.attention);
-  const bool learns = (function && !function->number.empty()) || std::any_of(c.learn.begin(), c.learn.end(), [](char x) { return x != ' '; });
+  const bool learns = (function && !function->number.empty()) || !c.learn.empty();
   require(c.form == "plain" || !learns, fmt::format("--attention-form {} has no place for learned numbers; leave --learn out, and take a function without one", c.form));
   require(c.block != "gau" || !learns, "--block gau has no place for learned numbers; leave --learn out, and take a function without one");
   require(!linear || c.learn.empty() || c.learn.starts_with("layerscale"), fmt::format("--learn {} is of the L x L weights, which {} never makes; layerscale alone goes with it", c.learn, c.attention));

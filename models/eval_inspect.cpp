@@ -52,7 +52,7 @@ int inspect_command(const EvalOptions& o) {
   const EvalSession s = open(o, true);          // what is broken is shown, not refused
   const ViTConfig& c = s.config();
   InspectOptions options{.loss = o.loss, .batch = o.batch, .pictures = o.pictures, .arrays = o.arrays, .layers = o.layers};
-  const std::vector<Query> queries = parse_queries(o.queries, PatchGrid(c));
+  const std::vector<Query> queries = parse_queries(o.queries, TokenGrid(c));
   check_arrays(c, options, o.image_count);
   const fs::path folder = o.out;
   std::error_code error;

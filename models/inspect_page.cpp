@@ -155,7 +155,7 @@ std::string number_table(const Inspection& in) {
 
 std::string maps(const PageInput& p) {
   const ViTConfig& c = p.inspection.config;
-  const PatchGrid grid(c);
+  const TokenGrid grid(c);
   const size_t LL = size_t(c.tokens()) * c.tokens(), image = size_t(c.image_size) * c.image_size * 3;
   bool whole = true;
   for (int i = 0; i < c.depth; i++) whole = whole && p.inspection.has_weights(i);
@@ -208,5 +208,5 @@ std::string inspection_page(const PageInput& p) {
   }
   html += "<h2>Parameters</h2>\n" + parameter_table(in);
   const std::string style = ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.3rem}.small{color:#444;font-size:.85rem}";
-  return page("Inside a model", html, style + (any ? picture_style(p.images, p.pictures, in.config.image_size, PatchGrid(in.config), p.range) : ""));
+  return page("Inside a model", html, style + (any ? picture_style(p.images, p.pictures, in.config.image_size, TokenGrid(in.config), p.range) : ""));
 }

@@ -9,7 +9,7 @@ std::string Query::name() const {
   return kind == Kind::mean ? "the mean of all queries" : kind == Kind::class_token ? "the class token" : fmt::format("the patch in row {}, column {}", row, column);
 }
 
-std::vector<Query> parse_queries(const std::vector<std::string>& texts, const PatchGrid& grid) {
+std::vector<Query> parse_queries(const std::vector<std::string>& texts, const TokenGrid& grid) {
   if (texts.empty())
     return {{grid.class_token ? Query::Kind::class_token : Query::Kind::mean}, {Query::Kind::patch, grid.side / 2, grid.side / 2}};
   std::vector<Query> queries;
@@ -28,7 +28,7 @@ std::vector<Query> parse_queries(const std::vector<std::string>& texts, const Pa
   return queries;
 }
 
-std::vector<double> query_map(const Query& query, std::span<const float> A, const PatchGrid& grid) {
+std::vector<double> query_map(const Query& query, std::span<const float> A, const TokenGrid& grid) {
   const int L = grid.tokens(), first = grid.class_token, N = grid.side * grid.side;
   const bool mean = query.kind == Query::Kind::mean;
   const int row = query.kind == Query::Kind::patch ? first + query.row * grid.side + query.column : 0;
@@ -38,7 +38,7 @@ std::vector<double> query_map(const Query& query, std::span<const float> A, cons
   return map;
 }
 
-std::vector<double> rollout(const std::vector<std::span<const float>>& layers, int heads, const PatchGrid& grid) {
+std::vector<double> rollout(const std::vector<std::span<const float>>& layers, int heads, const TokenGrid& grid) {
   const int L = grid.tokens(), first = grid.class_token;
   std::vector<double> r(L, first ? 0 : 1.0 / L);
   if (first) r[0] = 1;
@@ -62,7 +62,7 @@ std::vector<double> rollout(const std::vector<std::span<const float>>& layers, i
   return {r.begin() + first, r.end()};
 }
 
-std::string map_html(const std::vector<double>& values, const PatchGrid& grid, int picture, const Query* query, const std::string& caption) {
+std::string map_html(const std::vector<double>& values, const TokenGrid& grid, int picture, const Query* query, const std::string& caption) {
   double top = 0;
   for (const double v : values) if (std::isfinite(v)) top = std::max(top, std::abs(v));
   Image image{grid.side, grid.side, {}};
@@ -84,7 +84,7 @@ std::string map_html(const std::vector<double>& values, const PatchGrid& grid, i
 namespace {
 
 // The part of an image that the patches cover, as bytes.
-Image seen_part(std::span<const float> image, int image_size, const PatchGrid& grid, const Preprocess& range) {
+Image seen_part(std::span<const float> image, int image_size, const TokenGrid& grid, const Preprocess& range) {
   const int side = grid.side * grid.patch;
   Image part{side, side, {}};
   for (int y = 0; y < side; y++)
@@ -98,11 +98,11 @@ Image seen_part(std::span<const float> image, int image_size, const PatchGrid& g
 
 }  // namespace
 
-std::string picture_html(std::span<const float> image, int image_size, const PatchGrid& grid, const Preprocess& range) {
+std::string picture_html(std::span<const float> image, int image_size, const TokenGrid& grid, const Preprocess& range) {
   return fmt::format("<div class=cell><img class=picture alt='' src='{}'>the picture</div>\n", data_uri("image/png", encode_png(seen_part(image, image_size, grid, range))));
 }
 
-std::string picture_style(std::span<const float> images, int count, int image_size, const PatchGrid& grid, const Preprocess& range) {
+std::string picture_style(std::span<const float> images, int count, int image_size, const TokenGrid& grid, const Preprocess& range) {
   std::string style = ".cells{display:grid;grid-template-columns:repeat(auto-fill,minmax(6.3rem,1fr));gap:.5rem;font-size:.75rem}.cell{min-width:0}.picture{width:100%;image-rendering:pixelated}"
                       ".over{position:relative;aspect-ratio:1;background-size:100% 100%;image-rendering:pixelated}.over img{position:absolute;width:100%;height:100%;image-rendering:pixelated;mix-blend-mode:multiply}"
                       ".over b{position:absolute;box-sizing:border-box;border:2px solid #000;outline:1px solid #fff}";

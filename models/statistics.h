@@ -1,6 +1,6 @@
 // What is counted of the scores S, weights A and their gradients dA, dS of attention, head by head, as the tiles of the real
 // computation pass by. Sums are in double; they and the counts are the same for any number of threads.
-// defines: Moments, HeadStatistics, HeadColumn, head_columns, Saturation, saturation_of, PatchGrid, Place, AttentionStatistics
+// defines: Moments, HeadStatistics, HeadColumn, head_columns, Saturation, saturation_of, TokenGrid, Place, AttentionStatistics
 #pragma once
 #include <functional>
 #include <limits>
@@ -59,10 +59,10 @@ struct Saturation { double low, high; };
 Saturation saturation_of(const std::string& attention);
 
 // Where the tokens lie in the picture: an optional class token, then patches row by row.
-struct PatchGrid {
+struct TokenGrid {
   int side, patch;                     // patches a side, pixels a patch
   bool class_token;
-  explicit PatchGrid(const ViTConfig& c) : side(c.grid()), patch(c.patch), class_token(c.pool == "cls") {}
+  explicit TokenGrid(const ViTConfig& c) : side(c.grid()), patch(c.patch), class_token(c.pool == "cls") {}
   int tokens() const { return side * side + class_token; }
 };
 
@@ -101,7 +101,7 @@ class AttentionStatistics : public AttentionProbe {
   void note_broken(const AttentionTile& tile, const HeadStatistics& part);
 
   int heads_, head_width_;
-  PatchGrid grid_;
+  TokenGrid grid_;
   Saturation flat_;
   std::vector<float> distances_;                                       // [2 side - 1, 2 side - 1]: pixels to the patch so many rows and columns away
   std::vector<HeadStatistics> parts_;                                  // [image, head]: no two threads write one entry

@@ -268,7 +268,7 @@ TEST_CASE("words: relu without 1/L at L = 785") {
 
 TEST_CASE("maps: rows of A, and rollout") {
   ViTConfig c{.image_size = 4, .patch = 2, .width = 4, .depth = 1, .heads = 1, .mlp_width = 4, .classes = 2, .pool = "cls"};
-  const PatchGrid grid(c);
+  const TokenGrid grid(c);
   std::vector<float> A(25);
   for (int i = 0; i < 25; i++) A[i] = float(i / 5 * 10 + i % 5);
   CHECK(query_map({Query::Kind::class_token}, A, grid) == std::vector<double>{1, 2, 3, 4});
@@ -287,10 +287,10 @@ TEST_CASE("queries, layers and arrays that are not there") {
   const ViTConfig c = config_of("relu");
   ViTConfig gap = c;
   gap.pool = "gap";
-  CHECK(parse_queries({}, PatchGrid(c)).at(0).kind == Query::Kind::class_token);
-  CHECK(parse_queries({}, PatchGrid(gap)).at(0).kind == Query::Kind::mean);
+  CHECK(parse_queries({}, TokenGrid(c)).at(0).kind == Query::Kind::class_token);
+  CHECK(parse_queries({}, TokenGrid(gap)).at(0).kind == Query::Kind::mean);
   for (const char* text : {"4:0", "0:-1", "1", "1:2x", "", "cls"})
-    CHECK(says(error_of(ExitCode::usage, [&] { parse_queries({text}, PatchGrid(gap)); }), {"--queries", text, "3:3"}));
+    CHECK(says(error_of(ExitCode::usage, [&] { parse_queries({text}, TokenGrid(gap)); }), {"--queries", text, "3:3"}));
   CHECK(says(error_of(ExitCode::usage, [&] { check_arrays(c, {.arrays = {}, .layers = {3}}, 1); }), {"--layers: 3", "3 layers"}));
   CHECK(says(error_of(ExitCode::usage, [&] { check_arrays(c, {.arrays = {"W"}, .layers = {}}, 1); }), {"'W'", "dA"}));
   CHECK(says(error_of(ExitCode::usage, [&] { check_arrays(c, {.arrays = {"S"}, .layers = {}}, 1000000); }), {"1000000 images", "GB", "fewer --images"}));

@@ -22,13 +22,15 @@ template <class... F> struct AttentionFunctionList {
   template <class Call> static bool visit(std::string_view name, double alpha, int L, Call call) {
     return ((name == F::name && (call(F(alpha, L)), true)) || ...);
   }
-  static std::vector<AttentionFunctionInfo> all() {
-    return {{std::string(F::name), (F::scaled_by_length ? "L^-alpha " : "") + std::string(F::formula), std::string(F::source), F::scaled_by_length,
-             F::shift_matters, F::scale_matters, std::string(F::number)}...};
+  template <class G> static AttentionFunctionInfo info() {
+    return {std::string(G::name), (G::scaled_by_length ? "L^-alpha " : "") + std::string(G::formula), std::string(G::source), G::scaled_by_length,
+            G::shift_matters, G::scale_matters, std::string(G::number)};
   }
+  static std::vector<AttentionFunctionInfo> all() { return {info<F>()...}; }
   static std::optional<AttentionFunctionInfo> find(std::string_view name) {
-    for (const auto& f : all()) if (f.name == name) return f;
-    return {};
+    std::optional<AttentionFunctionInfo> found;
+    ((name == F::name && (found = info<F>(), true)) || ...);
+    return found;
   }
   static std::string names() {
     std::string list;

@@ -107,7 +107,9 @@ class Cpu final : public Device {
     for_each_kernel(Kernels{}, [&]<class Body> {
       kernels_[typeid(Body)] = [](Cpu& cpu, size_t n, const void* fields) { cpu.launch(n, *static_cast<const Body*>(fields)); };
       if constexpr (requires(const Body& body) { body.then; })
-        then_[typeid(Body)] = [](Cpu& cpu, const Gemm& p, const void* fields) { cpu.product_then(p, static_cast<const Body*>(fields)->then); };
+        then_[typeid(Body)] = [](Cpu& cpu, const Gemm& p, const void* fields) {
+          cpu.in_pieces(p, [&](const Gemm& piece, int i, int j) { run_piece(static_cast<const Body*>(fields)->then, piece, i, j); });
+        };
     });
   }
 
@@ -129,8 +131,6 @@ class Cpu final : public Device {
   void upload(void* device, const void* host, size_t bytes) override { if (bytes) std::memcpy(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { if (bytes) std::memcpy(host, device, bytes); }
 
-  // Cut by shape alone, each piece on one thread: the same bits for any number of threads. Large products are cut in a
-  // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first.
   void gemm(const Gemm& p) override { in_pieces(p, [](const Gemm&, int, int) {}); }
 
   void gemm_then(const Gemm& p, std::type_index body, const void* fields) override {
@@ -139,6 +139,8 @@ class Cpu final : public Device {
     then->second(*this, p, fields);
   }
 
+  // Cut by shape alone, each piece on one thread: the same bits for any number of threads. Large products are cut in a
+  // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first.
   // Calls done(piece, first row, first column) on the piece's thread.
   template <class Done> void in_pieces(const Gemm& p, Done done) {
     int m_tiles = pieces(p.m, 512), n_tiles = pieces(p.n, 768);
@@ -198,10 +200,6 @@ class Cpu final : public Device {
       const int heads = fields.heads();
       parallel(n, [&](size_t i, int thread) { fields(tiles_[thread], int(i) % heads, int(i) / heads, 1); });
     }
-  }
-
-  template <class Then> void product_then(const Gemm& p, const Then& then) {
-    in_pieces(p, [&](const Gemm& piece, int i, int j) { run_piece(then, piece, i, j); });
   }
 
   // Calls work(i, thread) for every i below n. An exception leaves the parallel region only after its end.

@@ -1,17 +1,9 @@
 #include "tests/bench/attention.h"
-#include <sys/resource.h>
 #include <chrono>
 #include <cmath>
 #include "engine/attention/attention.h"
 #include "engine/random.h"
-
-namespace {
-double peak_megabytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss / 1024.0;
-}
-}  // namespace
+#include "tests/bench/peak_memory.h"
 
 void bench_attention(Device& device, const AttentionBench& o) {
   for (const int L : o.lengths) {

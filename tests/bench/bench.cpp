@@ -6,28 +6,21 @@
 // backward and Adam, the same TrainStep as in build/train.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <chrono>
 #include <iostream>
 #include "engine/error.h"
 #include "engine/profile.h"
-#include "engine/random.h"
 #include "models/model_flags.h"
-#include "models/presets.h"
 #include "models/train_step.h"
 #include "tests/bench/attention.h"
 #include "tests/bench/gpu.h"
 #include "tests/bench/loader.h"
+#include "tests/bench/peak_memory.h"
 #include "tests/bench/roofline.h"
 #include "tests/bench/table.h"
+#include "tests/synthetic.h"
 
 namespace {
-
-double peak_megabytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss / 1024.0;
-}
 
 // With `profile`, each answer is followed on stderr by where its time went.
 void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool profile) {
@@ -36,10 +29,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
   Device* const device = profile ? &profiler : opened.get();
   ViT vit(*device, config);
   vit.initialise(0);
-  Random random(0, purpose::synthetic, 0);
-  std::vector<float> images(size_t(batch) * config.image_size * config.image_size * 3), labels(size_t(batch) * config.classes);
-  for (float& x : images) x = float(random.normal());
-  for (int b = 0; b < batch; b++) labels[size_t(b) * config.classes + random.below(config.classes)] = 1;
+  const auto [images, labels] = made_up_batch(config, batch);
   Adam adam(vit.parameters(), {.lr = 1e-4, .weight_decay = 0, .clip = 0});
   TrainStep train(vit, adam, {.loss = "softmax"});
   Tape inference(*device, false);

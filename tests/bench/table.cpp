@@ -1,15 +1,15 @@
 #include "tests/bench/table.h"
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <chrono>
 #include <cmath>
 #include "engine/error.h"
 #include "engine/profile.h"
-#include "engine/random.h"
 #include "models/diagnose.h"
 #include "models/presets.h"
 #include "models/train_step.h"
+#include "tests/bench/peak_memory.h"
+#include "tests/synthetic.h"
 
 namespace {
 
@@ -28,10 +28,7 @@ void line(const std::string& name, int batch, const std::string& function, const
   const ViTConfig config = bench_model(name, function);
   ViT vit(profiler, config);
   vit.initialise(0);
-  Random random(0, purpose::synthetic, 0);
-  std::vector<float> images(size_t(batch) * config.image_size * config.image_size * 3), labels(size_t(batch) * config.classes);
-  for (float& x : images) x = float(random.normal());
-  for (int b = 0; b < batch; b++) labels[size_t(b) * config.classes + random.below(config.classes)] = 1;
+  const auto [images, labels] = made_up_batch(config, batch);
   Adam adam(vit.parameters(), {});
   double train = INFINITY, infer = INFINITY;
   std::string parts;
@@ -45,8 +42,7 @@ void line(const std::string& name, int batch, const std::string& function, const
       if (s / steps < train) train = s / steps, parts = profiler.table(s);
     }
   }
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
+  const double memory = peak_megabytes();                 // of training: before inference asks for its own
   Tape tape(profiler, false);
   for (int round = 0; round <= rounds; round++)
     infer = std::min(infer, seconds_of([&] {
@@ -55,7 +51,7 @@ void line(const std::string& name, int batch, const std::string& function, const
     }));
   const double flops = 3 * forward_flops(config) * batch / train;
   fmt::print("{:<6}{:>6} {:<10}{:<6}{:>9.1f}{:>9.1f}{:>9.3f}{:>6.0f} %{:>8.0f}  {}\n", name, batch, function, precision, batch / train, batch / infer, flops / 1e12, 100 * flops / peak,
-             double(usage.ru_maxrss) / 1024, parts);
+             memory, parts);
   fflush(stdout);
 }
 
