@@ -6,8 +6,8 @@
 # make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
 # make test-gpu  the same tests on the GPU; make bench-gpu: its speed. make static: registers, spills, instructions of each kernel
 # make fuzz      readers of files and patterns under libFuzzer, each for FUZZ_SECONDS (60); skipped without clang
-# make planted   plants bugs in the CUDA device and sees that the emulation finds them
-# make lines     lines of code by folder
+# make planted   plants bugs in the CUDA device and sees that the emulation finds them (needs the Toolkit's headers, no GPU)
+# make lines     lines of code by folder; make packages: install what is missing (apt); make clean; make help: this text
 # Settings: CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder),
 #           CUDA=0 (without --device cuda), CUDA_HOME, CUDA_ARCH="80 90 100" (GPUs to build for; PTX of the last serves later ones)
 CXX    ?= g++
@@ -55,6 +55,9 @@ PROGRAMS = $(BUILD)/train $(BUILD)/eval $(BUILD)/pack $(BUILD)/bench
 
 all: $(PROGRAMS)
 	@echo "built: $(PROGRAMS), for the CPU$(if $(filter 1,$(CUDA)), and GPUs (sm $(CUDA_ARCH)), alone: $(if $(NVCC),CUDA=0 was given,no nvcc was found))"
+
+help:
+	@sed -n '/^#/!q; s/^# //p' Makefile
 
 $(BUILD)/train: $(BUILD)/train.o $(LIBRARY)
 $(BUILD)/eval:  $(BUILD)/eval.o $(LIBRARY)
@@ -192,6 +195,8 @@ static-update:
 
 # Bugs planted in kernels, calls and the shipped sources: each must be found.
 planted: packages
+	@if [ -z "$(CUDA_HEADERS)" ]; then echo "skipped: planted bugs, for want of the CUDA Toolkit's headers"; else $(MAKE) --no-print-directory planted-bugs; fi
+planted-bugs:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run
 	@BUILD=$(BUILD)/planted COMPILE='$(CXX) $(CXXFLAGS) $(CUDA_INCLUDE) -Wno-unknown-pragmas -Wno-maybe-uninitialized -fno-strict-aliasing' \
 	  LINK='$(CXX) $(CXXFLAGS) $(CUDA_INCLUDE) -Wno-maybe-uninitialized -rdynamic' LIBS='$(LDFLAGS) $(LDLIBS)' \
@@ -234,5 +239,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: FORCE all clean packages demo test test-emulated planted fuzz test-gpu bench-gpu static static-update bench asan lines
+.PHONY: FORCE all clean packages demo test test-emulated planted fuzz test-gpu bench-gpu static static-update bench asan lines help planted-bugs
 .SECONDARY:

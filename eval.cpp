@@ -159,7 +159,8 @@ int export_weights(const EvalOptions& o) {
   if (path.extension() == ".npz") write_bigvision(path, s.config(), tensors_of(s.vit()));
   else if (path.extension() == ".safetensors") save_weights(path, s.vit(), s.loaded.preprocess, s.loaded.classes);
   else fail(ExitCode::usage, "--to: '{}', expected a name that ends in .safetensors (timm) or .npz (BigVision)", o.to);
-  fmt::print("{}: {} parameters\n", o.to, s.vit().parameters().size());
+  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"file", o.to}, {"parameters", s.vit().parameters().size()}}.dump());
+  else fmt::print("{}: {} parameters\n", o.to, s.vit().parameters().size());
   return 0;
 }
 

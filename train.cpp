@@ -1,14 +1,13 @@
 // build/train: trains a Vision Transformer on image shards. Read from main() upward: flags, data, model, loop, log.
 #include <CLI/CLI.hpp>
+#include <fmt/ranges.h>
 #include <fstream>
-#include <iostream>
 #include <set>
 #include "data/loader.h"
 #include "data/scan_cache.h"
 #include "data/source.h"
 #include "engine/attention/families.h"
 #include "engine/error.h"
-#include "engine/files.h"
 #include "engine/metrics.h"
 #include "engine/profile.h"
 #include "engine/program.h"
@@ -21,6 +20,7 @@
 #include "models/init.h"
 #include "models/monitor.h"
 #include "models/recipes.h"
+#include "models/run_config.h"
 #include "models/train_options.h"
 #include "models/train_step.h"
 #include "models/weights.h"
@@ -57,9 +57,6 @@ Evaluation validate(const Session& s, const ViT& vit, Tape& memory_of) {
   for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "val     left out {}\n", reason);
   return e;
 }
-
-// BigVision's steps(): round(epochs images / batch)
-int64_t updates_of(const TrainOptions& o, size_t images) { return o.steps ? o.steps : std::max<int64_t>(1, std::llround(o.epochs * double(images) / o.batch)); }
 
 // What a resumed run must have in common with the one it goes on from.
 Metadata identity_of(const Session& s, const ViTConfig& config) {
@@ -222,49 +219,6 @@ std::string table(const std::vector<Result>& results) {
   return text;
 }
 
-// The flags as they are resolved, from which the run can be repeated or resumed.
-std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, const Member* member) {
-  auto set = [&](const char* flag, const auto& value) {
-    CLI::Option* option = app.get_option(flag);
-    option->clear();
-    option->add_result(fmt::format("{}", value));
-  };
-  set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
-  set("--qk-norm", c.qk_norm), set("--gate", c.gate), set("--head-hidden", c.head_hidden);
-  if (steps) set("--steps", steps), app.get_option("--epochs")->clear(), app.get_option("--epochs")->default_str("");
-  if (member) set("--attention", member->attention), set("--alpha", member->alpha);
-  std::istringstream lines(app.config_to_str(true));
-  std::string text;
-  for (std::string line; std::getline(lines, line);)
-    if (!line.ends_with("=\"\"")) text += line + "\n";               // not set and without a default
-  return text;
-}
-
-void write_config(const fs::path& folder, const std::string& text) {
-  fs::create_directories(folder);
-  write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
-}
-
-// --print-config: the flags, then what they cost.
-int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const std::vector<Member>& members, Device& device) {
-  if (o.classes) config.classes = o.classes;
-  fmt::print("{}", resolved_flags(app, config, 0, nullptr));
-  int64_t steps = o.steps;
-  if (!steps && !o.train.empty()) steps = updates_of(o, Index::open(o.train, default_cache_dir()).size());
-  const double flops = forward_flops(config), parameters = double(parameter_count(config)), peak = measured_peak(device);
-  const int images = o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch;
-  fmt::print("\nmembers               {}\nparameters            {:.0f}\ntokens L              {}\nforward, one image    {:.4g} GFLOP\n", members.size(), parameters, config.tokens(), flops / 1e9);
-  fmt::print("memory, about         {:.2f} GiB ({} images at a time)\n", (14 * parameters + kept_bytes(config, o.rematerialise) * images + 2 * 12.0 * config.image_size * config.image_size * o.batch) / (1 << 30), images);
-  if (!steps) {
-    fmt::print("updates               --epochs {} of the images in --train\n", o.epochs);
-    return int(ExitCode::ok);
-  }
-  const double work = (o.rematerialise ? 4 : 3) * flops * o.batch * double(steps);
-  fmt::print("updates               {}, warm-up {}\nwork, one member      {:.4g} PFLOP\ntime, one member      {:.3g} hours at 70 % of the {:.3g} TFLOP/s measured here\n", steps, o.warmup_steps(steps), work / 1e15,
-             work / (0.7 * peak) / 3600, peak / 1e12);
-  return int(ExitCode::ok);
-}
-
 int run(CLI::App& app, TrainOptions& o) {
   if (app.count("--epochs")) o.steps = 0;                                  // of a preset
   if (!o.print_config && o.train.empty()) fail(ExitCode::usage, "--train is required; see train --help");
@@ -294,7 +248,7 @@ int run(CLI::App& app, TrainOptions& o) {
   if (val && !val->classes().empty() && !s.classes.empty() && val->classes() != s.classes)
     fail(ExitCode::data, "--train has {} classes and --val {}, or other names: labels would not agree; put one classes.txt beside both", s.classes.size(), val->classes().size());
   if (val) val->require_labels_below(config.classes);
-  s.steps = updates_of(o, train.size());
+  s.steps = o.updates(train.size());
   s.warmup = o.warmup_steps(s.steps);
   fmt::print(stderr, "run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {:.3g} TFLOP/s\n", s.steps, o.batch,
              double(s.steps) * o.batch / double(train.size()), s.warmup, s.peak / 1e12);
@@ -304,7 +258,7 @@ int run(CLI::App& app, TrainOptions& o) {
     const fs::path folder = members.size() == 1 ? fs::path(o.out) : fs::path(o.out) / m.name();
     const fs::path state = folder / "last.state";
     const bool finished = fs::exists(state) && saved_step(state) >= s.steps;
-    if (fs::exists(state) && !o.resume && !(finished && members.size() > 1))
+    if (fs::exists(state) && !o.resume && !(finished && (members.size() > 1 || o.one_of_several)))
       fail(ExitCode::usage, "{} holds a run already; go on with --resume, or choose another --out", folder.string());
     config.attention = m.attention, config.alpha = m.alpha;
     results.push_back({m, folder.string(), {}, 0});
@@ -318,50 +272,22 @@ int run(CLI::App& app, TrainOptions& o) {
   return int(ExitCode::ok);
 }
 
-// The value of a flag before the command line is parsed; empty if it is not there.
-std::string value_of(const std::vector<std::string>& args, const std::string& flag) {
-  std::string value;
-  for (size_t i = 0; i < args.size(); i++) {
-    if (args[i] == flag && i + 1 < args.size()) value = args[i + 1];
-    if (args[i].starts_with(flag + "=")) value = args[i].substr(flag.size() + 1);
-  }
-  return value;
-}
-
-// --resume takes its flags from RUN/config.toml; flags given as well win.
-std::vector<std::string> with_config_of_run(std::vector<std::string> args) {
-  const std::string out = value_of(args, "--out");
-  const bool resume = std::find(args.begin(), args.end(), "--resume") != args.end();
-  if (resume && value_of(args, "--config").empty() && !out.empty()) {
-    if (!fs::exists(fs::path(out) / "config.toml")) fail(ExitCode::usage, "--resume: {} holds no run (no config.toml)", out);
-    args.insert(args.begin(), {"--config", (fs::path(out) / "config.toml").string()});
-  }
-  std::reverse(args.begin(), args.end());          // as CLI11 takes them
-  return args;
-}
-
-int train(const std::vector<std::string>& args) {
+int train(const std::vector<std::string>& args, bool one_of_several = false) {
   CLI::App app{"Trains a Vision Transformer with any attention function on image shards.", "train"};
   TrainOptions options;
   if (const std::string preset = value_of(args, "--preset"); !preset.empty()) apply_recipe(options, preset, value_of(args, "--model"));
   options.add(app);
+  options.one_of_several = one_of_several;
   if (!parse(app, with_config_of_run(args))) return int(ExitCode::ok);
+  if (!value_of(args, "--alpha").empty() && !options.takes_alpha())
+    fail(ExitCode::usage, "--alpha {}: no function of --attention {} takes it; leave it out, or name a function that does, without an exponent of its own", value_of(args, "--alpha"), fmt::join(options.attention, ","));
   return run(app, options);
-}
-
-// args with another value of a flag that may be there
-std::vector<std::string> with_value(std::vector<std::string> args, const std::string& flag, const std::string& value) {
-  for (size_t i = 0; i < args.size(); i++) {
-    if (args[i].starts_with(flag + "=")) args.erase(args.begin() + long(i--));
-    else if (args[i] == flag) args.erase(args.begin() + long(i), args.begin() + long(std::min(i + 2, args.size()))), i--;
-  }
-  args.insert(args.end(), {flag, value});
-  return args;
 }
 
 // Several models, each in a folder of its own in --out: OUT/S-16 for S/16.
 int train_models(const std::vector<std::string>& args, const std::vector<std::string>& models) {
   const std::string out = value_of(args, "--out");
+  if (!out.empty() && std::find(args.begin(), args.end(), "--print-config") == args.end()) save_arguments(out, args);
   for (const std::string& model : models) {
     std::string folder = model;
     std::replace(folder.begin(), folder.end(), '/', '-');
@@ -369,7 +295,7 @@ int train_models(const std::vector<std::string>& args, const std::vector<std::st
     if (!out.empty()) own = with_value(own, "--out", (fs::path(out) / folder).string());
     if (!fs::exists(fs::path(out) / folder / "config.toml")) std::erase(own, "--resume");                // not begun
     fmt::print("{}{}\n", &model == &models.front() ? "" : "\n", model);
-    if (const int status = train(own)) return status;
+    if (const int status = train(own, true)) return status;
   }
   return int(ExitCode::ok);
 }
@@ -378,7 +304,7 @@ int train_models(const std::vector<std::string>& args, const std::vector<std::st
 
 int main(int argc, char** argv) {
   return run_program("train", [&] {
-    const std::vector<std::string> args(argv + 1, argv + argc);
+    const std::vector<std::string> args = with_saved_arguments({argv + 1, argv + argc});
     std::vector<std::string> models = CLI::detail::split(value_of(args, "--model"), ',');
     if (value_of(args, "--model").empty() && std::find(args.begin(), args.end(), "--help") == args.end()) models = recipe_models(value_of(args, "--preset"));
     catch_signals();

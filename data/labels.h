@@ -15,7 +15,7 @@ std::vector<std::string> class_list(const std::filesystem::path& shard);
 void write_class_list(const std::filesystem::path& folder, const std::vector<std::string>& names);
 
 // Replaces the numbers of ILSVRC2012's validation images by labels. Beside the tar must lie one of
-// - TAR-labels.txt: in line k the class of image k, as an index from 0 or as a wnid;
+// - NAME-labels.txt of NAME.tar: in line k the class of image k, as an index from 0 or as a wnid;
 // - the devkit's ILSVRC2012_validation_ground_truth.txt and ILSVRC2012_wnids.txt: in line k the wnid of its ID k.
 void take_label_file(const std::filesystem::path& shard, Scan& scan);
 

@@ -12,6 +12,7 @@
 #include "engine/ops/layerscale.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/scale_shift.h"
+#include "models/learned.h"
 #include "models/require.h"
 
 Tensor Pass::linear(Tensor x, const std::string& name, Tensor residual) const { return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual); }
@@ -41,9 +42,6 @@ Tensor AttentionConstants::leaf(Tape& tape, int layer) const {
 
 namespace {
 
-// λ₀ of a layer, counted from 0 (2410.05258, section 2.1)
-double first_lambda(int layer) { return 0.8 - 0.6 * std::exp(-0.3 * layer); }
-
 Tensor differential(const Pass& pass, const ViTConfig& c, const std::string& name, int layer, HeadView q, HeadView k, HeadView v, AttentionProbe* probe) {
   Tape& t = pass.t;
   Tensor lambda = differential_lambda(t, pass(name + "lambda_q1"), pass(name + "lambda_k1"), pass(name + "lambda_q2"), pass(name + "lambda_k2"), first_lambda(layer));
@@ -57,7 +55,7 @@ Tensor heads_output(const Pass& pass, const ViTConfig& c, const std::string& nam
   Tape& t = pass.t;
   const int H = c.heads, d = c.head_width();
   if (is_linear(c.attention)) {
-    if (probe) fail(ExitCode::usage, "attention {} has no L x L scores or weights that could be shown", c.attention);
+    if (probe) fail(ExitCode::usage, "attention {} has no L x L scores or weights that a probe could be shown; pass none", c.attention);
     Tensor o;
     LinearFamilies::visit(c.attention, c.alpha, c.tokens(), [&](const auto& family) { o = family(t, {q, k, v, H, d, constants.leaf(t, layer)}); });
     return o;
@@ -81,7 +79,7 @@ Tensor gated_unit(const Pass& pass, const ViTConfig& c, const std::string& name,
     return c.qk_norm ? headnorm(t, y, 0, 1, pass(name + which + "_norm.weight")) : y;
   };
   Tensor q = part("q"), k = part("k");
-  Tensor o = attention(t, {q}, {k}, {v}, 1, c.head_width(), c.attention, c.alpha, probe, {}, 2 * c.width);
+  Tensor o = attention(t, {q}, {k}, {v}, c.attention_heads(), c.head_width(), c.attention, c.alpha, probe, {}, c.value_width());
   t.drop(v), t.drop(z);
   return pass.linear(gate(t, o, u), name + "proj", x);
 }
@@ -137,6 +135,8 @@ void attention_parameters(const ViTConfig& c, const std::string& prefix, const s
   if (c.block == "hybrid-norm") parameter("post_norm.weight", {D}), parameter("post_norm.bias", {D});
 }
 
+double first_lambda(int layer) { return 0.8 - 0.6 * std::exp(-0.3 * layer); }
+
 std::function<double()> attention_draw(const Parameter& p, Random& random) {
   auto has = [&](const char* part) { return p.name.find(part) != std::string::npos; };
   const int n = p.shape.last();
@@ -148,6 +148,14 @@ std::function<double()> attention_draw(const Parameter& p, Random& random) {
   return {};
 }
 
+std::string attention_options(const ViTConfig& c) {
+  std::string text = c.qk_norm ? ", qk-norm" : "";
+  if (c.gate) text += ", gate" + (c.gate_function == "silu" ? "" : " " + c.gate_function);
+  for (const auto& [value, usual, name] : {std::tuple{c.form, "plain", ""}, {c.output_norm, "none", "output norm "}, {c.block, "pre-norm", ""}, {c.learn, "", "learned "}})
+    if (value != usual) text += std::string(", ") + name + value;
+  return text;
+}
+
 void check_attention(const ViTConfig& c) {
   require_one_of("gate function", c.gate_function, {"silu", "sigmoid"});
   require_one_of("attention form", c.form, {"plain", "differential", "laser", "talking-heads"});
@@ -157,24 +165,25 @@ void check_attention(const ViTConfig& c) {
   if (!linear && !AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](const auto&) {}))
     fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}", c.attention, attention_names());
 
-  const auto function = AttentionFunctions::find(c.attention);
-  const bool learns = (function && !function->number.empty()) || !c.learn.empty();
-  require(c.form == "plain" || !learns, fmt::format("--attention-form {} has no place for learned numbers; leave --learn out, and take a function without one", c.form));
-  require(c.block != "gau" || !learns, "--block gau has no place for learned numbers; leave --learn out, and take a function without one");
-  require(!linear || c.learn.empty() || c.learn.starts_with("layerscale"), fmt::format("--learn {} is of the L x L weights, which {} never makes; layerscale alone goes with it", c.learn, c.attention));
-  require(c.block != "hybrid-norm" || c.learn.find("layerscale") == c.learn.npos, "--block hybrid-norm and --learn layerscale are two ways to the same end; take one of them");
+  const std::vector<LearnedParameter> learned = learned_parameters(c);
+  const bool numbers = std::any_of(learned.begin(), learned.end(), [](const LearnedParameter& p) { return p.name.starts_with("attn."); });
+  const bool layerscale = std::any_of(learned.begin(), learned.end(), [](const LearnedParameter& p) { return p.name.starts_with("ls"); });
+  if (c.block == "gau") {
+    require(!linear, fmt::format("--block gau needs the L x L weights, which {} never makes; take a function that has them", c.attention));
+    require(c.form == "plain" && c.output_norm == "none" && !c.gate && c.gate_function == "silu", "--block gau has one head and a gate of its own; leave --attention-form, --output-norm, --gate and --gate-function out");
+    require(c.pool != "cls", "--block gau cannot start with --pool cls: the class token starts at 0, and its gate passes nothing of what is 0; take gap or map");
+    require(learned.empty(), "--block gau has no place for learned numbers; leave --learn out, and take a function without one");
+  }
+  require(c.form == "plain" || !numbers, fmt::format("--attention-form {} has no place for numbers that heads learn; leave all but layerscale out of --learn, and take a function without one", c.form));
+  require(!linear || !numbers, fmt::format("--learn {} is of the L x L weights, which {} never makes; layerscale alone goes with it", c.learn, c.attention));
+  require(c.block != "hybrid-norm" || !layerscale, "--block hybrid-norm and --learn layerscale are two ways to the same end; take one of them");
   require(c.gate || c.gate_function == "silu", "--gate-function is of a gate, but there is none; give --gate too");
   require(c.form == "plain" || !linear, fmt::format("--attention-form {} works on the L x L weights, which {} never makes; take a function that has them", c.form, c.attention));
   require(c.form != "laser" || always_positive(c.attention, c.alpha),
-          fmt::format("--attention-form laser takes the logarithm of a weighted sum, but {} has weights below 0, or rows of zeros alone", c.attention));
+          fmt::format("--attention-form laser takes the logarithm of a weighted sum, but {} has weights below 0, or rows of zeros alone; take one such as softmax", c.attention));
   if (c.form == "differential") {
     require(c.heads % 2 == 0, fmt::format("--attention-form differential makes one head of two maps, but there are {} of them; give an even --heads", c.heads));
     require(c.output_norm == "none", "--attention-form differential has an output norm of its own; leave --output-norm out");
-  }
-  if (c.block == "gau") {
-    require(!linear, fmt::format("--block gau needs the L x L weights, which {} never makes", c.attention));
-    require(c.form == "plain" && c.output_norm == "none" && !c.gate, "--block gau has one head and a gate of its own; leave --attention-form, --output-norm and --gate out");
-    require(c.pool != "cls", "--block gau cannot start with --pool cls: the class token starts at 0, and its gate passes nothing of what is 0; take gap or map");
   }
 }
 

@@ -1,6 +1,6 @@
 // The attention of a block: from its normalised tokens to what the block adds to x, for every function, family and form, with its parameters,
 // costs and what makes no sense.
-// defines: Pass, AttentionConstants, attention_layer, attention_parameters, attention_draw, check_attention, attention_multiply_adds, attention_kept, only_here
+// defines: Pass, AttentionConstants, attention_layer, attention_parameters, attention_draw, attention_options, check_attention, attention_multiply_adds, attention_kept, first_lambda, only_here
 #pragma once
 #include <functional>
 #include "engine/attention/attention.h"
@@ -43,6 +43,9 @@ void attention_parameters(const ViTConfig& config, const std::string& prefix, co
 // The initial values of a parameter that is no kernel, bias or norm, one a call; empty for those.
 std::function<double()> attention_draw(const Parameter& parameter, Random& random);
 
+std::string attention_options(const ViTConfig& config);     // what there is beside the function: ", qk-norm, gate sigmoid, learned gamma"
+
+double first_lambda(int layer);                              // λ₀ of differential attention in a layer, counted from 0 (2410.05258, section 2.1)
 void check_attention(const ViTConfig& config);               // usage errors with the reason
 double attention_multiply_adds(const ViTConfig& config);     // of one image and block
 double attention_kept(const ViTConfig& config);              // values a token and block between forward and backward; about

@@ -23,6 +23,8 @@ struct ViTConfig {
   std::string block = "pre-norm";      // pre-norm | hybrid-norm (attention's result is normalised too) | gau (one gated unit for attention and MLP)
 
   int head_width() const { return width / heads; }
+  int attention_heads() const { return block == "gau" ? 1 : heads; }                    // maps from query to key in a block
+  int value_width() const { return block == "gau" ? 2 * width : head_width(); }         // channels of v to each of them
   int grid() const { return image_size / patch; }
   int tokens() const { return grid() * grid() + (pool == "cls" ? 1 : 0); }    // L: keys a query sees
   bool operator==(const ViTConfig&) const = default;

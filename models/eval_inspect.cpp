@@ -36,7 +36,7 @@ Images images_of(const EvalOptions& o, const EvalSession& s) {
     append(all.images, batch.images);
     append(all.labels, multi_hot(batch.labels, s.config().classes));
     for (const Labels& labels : batch.labels) {
-      if (labels.empty()) fail(ExitCode::data, "{}: an image has no label, and the gradients are those of a loss that needs one", o.data);
+      if (labels.empty()) fail(ExitCode::data, "{}: an image has no label, and the gradients are those of a loss that needs one; give images with labels", o.data);
       all.names.push_back(size_t(labels[0]) < s.loaded.classes.size() ? s.loaded.classes[labels[0]] : fmt::format("class {}", labels[0]));
     }
   }
@@ -53,6 +53,10 @@ int inspect_command(const EvalOptions& o) {
   const ViTConfig& c = s.config();
   InspectOptions options{.loss = o.loss, .batch = o.batch, .pictures = o.pictures, .arrays = o.arrays, .layers = o.layers};
   const std::vector<Query> queries = parse_queries(o.queries, TokenGrid(c));
+  constexpr double most_for_maps = 2e9;          // bytes, unless more are asked for
+  if (!o.flags->count("--pictures")) while (options.pictures > 0 && map_values(c, options, options.pictures) * sizeof(real) > most_for_maps) options.pictures--;
+  if (options.pictures < o.pictures)
+    fmt::print(stderr, "note    maps of {} pictures: the weights of one take {:.1f} GB; --layers keeps fewer, --pictures insists\n", options.pictures, map_values(c, options, 1) * sizeof(real) / 1e9);
   check_arrays(c, options, o.image_count);
   const fs::path folder = o.out;
   std::error_code error;
@@ -69,19 +73,28 @@ int inspect_command(const EvalOptions& o) {
     write_atomically(folder / name, [&](Writer& out) { out.write(text); });
     files.push_back((folder / name).string());
   };
-  write("report.html", inspection_page({inspection, describe(s, o.checkpoint), o.data, words, all.images, all.names, options.pictures, options.layers, queries, s.loaded.preprocess}));
   write("statistics.csv", statistics_csv(inspection));
   write("parameters.csv", parameters_csv(inspection));
   for (const std::string& file : write_arrays(inspection, options, folder)) files.push_back(file);
+  if (!o.json) {
+    fmt::print("{} images, {} loss {:.4f}\n", inspection.images, o.loss, inspection.loss);
+    for (const std::string& word : words) fmt::print("- {}\n", word);
+    if (words.empty()) fmt::print("nothing unusual\n");
+  }
+  std::vector<std::vector<LearnedNumber>> learned;
+  for (int layer = 0; layer < c.depth; layer++) learned.push_back(learned_numbers(s.vit().parameters(), c, layer));
+  try {                                          // last: without gnuplot all the rest is there
+    write("report.html", inspection_page({inspection, describe(s, o.checkpoint), o.data, o.loss, words, all.images, all.names, options.pictures, options.layers, queries, s.loaded.preprocess, learned}));
+  } catch (const Error& e) {
+    if (inspection.broken.empty()) throw;
+    fmt::print(stderr, "no page: {}\n", e.what());
+  }
 
   if (o.json) {
     fmt::print("{}\n", nlohmann::ordered_json{{"images", inspection.images}, {"loss", inspection.loss}, {"words", words}, {"files", files}}.dump());
   } else {
-    fmt::print("{} images, {} loss {:.4f}\n", inspection.images, o.loss, inspection.loss);
-    for (const std::string& word : words) fmt::print("- {}\n", word);
-    if (words.empty()) fmt::print("nothing unusual\n");
     fmt::print("{}\n", fmt::join(files, "\n"));
   }
-  if (!inspection.broken.empty()) fail(ExitCode::non_finite, "{}; {} shows the rest", inspection.broken, files.front());
+  if (!inspection.broken.empty()) fail(ExitCode::non_finite, "{}; {} shows the rest", inspection.broken, files.back());
   return 0;
 }

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 #include "engine/attention/families.h"
 #include "engine/error.h"
+#include "models/attention_layer.h"
 
 void add_model(CLI::App& app, EvalOptions& o) {
   app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
@@ -25,7 +26,7 @@ void add_loss(CLI::App& app, EvalOptions& o) {
 std::string describe(const EvalSession& s, const std::string& checkpoint) {
   const ViTConfig& c = s.config();
   return fmt::format("{}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters", checkpoint, c.width, c.depth, c.heads, c.patch, c.image_size, c.pool,
-                     c.attention, has_alpha(c.attention) ? fmt::format(" alpha {}", c.alpha) : "", c.qk_norm ? ", qk-norm" : "", c.classes, s.vit().parameters().size());
+                     c.attention, has_alpha(c.attention) ? fmt::format(" alpha {}", c.alpha) : "", attention_options(c), c.classes, s.vit().parameters().size());
 }
 
 EvalSession open(const EvalOptions& o, bool any_values) {

@@ -1,6 +1,7 @@
 #include "models/inspect.h"
 #include <algorithm>
 #include <fmt/ranges.h>
+#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "engine/npy.h"
 #include "engine/ops/loss.h"
@@ -8,6 +9,8 @@
 #include "models/train_step.h"
 
 namespace {
+
+constexpr double most_activations = 4e9;          // bytes between forward and backward
 
 const std::vector<std::string> maps{"S", "A", "dA", "dS"}, operands{"q", "k", "v", "dO", "dq", "dk", "dv"};
 
@@ -34,13 +37,15 @@ std::string broken_tile(const std::vector<std::unique_ptr<AttentionStatistics>>&
 
 }  // namespace
 
+double map_values(const ViTConfig& c, const InspectOptions& o, int pictures) { return double(pictures) * double(layers_of(c, o).size()) * c.attention_heads() * c.tokens() * c.tokens(); }
+
 void check_arrays(const ViTConfig& c, const InspectOptions& o, int images) {
   for (const int layer : o.layers)
     if (layer < 0 || layer >= c.depth) fail(ExitCode::usage, "--layers: {} is none of the model's {} layers, which count from 0", layer, c.depth);
-  double values = double(std::min(o.pictures, images)) * c.depth * c.heads * c.tokens() * c.tokens();
+  double values = map_values(c, o, std::min(o.pictures, images));
   for (const std::string& name : o.arrays) {
     if (!is_in(maps, name) && !is_in(operands, name)) fail(ExitCode::usage, "--npy: '{}' is unknown, expected some of {}, {}", name, fmt::join(maps, ", "), fmt::join(operands, ", "));
-    values += double(images) * double(layers_of(c, o).size()) * c.heads * c.tokens() * (is_in(maps, name) ? c.tokens() : c.head_width());
+    values += double(images) * double(layers_of(c, o).size()) * c.attention_heads() * c.tokens() * AttentionStatistics::kept_width(c, name);
   }
   constexpr double most = 8e9;
   if (const double bytes = values * sizeof(float); bytes > most)
@@ -57,16 +62,18 @@ Inspection inspect(const ViT& vit, std::span<const float> images, std::span<cons
   std::vector<AttentionProbe*> probes;
   for (int i = 0; i < c.depth; i++) {
     result.probes.push_back(std::make_unique<AttentionStatistics>(c, N));
-    if (options.pictures > 0) result.probes[i]->keep("A", std::min(N, options.pictures));
-    probes.push_back(result.probes[i].get());
+    if (!is_linear(c.attention)) probes.push_back(result.probes[i].get());
   }
-  for (const int i : layers_of(c, options))
+  for (const int i : layers_of(c, options)) {
+    if (options.pictures > 0) result.probes[i]->keep("A", std::min(N, options.pictures));
     for (const std::string& name : options.arrays) result.probes[i]->keep(name, N);
+  }
 
   Tape tape(vit.parameters().device());
   std::string broken_op;
-  for (int first = 0; first < N; first += options.batch) {
-    const int n = std::min(options.batch, N - first);
+  const int most = std::max(1, int(most_activations / kept_bytes(c, false))), batch = std::min(options.batch, most);
+  for (int first = 0; first < N; first += batch) {
+    const int n = std::min(batch, N - first);
     for (auto& probe : result.probes) probe->first_image = first;
     tape.clear();
     Tensor x = tape.input("images", {n, c.image_size, c.image_size, 3}, images.subspan(first * image, n * image));
@@ -115,7 +122,7 @@ std::vector<std::string> write_arrays(const Inspection& in, const InspectOptions
     for (const int layer : layers_of(c, options)) {
       if (!in.has_weights(layer)) continue;
       const std::filesystem::path path = folder / fmt::format("{}-layer{}.npy", name, layer);
-      write_npy(path, {in.images, c.heads, c.tokens(), is_in(maps, name) ? c.tokens() : c.head_width()}, in.probes[layer]->kept(name));
+      write_npy(path, {in.images, c.attention_heads(), c.tokens(), AttentionStatistics::kept_width(c, name)}, in.probes[layer]->kept(name));
       written.push_back(path.string());
     }
   return written;

@@ -1,6 +1,6 @@
 // Looks inside a model: forward and backward of the training loss on some images, with everything counted that passes through
 // attention, and what is wrong in words.
-// defines: InspectOptions, ParameterStatistics, Inspection, inspect, check_arrays, statistics_csv, parameters_csv, write_arrays
+// defines: InspectOptions, ParameterStatistics, Inspection, inspect, map_values, check_arrays, statistics_csv, parameters_csv, write_arrays
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -10,10 +10,10 @@
 
 struct InspectOptions {
   std::string loss = "softmax";        // see loss_op
-  int batch = 64;                      // images at a time
-  int pictures = 2;                    // of the first so many images A is kept, for maps
+  int batch = 64;                      // images at a time; fewer where their activations would take over 4 GB
+  int pictures = 2;                    // of the first so many images A is kept in the layers, for maps
   std::vector<std::string> arrays;     // what else is kept, of all images: names of AttentionStatistics::keep
-  std::vector<int> layers;             // whose arrays are kept; empty: of all
+  std::vector<int> layers;             // whose arrays and maps are kept; empty: of all
 };
 
 struct ParameterStatistics {
@@ -36,6 +36,8 @@ struct Inspection {
 // images [N, S, S, 3], labels [N, classes]
 Inspection inspect(const ViT& vit, std::span<const float> images, std::span<const float> labels, const InspectOptions& options);
 
+// Values of A that are kept for maps of so many pictures.
+double map_values(const ViTConfig& config, const InspectOptions& options, int pictures);
 // Usage errors for names and layers that are not there, or arrays that would not fit memory.
 void check_arrays(const ViTConfig& config, const InspectOptions& options, int images);
 

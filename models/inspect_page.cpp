@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 #include "engine/error.h"
+#include "models/head_plots.h"
 #include "models/page.h"
 #include "models/plot.h"
 #include "models/words.h"
@@ -10,62 +11,55 @@ namespace {
 
 using Histograms = AttentionStatistics::Histograms;
 
+constexpr int most_lines = 7;                                                   // more heads than there are colours: their mean alone
+
 std::string number(double x) { return std::isfinite(x) ? fmt::format("{:.3g}", x) : "-"; }
 std::string percent(double x) { return std::isfinite(x) ? fmt::format("{:.1f}", 100 * x) : "-"; }
 
-// A number of every head by layer, and its mean over the heads.
-Plot by_layer(const Inspection& in, const std::string& title, const std::string& y, double (*value)(const HeadStatistics&)) {
+// A number of every head by layer, and its mean over the heads that have it.
+Plot by_layer(const Inspection& in, const HeadPlot& what, const HeadColumn& column) {
   Plot plot;
-  plot.title = title, plot.x = "layer", plot.y = y, plot.marks = plot.whole_x = true;
-  if (y[0] == '%') plot.low = 0, plot.high = 100;
-  const int heads = in.config.heads;
-  for (int h = 0; h <= heads; h++) {
-    if (h < heads && heads > 7) continue;                                       // more than there are colours: the mean alone
-    Series line;
-    line.name = h < heads ? fmt::format("head {}", h) : "mean of heads";
-    for (size_t layer = 0; layer < in.heads.size(); layer++) {
-      double mean = 0;
-      for (const HeadStatistics& s : in.heads[layer]) mean += value(s) / heads;
-      line.points.emplace_back(layer, h < heads ? value(in.heads[layer][h]) : mean);
-    }
+  plot.title = what.title, plot.x = "layer", plot.y = what.y, plot.marks = plot.whole_x = true;
+  if (what.y[0] == '%') plot.low = 0, plot.high = 100;
+  const int heads = in.config.attention_heads();
+  for (int h = 0; h < (heads > most_lines ? 0 : heads); h++) {
+    Series line{fmt::format("head {}", h), {}};
+    for (size_t layer = 0; layer < in.heads.size(); layer++) line.points.emplace_back(layer, what.scale * column.value(in.heads[layer][h]));
     plot.series.push_back(line);
   }
+  if (heads == 1) return plot;
+  Series mean{"mean of heads", {}};
+  for (size_t layer = 0; layer < in.heads.size(); layer++) {
+    Moments values;
+    for (const HeadStatistics& s : in.heads[layer]) if (const double x = column.value(s); std::isfinite(x)) values.add(x);
+    mean.points.emplace_back(layer, what.scale * values.mean());
+  }
+  plot.series.push_back(mean);
   return plot;
 }
 
 std::string layer_plots(const Inspection& in) {
-  const struct { const char *title, *y; double (*value)(const HeadStatistics&); const char* look; } rows[] = {
-      {"Row sums of A", "mean of Σ_j A_ij", [](const HeadStatistics& s) { return s.row_sum.mean(); },
-       "Softmax has 1 everywhere. Of order 1 is healthy; growing with the number of keys means that L^-α is missing; near 0, attention adds nothing."},
-      {"Effective number of keys", "mean of 1/Σ p², keys", [](const HeadStatistics& s) { return s.keys.mean(); },
-       "p is |A_ij| / Σ_j |A_ij|. Near 1 a query looks at one key alone; near L it averages all of them."},
-      {"Weights that are 0", "% of weights", [](const HeadStatistics& s) { return 100 * s.zero_share(); },
-       "Sparsity: relu has 50 % before training. 100 % is a dead head."},
-      {"Duty: slopes that are not 0", "% of scores", [](const HeadStatistics& s) { return 100 * s.duty(); },
-       "The share of scores that learn when their weight should change. Softmax, gelu and sigmoid have 100 %; relu learns only where its weight is not 0."},
-      {"Gradient through the function", "‖dS‖/‖dA‖", [](const HeadStatistics& s) { return s.gradient_ratio(); },
-       "How much of the gradient of the weights reaches the scores, and so q and k. About 1/L times the slope is natural; far less, and queries and keys stand still."},
-      {"Spread of the scores", "standard deviation of S", [](const HeadStatistics& s) { return s.S.std(); },
-       "Near 1 at initialisation. Growth sharpens attention; runaway growth is what --qk-norm prevents."},
-      {"Attention distance", "mean distance, pixels", [](const HeadStatistics& s) { return s.distance.mean(); },
-       "From a patch to those it looks at, by weight. Low layers often have near and far heads side by side; a flat line at the picture's mean distance means that place does not matter."},
-      {"D_i = Σ_j A_ij dA_ij", "standard deviation over rows", [](const HeadStatistics& s) { return s.D.std(); },
-       "What a change of the whole row's scale would change in the loss; softmax takes it off its gradient, pointwise functions do not."}};
   std::vector<Plot> plots;
   std::vector<std::string> looks;
-  for (const auto& r : rows) plots.push_back(by_layer(in, r.title, r.y, r.value)), looks.push_back(r.look);
-  return figures(draw(plots), looks);
+  for (const HeadPlot& what : head_plots())
+    for (const HeadColumn& column : head_columns())
+      if (column.name == what.column) plots.push_back(by_layer(in, what, column)), looks.push_back(what.look);
+  return (in.config.pool == "cls" ? "<p>Of the last layer only the class token's row reaches the head; its numbers are of every row.</p>\n" : "") + figures(draw(plots), looks);
 }
 
-// The magnitude below which a share of the counts lies, of both signs together.
+// Values that are not finite, or too large for a bin.
+uint64_t beyond(const Histogram& h) { return h.counts.front() + h.counts.back(); }
+
+// Of the rest and but for zeros: the magnitude below which a share of the counts lies, of both signs together.
 double quantile(const Histogram& h, double share) {
-  const double all = double(h.total() - h.counts[Histogram::side]);
+  const double all = double(h.total() - h.counts[Histogram::side] - beyond(h));
   double below = 0;
-  for (int k = 0; k < Histogram::side; k++) {
+  int k = 0;
+  for (; k < Histogram::side - 1; k++) {
     below += double(h.counts[Histogram::side + 1 + k] + h.counts[Histogram::side - 1 - k]);
-    if (below >= share * all) return Histogram::edge(Histogram::side + 2 + k);
+    if (below >= share * all) break;
   }
-  return Histogram::edge(Histogram::bins);
+  return Histogram::edge(Histogram::side + 2 + k);
 }
 
 // Bins of equal width between -reach and reach, in % of all counts; a bin of the histogram is spread evenly over those it meets.
@@ -74,7 +68,11 @@ Series linear(const Histogram& h, double reach) {
   std::vector<double> bins(n + 1);
   const double width = 2 * reach / n, all = double(h.total());
   for (int b = 0; b < Histogram::bins; b++) {
-    if (h.counts[b] == 0) continue;
+    if (h.counts[b] == 0 || b == 0 || b == Histogram::bins - 1) continue;
+    if (b == Histogram::side) {                                             // zeros: in one bin, as it is far narrower
+      bins[n / 2] += 100 * double(h.counts[b]) / all;
+      continue;
+    }
     const double from = std::clamp(Histogram::edge(b), -reach, reach), to = std::clamp(Histogram::edge(b + 1), -reach, reach);
     for (int i = std::max(0, int((from + reach) / width)); i < n && -reach + i * width < to; i++)
       bins[i] += 100 * double(h.counts[b]) / all * (std::min(to, -reach + (i + 1) * width) - std::max(from, -reach + i * width)) / (Histogram::edge(b + 1) - Histogram::edge(b));
@@ -108,7 +106,7 @@ std::string histograms(const Inspection& in) {
   std::vector<Plot> scores, weights, both;
   bool negative = false;
   for (size_t i = 0; i < in.heads.size(); i++)
-    for (int head = 0; head < in.config.heads && in.has_weights(int(i)); head++) {
+    for (int head = 0; head < in.config.attention_heads() && in.has_weights(int(i)); head++) {
       const Histograms& h = in.probes[i]->histograms()[head];
       const HeadStatistics& s = in.heads[i][head];
       auto panel = [&](const std::string& note, const std::string& x) {
@@ -116,7 +114,7 @@ std::string histograms(const Inspection& in) {
         p.title = fmt::format("layer {} head {}{}", i, head, note), p.x = x, p.small = p.steps = true;
         return p;
       };
-      Plot score = panel("", "score");
+      Plot score = panel(beyond(h.S) ? fmt::format(": {:.1f} % not finite", 100 * double(beyond(h.S)) / double(h.S.total())) : "", "score");
       score.series = {linear(h.S, reach)}, score.from = -reach, score.to = reach;
       scores.push_back(score);
       Plot weight = panel(s.zero_share() > 0 ? fmt::format(": {:.0f} % are 0", 100 * s.zero_share()) : "", "|A| L");
@@ -150,30 +148,33 @@ std::string number_table(const Inspection& in) {
                          number(s.entropy.mean()), percent(s.dead_share()), percent(s.duty()), percent(s.saturated_share()), number(s.gradient_ratio()), number(s.D.mean()) + " ± " + number(s.D.std()),
                          number(s.distance.mean()), number(s.dq.norm()), number(s.dk.norm()), number(s.dv.norm())});
     }
-  return html + "</table>\n<p>keys: the effective number 1/Σ p², of L = " + std::to_string(in.config.tokens()) + ". flat: scores where the function is flat (relu6, sigmoid). statistics.csv has all of this and more.</p>\n";
+  return html + "</table>\n<p>keys: the effective number 1/Σ p², of L = " + std::to_string(in.config.tokens()) + ". flat: scores where a bounded function (relu6, sigmoid, tanh, Laplace) is flat. statistics.csv has all of this and more.</p>\n";
 }
 
 std::string maps(const PageInput& p) {
   const ViTConfig& c = p.inspection.config;
+  const int heads = c.attention_heads();
   const TokenGrid grid(c);
   const size_t LL = size_t(c.tokens()) * c.tokens(), image = size_t(c.image_size) * c.image_size * 3;
   bool whole = true;
-  for (int i = 0; i < c.depth; i++) whole = whole && p.inspection.has_weights(i);
+  for (int i = 0; i < c.depth; i++) whole = whole && p.inspection.has_weights(i) && p.inspection.probes[i]->keeps("A");
+  const std::string rollout_note = std::string(!whole ? "" : " Rollout multiplies the layers: half of a token is itself, half the mean over heads of |A| over its row's sum, so it has no sign; a query of a dead row is itself alone.") +
+                                   (c.pool == "map" ? " The head reads the tokens by the weights of its own pooling query, which are not shown; rollout ends in the mean of the tokens." : "");
   std::string html = "<p>Red: weight above 0, blue: below 0, white: 0; each map to its own largest magnitude, which is written under it in units of the even share 1/L. The query's patch is framed. "
-                     "Look for maps that follow the object, that stay on the query's surroundings, or that are the same for every picture.</p>\n";
+                     "Look for maps that follow the object, that stay on the query's surroundings, or that are the same for every picture." + rollout_note + "</p>\n";
   for (int n = 0; n < p.pictures; n++) {
     html += fmt::format("<h3>Picture {}: {}</h3>\n<div class=cells>{}", n, escaped(p.labels[n]), picture_html(p.images.subspan(n * image, image), c.image_size, grid, p.range));
-    auto weights = [&](int layer) { return std::span(p.inspection.probes[layer]->kept("A")).subspan(n * c.heads * LL, c.heads * LL); };
+    auto weights = [&](int layer) { return std::span(p.inspection.probes[layer]->kept("A")).subspan(n * heads * LL, heads * LL); };
     if (whole) {
       std::vector<std::span<const float>> all;
       for (int i = 0; i < c.depth; i++) all.push_back(weights(i));
-      html += map_html(rollout(all, c.heads, grid), grid, n, nullptr, grid.class_token ? "rollout: what reaches the class token" : "rollout: what reaches the mean of the tokens");
+      html += map_html(rollout(all, heads, grid), grid, n, nullptr, grid.class_token ? "rollout: what reaches the class token" : "rollout: what reaches the mean of the tokens");
     }
     html += "</div>\n";
     for (const Query& query : p.queries) {
       html += "<h4>Query: " + query.name() + "</h4>\n<div class=cells>";
       for (const int layer : p.layers)
-        for (int h = 0; h < c.heads && p.inspection.has_weights(layer); h++) {
+        for (int h = 0; h < heads && p.inspection.has_weights(layer); h++) {
           const std::vector<double> map = query_map(query, weights(layer).subspan(h * LL, LL), grid);
           double top = 0;
           for (const double v : map) top = std::max(top, std::abs(v));
@@ -185,6 +186,24 @@ std::string maps(const PageInput& p) {
   return html;
 }
 
+// What the heads have learned, layer by layer.
+std::string learned_table(const std::vector<std::vector<LearnedNumber>>& learned) {
+  if (learned.empty() || learned[0].empty()) return "";
+  std::vector<std::string> names{"layer"};
+  for (const LearnedNumber& number : learned[0]) names.push_back(number.name + (number.values.size() > 1 ? ", head by head" : ""));
+  std::string html = "<h2>Learned numbers</h2>\n<table>" + table_row(names, "th");
+  for (size_t layer = 0; layer < learned.size(); layer++) {
+    std::vector<std::string> cells{std::to_string(layer)};
+    for (const LearnedNumber& number : learned[layer]) {
+      std::string cell;
+      for (const double x : number.values) cell += (cell.empty() ? "" : ", ") + fmt::format("{:.3f}", x);
+      cells.push_back(cell);
+    }
+    html += table_row(cells);
+  }
+  return html + "</table>\n<p>alpha and gamma multiply the weights by gamma L^-alpha, temperature and bias make the score temperature s + bias; of layerscale the mean magnitude.</p>\n";
+}
+
 std::string parameter_table(const Inspection& in) {
   std::string html = "<details><summary>Norms of the parameters and their gradients</summary><table>" + table_row({"parameter", "values", "‖w‖", "‖dw‖", "‖dw‖/‖w‖"}, "th");
   for (const ParameterStatistics& p : in.parameters)
@@ -192,11 +211,19 @@ std::string parameter_table(const Inspection& in) {
   return html + "</table></details>\n";
 }
 
+// What a head is where there is more to it than S and A.
+std::string form_note(const ViTConfig& c) {
+  if (c.form == "differential") return " A head here is one of two maps: maps 2h and 2h + 1 make head h, of which the second is subtracted; each is shown with half of the head's values.";
+  if (c.form == "talking-heads") return " S and A are what enters and leaves the function: scores that are mixed over the heads, weights that are not mixed yet.";
+  if (c.form == "laser") return " v and dO are those of exp(v), which is what A weighs.";
+  return "";
+}
+
 }  // namespace
 
 std::string inspection_page(const PageInput& p) {
   const Inspection& in = p.inspection;
-  std::string html = fmt::format("<p>{}<br>{} images of {}; loss {:.4f}. Gradients are those of the mean loss over these images.</p>\n<h2>In words</h2>\n", escaped(p.model), in.images, escaped(p.source), in.loss);
+  std::string html = fmt::format("<p>{}<br>{} images of {}; {} loss {:.4f}. Gradients are those of the mean loss over these images.{}</p>\n<h2>In words</h2>\n", escaped(p.model), in.images, escaped(p.source), p.loss, in.loss, form_note(in.config));
   html += p.words.empty() ? "<p>Nothing unusual.</p>\n" : "<ul>";
   for (const std::string& word : p.words) html += "<li>" + escaped(word) + "</li>\n";
   html += std::string(p.words.empty() ? "" : "</ul>\n") + "<p class=small>" + escaped(what_diagnoses_look_for()) + "</p>\n";
@@ -206,7 +233,7 @@ std::string inspection_page(const PageInput& p) {
     html += "<h2>Histograms, layer by layer and head by head</h2>\n" + histograms(in);
     if (p.pictures > 0) html += "<h2>Where queries look</h2>\n" + maps(p);
   }
-  html += "<h2>Parameters</h2>\n" + parameter_table(in);
-  const std::string style = ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.3rem}.small{color:#444;font-size:.85rem}";
+  html += learned_table(p.learned) + "<h2>Parameters</h2>\n" + parameter_table(in);
+  const std::string style = ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.3rem}.small{color:#444;font-size:.85rem}";
   return page("Inside a model", html, style + (any ? picture_style(p.images, p.pictures, in.config.image_size, TokenGrid(in.config), p.range) : ""));
 }

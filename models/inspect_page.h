@@ -2,11 +2,12 @@
 // defines: PageInput, inspection_page
 #pragma once
 #include "models/inspect.h"
+#include "models/learned.h"
 #include "models/maps.h"
 
 struct PageInput {
   const Inspection& inspection;
-  std::string model, source;                     // what was inspected, on what
+  std::string model, source, loss;               // what was inspected, on what, and of which loss the gradients are
   std::vector<std::string> words;
   std::span<const float> images;                 // [N, S, S, 3]
   std::vector<std::string> labels;               // of the pictures
@@ -14,6 +15,7 @@ struct PageInput {
   std::vector<int> layers;                       // whose maps are shown
   std::vector<Query> queries;
   Preprocess range;                              // of the images' values
+  std::vector<std::vector<LearnedNumber>> learned;      // [layer]
 };
 
 std::string inspection_page(const PageInput& input);

@@ -1,9 +1,12 @@
 #include "models/learned.h"
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <numeric>
 #include <sstream>
 #include "engine/attention/functions.h"
 #include "engine/error.h"
+#include "models/attention_layer.h"
 
 namespace {
 
@@ -22,11 +25,11 @@ std::vector<LearnedParameter> learned_parameters(const ViTConfig& c) {
   const auto f = AttentionFunctions::find(c.attention);
   std::vector<LearnedParameter> list;
   auto add = [&](const std::string& item, const std::string& name, int size, double initial) {
-    for (const auto& known : list) if (known.name == name) fail(ExitCode::usage, "--learn: '{}' is there twice", item);
+    for (const auto& known : list) if (known.name == name) fail(ExitCode::usage, "--learn: '{}' is the same number as one before it in '{}'; give one of them", item, c.learn);
     list.push_back({name, size, initial});
   };
   auto refuse = [&](bool refused, const std::string& item, const std::string& reason) {
-    if (refused) fail(ExitCode::usage, "--learn {} makes no sense with --attention {}: {}", item, c.attention, reason);
+    if (refused) fail(ExitCode::usage, "--learn {} makes no sense with --attention {}: {}; leave it out", item, c.attention, reason);
   };
   std::istringstream items(c.learn);
   for (std::string item; std::getline(items, item, ',');) {
@@ -39,13 +42,47 @@ std::vector<LearnedParameter> learned_parameters(const ViTConfig& c) {
     else if (item == "gamma" || item == "gamma-layer") add(item, "attn.log_gamma", size, 0);
     else if (item == "bias" || item == "bias-layer") add(item, "attn.score_bias", size, 0);
     else if (item == "temperature" || item == "temperature-layer") add(item, "attn.log_temperature", size, 0);
-    else if (item.starts_with("layerscale")) add(item, "ls1.gamma", c.width, layerscale_start(item)), add(item, "ls2.gamma", c.width, layerscale_start(item));
+    else if (item == "layerscale" || item.starts_with("layerscale:")) add(item, "ls1.gamma", c.width, layerscale_start(item)), add(item, "ls2.gamma", c.width, layerscale_start(item));
     else fail(ExitCode::usage, "--learn: '{}' is unknown, expected a list of alpha, gamma, bias, temperature, each also with -layer for one number a block, and layerscale", item);
   }
   auto learned = [&](const char* name) { return std::any_of(list.begin(), list.end(), [&](const auto& p) { return p.name == name; }); };
-  refuse(learned("attn.alpha") && learned("attn.log_gamma"), c.learn, "in gamma L^-alpha both are one number as long as L does not change; learn one of them");
+  refuse(learned("attn.alpha") && learned("attn.log_gamma"), c.learn, "in gamma L^-alpha both are one number as long as L does not change");
+  const bool factor = learned("attn.alpha") || learned("attn.log_gamma");
+  refuse(f && f->homogeneous && factor && learned("attn.log_temperature") && !learned("attn.score_bias"), c.learn, "a temperature is a factor of its weights too, so that alpha or gamma and it are one number");
+  refuse(factor && c.output_norm == "rms", c.learn, "--output-norm rms takes every factor of the weights off again");
   AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [&](const auto& function) {
     if constexpr (requires { function.initial_number(); }) add(c.attention, "attn." + std::string(function.number), c.heads, function.initial_number());
   });
   return list;
+}
+
+std::vector<LearnedNumber> learned_numbers(const Parameters& parameters, const ViTConfig& c, int layer) {
+  const std::string block = fmt::format("blocks.{}.", layer);
+  auto values = [&](const std::string& name) {
+    const std::vector<float> list = parameters.get(parameters.find(block + name));
+    return std::vector<double>(list.begin(), list.end());
+  };
+  std::vector<LearnedNumber> numbers;
+  for (const LearnedParameter& p : learned_parameters(c)) {
+    std::vector<double> list = values(p.name);
+    if (p.name.starts_with("ls")) {
+      const double sum = std::accumulate(list.begin(), list.end(), 0.0, [](double so_far, double x) { return so_far + std::abs(x); });
+      numbers.push_back({p.name.starts_with("ls1") ? "layerscale_attention" : "layerscale_mlp", {sum / double(list.size())}});
+      continue;
+    }
+    std::string name = p.name.substr(sizeof "attn." - 1);
+    if (name.starts_with("log_")) {
+      name.erase(0, sizeof "log_" - 1);
+      for (double& x : list) x = std::exp(x);
+    }
+    numbers.push_back({name == "score_bias" ? "bias" : name, list});
+  }
+  if (c.form == "differential") {
+    auto product = [&](const char* q, const char* k) {
+      const std::vector<double> a = values(q), b = values(k);
+      return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+    };
+    numbers.push_back({"lambda", {std::exp(product("attn.lambda_q1", "attn.lambda_k1")) - std::exp(product("attn.lambda_q2", "attn.lambda_k2")) + first_lambda(layer)}});
+  }
+  return numbers;
 }

@@ -11,36 +11,25 @@ std::vector<HeadColumn> cheap_columns() {
   return columns;
 }
 
-// Numbers that attention learns, one a head or one a layer.
-std::vector<std::string> learned_numbers(const ViT& vit) {
-  std::vector<std::string> names;
-  const std::string prefix = "blocks.0.attn.";
-  for (const Parameter& p : vit.parameters().list())
-    if (p.name.starts_with(prefix) && p.name.find('.', prefix.size()) == p.name.npos && (p.shape.size() == 1 || int(p.shape.size()) == vit.config().heads))
-      names.push_back(p.name.substr(prefix.size()));
-  return names;
-}
-
-std::vector<std::string> column_names(const std::vector<std::string>& learned) {
+std::vector<std::string> column_names(const ViT& vit) {
   std::vector<std::string> names{"layer", "head"};
   for (const HeadColumn& column : cheap_columns()) names.push_back(column.name);
-  for (const std::string& name : learned) names.push_back("attn." + name);
+  for (const LearnedNumber& number : learned_numbers(vit.parameters(), vit.config(), 0)) names.push_back("learned." + number.name);
   return names;
 }
 
 }  // namespace
 
 Monitor::Monitor(const ViT& vit, const std::filesystem::path& folder, int64_t every, int images, int64_t step, EventFile& events)
-    : vit_(vit), every_(every), images_(images), learned_(learned_numbers(vit)), csv_(folder / "inspect.csv", column_names(learned_), step - 1), events_(events) {}
+    : vit_(vit), every_(every), images_(images), csv_(folder / "inspect.csv", column_names(vit), step - 1), events_(events) {}
 
 std::span<AttentionProbe* const> Monitor::probes() {
-  statistics_.clear(), probes_.clear(), values_.clear();
+  statistics_.clear(), probes_.clear(), learned_.clear();
   for (int i = 0; i < vit_.config().depth; i++) {
     statistics_.push_back(std::make_unique<AttentionStatistics>(vit_.config(), images_));
     statistics_.back()->thorough = false;
     probes_.push_back(statistics_.back().get());
-    values_.emplace_back();
-    for (const std::string& name : learned_) values_.back().push_back(vit_.parameters().get(vit_.parameters().find(fmt::format("blocks.{}.attn.{}", i, name))));
+    learned_.push_back(learned_numbers(vit_.parameters(), vit_.config(), i));
   }
   return probes_;
 }
@@ -50,16 +39,16 @@ void Monitor::write(int64_t step) {
   const std::vector<HeadColumn> columns = cheap_columns();
   for (size_t layer = 0; layer < statistics_.size(); layer++) {
     const std::vector<HeadStatistics> heads = statistics_[layer]->heads();
-    std::vector<double> means(csv_.columns().size());
+    std::vector<Moments> of_layer(csv_.columns().size());                // over the heads that have the number
     for (size_t head = 0; head < heads.size(); head++) {
       std::vector<double> row{double(layer), double(head)};
       for (const HeadColumn& column : columns) row.push_back(column.value(heads[head]));
-      for (const std::vector<float>& values : values_[layer]) row.push_back(values[head % values.size()]);
-      for (size_t i = 0; i < row.size(); i++) means[i] += row[i] / double(heads.size());
+      for (const LearnedNumber& number : learned_[layer]) row.push_back(number.values[head % number.values.size()]);
+      for (size_t i = 0; i < row.size(); i++) if (std::isfinite(row[i])) of_layer[i].add(row[i]);
       csv_.add(step, row);
     }
-    for (size_t i = 2; i < means.size(); i++)
-      if (std::isfinite(means[i])) events_.scalar(fmt::format("inspect/{}/layer {}", csv_.columns()[i], layer), means[i], step, now);
+    for (size_t i = 2; i < of_layer.size(); i++)
+      if (of_layer[i].count > 0) events_.scalar(fmt::format("inspect/{}/layer {}", csv_.columns()[i], layer), of_layer[i].mean(), step, now);
     HeadStatistics all;
     AttentionStatistics::Histograms counted;
     for (size_t head = 0; head < heads.size(); head++) {

@@ -3,6 +3,7 @@
 // defines: Monitor
 #pragma once
 #include "engine/metrics.h"
+#include "models/learned.h"
 #include "models/statistics.h"
 #include "models/vit.h"
 
@@ -23,8 +24,7 @@ class Monitor {
   const ViT& vit_;
   int64_t every_;
   int images_;
-  std::vector<std::string> learned_;                           // NAME of parameters blocks.I.attn.NAME, one value a head or a layer
-  std::vector<std::vector<std::vector<float>>> values_;        // [layer][name] theirs, before the update
+  std::vector<std::vector<LearnedNumber>> learned_;            // [layer], before the update
   CsvLog csv_;
   EventFile& events_;
   std::vector<std::unique_ptr<AttentionStatistics>> statistics_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <unistd.h>
 #include "engine/error.h"
@@ -13,8 +14,8 @@ constexpr const char* colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "
 
 std::string quoted(const std::string& text) {
   std::string result;
-  for (const char c : text) result += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
-  return '"' + result + '"';
+  for (const char c : text) result += c == '\'' ? "''" : std::string{c < ' ' && c >= 0 ? ' ' : c};
+  return '\'' + result + '\'';            // in single quotes gnuplot runs no commands
 }
 
 // 1, 2 or 5 times a power of ten, at least x.
@@ -61,19 +62,20 @@ std::string script_of(const Plot& plot) {
 
 std::vector<std::string> draw(const std::vector<Plot>& plots) {
   if (plots.empty()) return {};
-  char name[] = "/tmp/relucent-plot-XXXXXX";
-  const int descriptor = ::mkstemp(name);
-  if (descriptor < 0) fail(ExitCode::failed, "cannot write to /tmp, where plots are prepared");
+  const std::string folder = std::filesystem::temp_directory_path().string();
+  std::string name = folder + "/relucent-plot-XXXXXX";
+  const int descriptor = ::mkstemp(name.data());
+  if (descriptor < 0) fail(ExitCode::failed, "cannot write to {}, where plots are prepared; name another folder in TMPDIR", folder);
   ::close(descriptor);
   std::ofstream script(name);
   for (const Plot& plot : plots) script << script_of(plot);
   script.close();
-  FILE* pipe = ::popen(fmt::format("gnuplot {} 2>&1", name).c_str(), "r");
+  FILE* pipe = ::popen(fmt::format("gnuplot '{}' 2>&1", name).c_str(), "r");
   std::string output;
   char part[4096];
   for (size_t got; pipe && (got = std::fread(part, 1, sizeof part, pipe)) > 0;) output.append(part, got);
   const int status = pipe ? ::pclose(pipe) : -1;
-  ::unlink(name);
+  ::unlink(name.c_str());
   std::vector<std::string> drawn;
   constexpr std::string_view end_tag = "</svg>";
   for (size_t svg = output.find("<svg"), end; svg != output.npos && (end = output.find(end_tag, svg)) != output.npos; svg = output.find("<svg", end))

@@ -9,11 +9,15 @@
 #include "engine/error.h"
 #include "models/page.h"
 #include "models/plot.h"
+#include "models/statistics.h"
 #include "models/trajectories.h"
 
 namespace fs = std::filesystem;
 
 namespace {
+
+// Flags that do not make two runs different, or are told apart by function and exponent.
+const std::set<std::string> only_of_the_run{"attention", "alpha", "seed", "threads", "workers", "log-every", "eval-every", "save-every", "inspect-every", "profile", "device", "fused-attention", "remat"};
 
 RunSummary read_run(const fs::path& folder) {
   RunSummary run;
@@ -32,6 +36,8 @@ RunSummary read_run(const fs::path& folder) {
   run.scaled = has_alpha(run.attention);
   for (const auto& [flag, usual] : {std::pair{"gate-function", "silu"}, {"attention-form", "plain"}, {"output-norm", "none"}, {"block", "pre-norm"}, {"learn", ""}})
     if (const auto given = flags.find(flag); given != flags.end() && given->second != usual) run.options += fmt::format(", {} {}", flag, given->second);
+  for (const auto& [flag, value] : flags)
+    if (!only_of_the_run.contains(flag)) run.others += flag + "=" + value + "\n";
   std::ifstream lines(folder / "metrics.jsonl");
   double speeds = 0;
   int logged = 0;
@@ -41,7 +47,7 @@ RunSummary read_run(const fs::path& folder) {
     const int64_t step = row["step"];
     run.step = std::max(run.step, step);
     if (row.contains("loss") && row["loss"].is_number()) run.loss.emplace_back(step, row["loss"]);
-    if (row.contains("images_per_second")) speeds += row["images_per_second"].get<double>(), logged++;
+    if (row.contains("images_per_second") && row["images_per_second"].is_number()) speeds += row["images_per_second"].get<double>(), logged++;
     if (!row.contains("val_accuracy")) continue;
     run.last_accuracy = row["val_accuracy"], run.last_loss = row["val_loss"].is_number() ? row["val_loss"].get<double>() : NAN;
     run.best_accuracy = std::max(run.best_accuracy, run.last_accuracy);
@@ -55,15 +61,35 @@ std::string alpha_of(const RunSummary& run) { return run.scaled ? fmt::format("{
 std::string accuracy_of(const RunSummary& run) { return run.best_accuracy < 0 ? "-" : fmt::format("{:.2f} %", 100 * run.best_accuracy); }
 std::string steps_of(const RunSummary& run) { return run.step < run.steps ? fmt::format("{} of {}", run.step, run.steps) : std::to_string(run.steps); }
 
+// Runs that differ in nothing but their seed, by what is compared here: function and exponent.
+struct Alike {
+  const RunSummary* first;
+  Moments accuracy;
+};
+std::vector<Alike> alike(const std::vector<RunSummary>& runs) {
+  std::vector<Alike> groups;
+  for (const RunSummary& run : runs) {
+    if (run.best_accuracy < 0) continue;
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const Alike& a) { return a.first->function() == run.function() && a.first->alpha == run.alpha && a.first->others == run.others; });
+    if (group == groups.end()) group = groups.insert(groups.end(), {&run, {}});
+    group->accuracy.add(run.best_accuracy);
+  }
+  return groups;
+}
+bool several_seeds(const std::vector<Alike>& groups) { return std::any_of(groups.begin(), groups.end(), [](const Alike& a) { return a.accuracy.count > 1; }); }
+std::vector<std::string> seeds_row(const Alike& a) {
+  return {a.first->function(), alpha_of(*a.first), fmt::format("{:.0f}", a.accuracy.count), fmt::format("{:.2f} %", 100 * a.accuracy.mean()),
+          fmt::format("{:.2f} to {:.2f} %", 100 * a.accuracy.min, 100 * a.accuracy.max)};
+}
+
 // Accuracy by α: for every function a row of the table, coloured from the worst to the best of all.
 std::string heat_map(const std::vector<RunSummary>& runs) {
   std::set<double> alphas;
-  std::map<std::string, std::map<double, double>> rows;
+  std::map<std::string, std::map<double, Moments>> rows;
   double low = 1, high = 0;
-  for (const RunSummary& run : runs) {
-    if (run.best_accuracy < 0) continue;
-    low = std::min(low, run.best_accuracy), high = std::max(high, run.best_accuracy);
-    if (run.scaled) alphas.insert(run.alpha), rows[run.function()][run.alpha] = run.best_accuracy;
+  for (const Alike& a : alike(runs)) {
+    low = std::min(low, a.accuracy.mean()), high = std::max(high, a.accuracy.mean());
+    if (a.first->scaled) alphas.insert(a.first->alpha), rows[a.first->function()][a.first->alpha] = a.accuracy;
   }
   std::string html = "<table class=map><tr><th>h \\ α</th>";
   for (const double alpha : alphas) html += fmt::format("<th>{}</th>", alpha);
@@ -72,8 +98,8 @@ std::string heat_map(const std::vector<RunSummary>& runs) {
     for (const double alpha : alphas) {
       const auto found = values.find(alpha);
       if (found == values.end()) { html += "<td></td>"; continue; }
-      const double share = high > low ? (found->second - low) / (high - low) : 1;
-      html += fmt::format("<td style='background:hsl(205 70% {:.0f}%);color:{}'>{:.1f}</td>", 97 - 52 * share, share > 0.75 ? "#fff" : "#000", 100 * found->second);
+      const double mean = found->second.mean(), share = high > low ? (mean - low) / (high - low) : 1;
+      html += fmt::format("<td style='background:hsl(205 70% {:.0f}%);color:{}'>{:.1f}</td>", 97 - 52 * share, share > 0.75 ? "#fff" : "#000", 100 * mean);
     }
   }
   return html + "</tr></table>\n";
@@ -82,11 +108,10 @@ std::string heat_map(const std::vector<RunSummary>& runs) {
 Plot by_alpha(const std::vector<RunSummary>& runs) {
   Plot plot{"Validation accuracy by exponent of L", "α in L^-α h(s)", "best validation accuracy, %", {}, true};
   std::map<std::string, Series> lines;
-  for (const RunSummary& run : runs) {
-    if (run.best_accuracy < 0) continue;
-    Series& line = lines[run.function()];
-    line.name = run.function(), line.level = !run.scaled;
-    line.points.emplace_back(run.alpha, 100 * run.best_accuracy);
+  for (const auto& [run, accuracy] : alike(runs)) {
+    Series& line = lines[run->function()];
+    line.name = run->function(), line.level = !run->scaled;
+    line.points.emplace_back(run->alpha, 100 * accuracy.mean());
   }
   for (auto& [name, line] : lines) {
     std::sort(line.points.begin(), line.points.end());
@@ -145,6 +170,13 @@ std::string report_table(const std::vector<RunSummary>& runs) {
   for (const RunSummary& run : runs)
     text += fmt::format("{:<{}}{:>7}{:>14}{:>10}{:>12.1f}{:>14}  {}\n", run.function(), width, alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss),
                         run.images_per_second, steps_of(run), run.folder);
+  const std::vector<Alike> groups = alike(runs);
+  if (!several_seeds(groups)) return text;
+  text += fmt::format("\n{:<{}}{:>7}{:>7}{:>16}{:>20}\n", "attention", width, "alpha", "seeds", "mean accuracy", "lowest to highest");
+  for (const Alike& a : groups) {
+    const std::vector<std::string> row = seeds_row(a);
+    text += fmt::format("{:<{}}{:>7}{:>7}{:>16}{:>20}\n", row[0], width, row[1], row[2], row[3], row[4]);
+  }
   return text;
 }
 
@@ -167,11 +199,16 @@ std::string report_page(const std::vector<RunSummary>& runs) {
     html += table_row({run.function(), alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss), fmt::format("{:.1f}", run.images_per_second),
                        steps_of(run), run.folder});
   html += "</table>\n";
+  if (const std::vector<Alike> groups = alike(runs); several_seeds(groups)) {
+    html += "<h2>Over seeds</h2>\n<table>" + table_row({"attention", "α", "seeds", "mean validation accuracy", "lowest to highest"}, "th");
+    for (const Alike& a : groups) html += table_row(seeds_row(a));
+    html += "</table>\n";
+  }
   const Plot alpha = by_alpha(runs);
   const bool grid = std::any_of(alpha.series.begin(), alpha.series.end(), [](const Series& s) { return s.points.size() > 1; });
   if (grid) {
     html += "<h2>Accuracy in % by function and exponent</h2>\n" + heat_map(runs);
-    html += figure(draw(alpha), "Where does a function have its best exponent, and does it reach softmax (dashed)? In the paper the best lies near α = 1. A difference smaller than that between two seeds says nothing.");
+    html += figure(draw(alpha), "Where does a function have its best exponent, and does it reach softmax (dashed)? In the paper the best lies near α = 1. A difference smaller than that between two seeds says nothing; of several seeds the mean is shown.");
   }
   for (const Plot& accuracy : curves(runs, "Validation accuracy", "accuracy, %", &RunSummary::accuracy))
     html += figure(draw(accuracy), "Do the curves still rise at the end? Then more updates could change their order.");

@@ -15,6 +15,7 @@ struct RunSummary {
   double images_per_second = 0;                            // in training, the mean of what was logged
   std::vector<std::pair<double, double>> loss, accuracy;   // training loss and validation accuracy by step
   std::string options;                                     // of attention, beside these: ", output-norm rela"
+  std::string others;                                      // the flags that change the model or its training, beside attention, alpha and seed
   std::string function() const;                            // "relu, gate"
 };
 

@@ -61,25 +61,31 @@ const std::vector<HeadColumn>& head_columns() {
   return columns;
 }
 
-Saturation saturation_of(const std::string& attention) {
-  constexpr double inf = std::numeric_limits<double>::infinity();
-  const double small = 0.01;
+Saturation saturation_of(const std::string& attention, int L) {
+  constexpr double inf = std::numeric_limits<double>::infinity(), small = 0.01;
+  const double logistic = 2 * std::acosh(1 / std::sqrt(small)), bell = std::sqrt(-std::log(small) / (2 * std::acos(-1)));
   if (attention == "relu6") return {-inf, 6};
-  if (attention == "sigmoid") return {-2 * std::acosh(1 / std::sqrt(small)), 2 * std::acosh(1 / std::sqrt(small))};      // slope 1 / (4 cosh²(s/2))
-  if (attention == "tanh") return {-std::acosh(1 / std::sqrt(small)), std::acosh(1 / std::sqrt(small))};                 // 1 / cosh² s
+  if (attention == "sigmoid") return {-logistic, logistic};                                      // slope 1 / (4 cosh²(s/2))
+  if (attention == "sigmoid-bias") return {std::log(L) - logistic, std::log(L) + logistic};
+  if (attention == "tanh") return {-logistic / 2, logistic / 2};                                 // 1 / cosh² s
+  if (attention == "laplace") return {std::sqrt(0.5) - bell, std::sqrt(0.5) + bell};             // √2 exp(-2π (s - √½)²)
   return {-inf, inf};
 }
 
 AttentionStatistics::AttentionStatistics(const ViTConfig& config, int images)
-    : heads_(config.heads), head_width_(config.head_width()), grid_(config), flat_(saturation_of(config.attention)), parts_(size_t(images) * heads_), histograms_(heads_) {
+    : config_(config), heads_(config.attention_heads()), grid_(config), flat_(saturation_of(config.attention, config.tokens())), parts_(size_t(images) * heads_), histograms_(heads_) {
   for (int dy = 1 - grid_.side; dy < grid_.side; dy++)
     for (int dx = 1 - grid_.side; dx < grid_.side; dx++) distances_.push_back(float(grid_.patch * std::hypot(dy, dx)));
 }
 
 void AttentionStatistics::keep(const std::string& name, int images) {
-  const int L = grid_.tokens(), width = name == "S" || name == "A" || name == "dA" || name == "dS" ? L : head_width_;
   std::vector<float>& values = kept_[name];
-  values.resize(std::max(values.size(), size_t(images) * heads_ * L * width), std::numeric_limits<float>::quiet_NaN());
+  values.resize(std::max(values.size(), size_t(images) * heads_ * grid_.tokens() * kept_width(config_, name)), std::numeric_limits<float>::quiet_NaN());
+}
+
+int AttentionStatistics::kept_width(const ViTConfig& c, const std::string& name) {
+  if (name == "S" || name == "A" || name == "dA" || name == "dS") return c.tokens();
+  return name == "v" || name == "dO" || name == "dv" ? c.value_width() : c.head_width();
 }
 
 // ln x of a normal float, and of zero and smaller ones about -88: exponent and fraction apart; vectorises.
@@ -102,7 +108,7 @@ void AttentionStatistics::tile(const AttentionTile& t) {
     asked += t.dA[i] != 0, passed += (t.dA[i] != 0) & (t.dS[i] != 0);
     saturated += (t.S[i] <= low) | (t.S[i] >= high);
   }
-  part.zeros = double(zeros), part.negative = double(negative), part.asked = double(asked), part.passed = double(passed), part.saturated = double(saturated);
+  part.zeros = double(zeros), part.negative = double(negative), part.asked = double(asked), part.passed = double(passed), part.saturated = flat_.any() ? double(saturated) : std::numeric_limits<double>::quiet_NaN();
   for (int i = 0; i < t.rows; i++) add_row(part, t.first_row + i, t.A + size_t(i) * t.L, t.dA + size_t(i) * t.L, t.L);
   parts_[size_t(first_image + t.image) * heads_ + t.head].merge(part);
   keep_tile(t);
@@ -180,22 +186,22 @@ void AttentionStatistics::note_broken(const AttentionTile& t, const HeadStatisti
 void AttentionStatistics::operands(Device& device, const AttentionOperands& o) {
   const AttentionShape& n = o.n;
   using H = HeadStatistics;
-  const struct { const char* name; HeadRows<const real> rows; Moments H::*moments; } all[] = {
-      {"q", o.q, &H::q}, {"k", o.k, &H::k}, {"v", o.v, &H::v}, {"dO", o.d_o, nullptr}, {"dq", o.dq, &H::dq}, {"dk", o.dk, &H::dk}, {"dv", o.dv, &H::dv}};
-  for (const auto& [name, rows, moments] : all) {
+  const struct { const char* name; HeadRows<const real> rows; int width; Moments H::*moments; } all[] = {
+      {"q", o.q, n.d, &H::q}, {"k", o.k, n.d, &H::k}, {"v", o.v, n.dv, &H::v}, {"dO", o.d_o, n.dv, nullptr}, {"dq", o.dq, n.d, &H::dq}, {"dk", o.dk, n.d, &H::dk}, {"dv", o.dv, n.dv, &H::dv}};
+  for (const auto& [name, rows, width, moments] : all) {
     const auto found = kept_.find(name);
     const bool count = moments && thorough;
     if (found == kept_.end() && !count) continue;
-    std::vector<real> values((size_t(n.B) * rows.L - 1) * rows.width + n.H * n.d);      // from the first channel of the heads to the last
+    std::vector<real> values((size_t(n.B) * rows.L - 1) * rows.width + n.H * width);      // from the first channel of the heads to the last
     device.download(values.data(), rows.data, values.size() * sizeof(real));
     const HeadRows<const real> here{values.data(), rows.L, rows.width};
     for (int b = 0; b < n.B; b++)
       for (int h = 0; h < n.H; h++)
         for (int i = 0; i < rows.L; i++) {
-          const real* x = here.at(b, i, h, n.d);
-          const size_t to = ((size_t(first_image + b) * n.H + h) * rows.L + i) * n.d;
-          if (found != kept_.end() && to + n.d <= found->second.size()) std::copy_n(x, n.d, found->second.begin() + long(to));
-          if (count) (parts_[size_t(first_image + b) * heads_ + h].*moments).add(x, n.d);
+          const real* x = here.at(b, i, h, width);
+          const size_t to = ((size_t(first_image + b) * n.H + h) * rows.L + i) * width;
+          if (found != kept_.end() && to + width <= found->second.size()) std::copy_n(x, width, found->second.begin() + long(to));
+          if (count) (parts_[size_t(first_image + b) * heads_ + h].*moments).add(x, width);
         }
   }
 }

@@ -2,6 +2,7 @@
 // computation pass by. Sums are in double; they and the counts are the same for any number of threads.
 // defines: Moments, HeadStatistics, HeadColumn, head_columns, Saturation, saturation_of, TokenGrid, Place, AttentionStatistics
 #pragma once
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <map>
@@ -21,7 +22,7 @@ struct Moments {
   void merge(const Moments& other);
   double mean() const { return sum / count; }                          // NaN of nothing
   double std() const;                                                  // of all values there are, not an estimate
-  double norm() const { return std::sqrt(squares); }
+  double norm() const { return count > 0 ? std::sqrt(squares) : std::numeric_limits<double>::quiet_NaN(); }
 };
 
 // Of one head of one layer, over images, rows (queries) and keys. Gradients are those of the loss that backward ran from.
@@ -37,7 +38,7 @@ struct HeadStatistics {
   double rows = 0, dead_rows = 0;      // dead: every weight is 0
   double zeros = 0, negative = 0;      // weights that are 0, that are below 0
   double asked = 0, passed = 0;        // dA is not 0; and neither is dS: the slope there is not 0
-  double saturated = 0;                // scores where the function is flat, see saturation_of
+  double saturated = 0;                // scores where the function is flat, see saturation_of; NaN where it is nowhere
   Moments q, k, v, dq, dk, dv;         // every element of q, k, v and of their gradients
 
   void merge(const HeadStatistics& other);
@@ -53,10 +54,13 @@ struct HeadStatistics {
 struct HeadColumn { std::string name; std::function<double(const HeadStatistics&)> value; };
 const std::vector<HeadColumn>& head_columns();
 
-// Scores at or beyond which a function is flat: its slope is 0 (relu6), or below a hundredth of its largest (sigmoid, tanh).
-// Infinite where there is no such place.
-struct Saturation { double low, high; };
-Saturation saturation_of(const std::string& attention);
+// Scores at or beyond which a bounded function is flat for L keys: its slope is 0 (relu6), or below a hundredth of its largest (sigmoid,
+// tanh, Laplace). Infinite where there is no such place.
+struct Saturation {
+  double low, high;
+  bool any() const { return std::isfinite(low) || std::isfinite(high); }
+};
+Saturation saturation_of(const std::string& attention, int L);
 
 // Where the tokens lie in the picture: an optional class token, then patches row by row.
 struct TokenGrid {
@@ -78,10 +82,11 @@ class AttentionStatistics : public AttentionProbe {
   // `images` at most pass at a time, or, numbered by first_image, in all.
   AttentionStatistics(const ViTConfig& config, int images);
 
-  // Keeps one of S, A, dA, dS [images, H, L, L] or q, k, v, dO, dq, dk, dv [images, H, L, d] of the first images.
+  // Keeps one of S, A, dA, dS [images, H, L, L], q, k, dq, dk [images, H, L, d] or v, dO, dv [images, H, L, dv] of the first images.
   void keep(const std::string& name, int images);
   const std::vector<float>& kept(const std::string& name) const { return kept_.at(name); }
   bool keeps(const std::string& name) const { return kept_.contains(name); }
+  static int kept_width(const ViTConfig& config, const std::string& name);       // L, d or dv
 
   void tile(const AttentionTile& tile) override;
   void operands(Device& device, const AttentionOperands& o) override;
@@ -100,7 +105,8 @@ class AttentionStatistics : public AttentionProbe {
   void keep_tile(const AttentionTile& tile);
   void note_broken(const AttentionTile& tile, const HeadStatistics& part);
 
-  int heads_, head_width_;
+  ViTConfig config_;
+  int heads_;
   TokenGrid grid_;
   Saturation flat_;
   std::vector<float> distances_;                                       // [2 side - 1, 2 side - 1]: pixels to the patch so many rows and columns away

@@ -1,5 +1,6 @@
 #include "models/train_options.h"
 #include "models/recipes.h"
+#include <algorithm>
 #include <cmath>
 #include "engine/attention/families.h"
 
@@ -18,6 +19,10 @@ std::vector<Member> TrainOptions::grid() const {
     for (double a : alphas) members.push_back({name, a, scaled});
   }
   return members;
+}
+
+bool TrainOptions::takes_alpha() const {
+  return std::any_of(attention.begin(), attention.end(), [](const std::string& item) { return item.find(':') == item.npos && has_alpha(item); });
 }
 
 void TrainOptions::add(CLI::App& app) {

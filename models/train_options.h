@@ -1,6 +1,7 @@
 // What build/train can be told: the flags, their defaults, and what follows from them.
 // defines: Member, TrainOptions
 #pragma once
+#include <cmath>
 #include "data/transform.h"
 #include "engine/error.h"
 #include "engine/optimizer.h"
@@ -33,10 +34,13 @@ struct TrainOptions {
   double mixup = 0, ema = 0;
   int micro_batch = 0;
   std::string preset, init;
+  bool one_of_several = false;         // models of one command: those that are finished are left as they are
   int64_t log_every = 50, eval_every = 0, save_every = 500, inspect_every = 0;
 
   void add(CLI::App& app);                       // the flags
   // --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once
   std::vector<Member> grid() const;
+  bool takes_alpha() const;                      // whether a member has its exponent from --alpha
+  int64_t updates(size_t images) const { return steps ? steps : std::max<int64_t>(1, std::llround(epochs * double(images) / batch)); }      // BigVision's steps()
   int64_t warmup_steps(int64_t total) const;     // of --warmup, a number or a share
 };

@@ -3,35 +3,29 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <set>
 #include "engine/error.h"
+#include "models/head_plots.h"
 #include "models/page.h"
 #include "models/plot.h"
 
 namespace {
 
 constexpr size_t most_lines = 8;
+constexpr std::string_view learned_prefix = "learned.";
 
-// What is plotted of a column; a number that attention learns is named by its parameter.
-struct Kind { std::string column, title, y, look; double scale = 1; };
-
-std::vector<Kind> kinds(const std::vector<Trajectories>& runs) {
-  std::vector<Kind> list = {
-      {"row_sum_mean", "Row sums of A", "mean of Σ_j A_ij", "Softmax stays at 1. A sum that runs away drowns what attention is added to; one that falls to 0 switches the layer off."},
-      {"keys", "Effective number of keys", "mean of 1/Σ p², keys", "Falling to 1 is collapse on one key; staying at L means that attention only averages."},
-      {"entropy", "Entropy of the weights", "mean of -Σ p ln p, nats", "ln L is even attention. A sudden fall often comes before a loss that spikes."},
-      {"zeros", "Weights that are 0", "% of weights", "Relu begins at 50 %. A steady rise to 100 % is a layer dying.", 100},
-      {"dead_rows", "Dead rows", "% of queries", "Queries that take nothing from attention at all.", 100},
-      {"duty", "Duty: slopes that are not 0", "% of scores", "The share of scores that can learn. Relu's falls with its weights; at 0 nothing comes back.", 100},
-      {"gradient_ratio", "Gradient through the function", "‖dS‖/‖dA‖", "How much of the weights' gradient reaches queries and keys. About 1/L is natural."},
-      {"S_std", "Spread of the scores", "standard deviation of S", "Growth sharpens attention; runaway growth is what --qk-norm prevents."}};
-  std::map<std::string, bool> learned;
-  for (const Trajectories& run : runs) for (const auto& [column, layers] : run.values) if (column.starts_with("attn.")) learned[column] = true;
-  for (const auto& [column, yes] : learned)
-    list.push_back({column, "Learned " + column.substr(5), column + ", mean over heads", "A number that attention learns: does it leave where it began, and do layers part?"});
+std::vector<HeadPlot> kinds(const std::vector<Trajectories>& runs) {
+  std::vector<HeadPlot> list = head_plots();
+  std::set<std::string> learned;
+  for (const Trajectories& run : runs) for (const auto& [column, layers] : run.values) if (column.starts_with(learned_prefix)) learned.insert(column);
+  for (const std::string& column : learned) {
+    const std::string name = column.substr(learned_prefix.size());
+    list.push_back({column, "Learned " + name, name + ", mean over heads", "A number that attention learns: does it leave where it began, and do layers part?"});
+  }
   return list;
 }
 
-Plot empty_plot(const Kind& kind) {
+Plot empty_plot(const HeadPlot& kind) {
   Plot plot;
   plot.title = kind.title, plot.x = "updates", plot.y = kind.y;
   return plot;
@@ -43,10 +37,10 @@ std::vector<std::pair<double, double>> scaled(std::vector<std::pair<double, doub
 }
 
 // A line for each layer, of many for some of them, evenly.
-std::string by_layer(const Trajectories& run, const std::vector<Kind>& kinds) {
+std::string by_layer(const Trajectories& run, const std::vector<HeadPlot>& kinds) {
   std::vector<Plot> plots;
   std::vector<std::string> looks;
-  for (const Kind& kind : kinds) {
+  for (const HeadPlot& kind : kinds) {
     const auto found = run.values.find(kind.column);
     if (found == run.values.end()) continue;
     Plot plot = empty_plot(kind);
@@ -61,10 +55,10 @@ std::string by_layer(const Trajectories& run, const std::vector<Kind>& kinds) {
 }
 
 // A line for each run: the mean over its layers.
-std::string by_run(const std::vector<Trajectories>& runs, const std::vector<Kind>& kinds) {
+std::string by_run(const std::vector<Trajectories>& runs, const std::vector<HeadPlot>& kinds) {
   std::vector<Plot> plots;
   std::vector<std::string> looks;
-  for (const Kind& kind : kinds) {
+  for (const HeadPlot& kind : kinds) {
     Plot plot = empty_plot(kind);
     for (const Trajectories& run : runs) {
       const auto found = run.values.find(kind.column);
@@ -112,7 +106,7 @@ std::string trajectory_section(const std::vector<Trajectories>& all) {
   std::vector<Trajectories> runs;
   for (const Trajectories& run : all) if (!run.values.empty()) runs.push_back(run);
   if (runs.empty()) return "";
-  const std::vector<Kind> list = kinds(runs);
+  const std::vector<HeadPlot> list = kinds(runs);
   std::string html = "<h2>Inside attention while training</h2>\n";
   if (runs.size() == 1) return html + by_layer(runs[0], list);
   html += fmt::format("<p>Means over layers and heads{}; each run layer by layer below.</p>\n", runs.size() > most_lines ? fmt::format(" of the first {} runs", most_lines) : "") + by_run(runs, list);

@@ -26,7 +26,6 @@ void check_config(const ViTConfig& c) {
   require(c.position != "sincos2d" || (c.width % 4 == 0 && c.width > 4), fmt::format("position sincos2d needs a width that is a multiple of 4 and more than 4, got {}", c.width));
   require(std::isfinite(c.alpha) && c.alpha >= 0, fmt::format("alpha is {}, expected a number of at least 0", c.alpha));
   check_attention(c);
-  learned_parameters(c);
 }
 
 double forward_flops(const ViTConfig& c) {

@@ -16,10 +16,10 @@ using Tensors = std::map<std::string, NamedTensor>;
 using Metadata = std::map<std::string, std::string>;
 const std::string format_key = "relucent", format_version = "1";
 
-// Fields that files of before they were there lack: left out where they have their default.
-constexpr std::string_view later_fields[] = {"learn", "gate_function", "attention_form", "output_norm", "block"};
+// Fields that a file may lack, as they are left out where they have their default.
+constexpr std::string_view optional_fields[] = {"learn", "gate_function", "attention_form", "output_norm", "block"};
 
-// Every field of a config with its name, for reading and for writing; a new field does not compile until it is here.
+// Every field of a config with its name, for reading and for writing; a field that is not here does not compile.
 template <class Config, class Visit>
 void each_field(Config& config, Visit visit) {
   auto& [image_size, patch, width, depth, heads, mlp_width, classes, pool, position, head_hidden, head_bias, gelu,
@@ -196,7 +196,7 @@ Metadata config_metadata(const ViTConfig& config) {
   each_field(plain, [&](const char* name, const auto& value) { defaults[name] = fmt::format("{}", value); });
   each_field(config, [&](const char* name, const auto& value) {
     const std::string text = fmt::format("{}", value);
-    if (!std::ranges::count(later_fields, name) || text != defaults[name]) metadata[name] = text;
+    if (!std::ranges::count(optional_fields, name) || text != defaults[name]) metadata[name] = text;
   });
   return metadata;
 }
@@ -208,7 +208,7 @@ ViTConfig metadata_config(const Metadata& metadata, const std::string& where) {
     fail(ExitCode::data, "{}: expected weights of format {} {}", where, format_key, format_version);
   each_field(config, [&](const char* name, auto& value) {
     const auto found = metadata.find(name);
-    if (found == metadata.end() && std::ranges::count(later_fields, name)) return;
+    if (found == metadata.end() && std::ranges::count(optional_fields, name)) return;
     if (found == metadata.end()) fail(ExitCode::data, "{}: metadata {} is missing", where, name);
     if (!parse(found->second, value)) fail(ExitCode::data, "{}: metadata {} is '{}'", where, name, found->second);
   });

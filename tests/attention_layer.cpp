@@ -1,6 +1,7 @@
 // The attention of a block, for every function, linear family, form, norm, gate and block.
 #include <doctest/doctest.h>
 #include <cmath>
+#include <set>
 #include "engine/attention/laser.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/loss.h"
@@ -173,6 +174,25 @@ TEST_CASE("one batch is learned by every family and form") {
   }
 }
 
+TEST_CASE("every family and form trains in bf16, near what it computes in f32") {
+  if (on_cuda()) return;
+  auto f32 = test_device(2), bf16 = test_device(2, Precision::bf16);
+  for (ViTConfig c : all_configs()) {
+    c.qk_norm = true;
+    INFO(describe(c));
+    auto loss_after_a_step = [&](Device& device) {
+      ViT vit(device, c);
+      vit.initialise(1);
+      Adam adam(vit.parameters(), {.lr = 1e-3, .weight_decay = 0});
+      TrainStep step(vit, adam, {.loss = "softmax"});
+      const MadeUpBatch batch = made_up_batch(c, 5);
+      step(batch.images, batch.labels, 1);
+      return step(batch.images, batch.labels, 1).loss;
+    };
+    CHECK(loss_after_a_step(*bf16) == doctest::Approx(loss_after_a_step(*f32)).epsilon(0.02));
+  }
+}
+
 TEST_CASE("a model is the same after saving and loading: what is fixed comes with the architecture") {
   auto device = test_device(1);
   const TempDir dir;
@@ -261,8 +281,8 @@ TEST_CASE("a NaN in a query is seen in its output") {
 }
 
 TEST_CASE("LASER is for weights that are never negative nor all 0") {
-  for (const char* name : {"softmax", "softplus", "sigmoid"}) CHECK_MESSAGE(always_positive(name, 1), name);
-  for (const char* name : {"relu", "relu2", "relu6", "gelu", "identity"}) CHECK_MESSAGE(!always_positive(name, 1), name);
+  const std::set<std::string> positive{"softmax", "softplus", "sigmoid", "elu1", "exp", "taylor2", "stable", "sigmoid-bias", "elu1-norm", "sigmoid-norm", "stablemax", "taylor-softmax", "softmax1", "sparsemax", "entmax15", "entmax125"};
+  for (const auto& f : AttentionFunctions::all()) CHECK_MESSAGE(always_positive(f.name, 1) == bool(positive.count(f.name)), f.name);
 }
 
 TEST_CASE("what makes no sense is refused with the reason") {
@@ -277,6 +297,16 @@ TEST_CASE("what makes no sense is refused with the reason") {
   for (auto change : {+[](ViTConfig& c) { c.gate = true; }, +[](ViTConfig& c) { c.form = "laser"; }, +[](ViTConfig& c) { c.output_norm = "rms"; }})
     CHECK(says(refused(softmax, [&](ViTConfig& c) { c.block = "gau", c.pool = "gap", change(c); }), {"gau", "one head and a gate of its own"}));
   CHECK(says(refused(softmax, [](ViTConfig& c) { c.block = "gau"; }), {"gau", "class token", "--pool"}));
+  for (const char* form : {"differential", "laser", "talking-heads"}) {
+    CHECK(says(refused(softmax, [&](ViTConfig& c) { c.form = form, c.learn = "temperature"; }), {form, "numbers that heads learn", "layerscale"}));
+    CHECK(says(refused(small("softmax-sink"), [&](ViTConfig& c) { c.form = form; }), {form}));
+    CHECK(refused(softmax, [&](ViTConfig& c) { c.form = form, c.learn = "layerscale"; }) == "no error");
+  }
+  for (const char* learn : {"alpha", "layerscale,alpha", "bias,layerscale"}) CHECK(says(refused(hydra, [&](ViTConfig& c) { c.learn = learn; }), {learn, "hydra never makes"}));
+  CHECK(refused(hydra, [](ViTConfig& c) { c.learn = "layerscale"; }) == "no error");
+  CHECK(says(refused(softmax, [](ViTConfig& c) { c.block = "hybrid-norm", c.learn = "layerscale:0.1"; }), {"hybrid-norm", "layerscale"}));
+  CHECK(says(refused(softmax, [](ViTConfig& c) { c.block = "gau", c.pool = "gap", c.learn = "layerscale"; }), {"gau", "--learn"}));
+  CHECK(says(refused(softmax, [](ViTConfig& c) { c.block = "gau", c.pool = "gap", c.gate_function = "sigmoid"; }), {"--gate-function out"}));
   CHECK(says(refused(softmax, [](ViTConfig& c) { c.form = "sparse"; }), {"attention form", "'sparse'"}));
   CHECK(says(refused(softmax, [](ViTConfig& c) { c.output_norm = "batch"; }), {"output norm", "'batch'"}));
   CHECK(says(refused(softmax, [](ViTConfig& c) { c.block = "post-norm"; }), {"block", "'post-norm'"}));
@@ -314,6 +344,16 @@ TEST_CASE("a probe sees the maps of differential, talking heads and LASER, and c
     struct Sums : AttentionProbe {
       std::vector<int> forward = std::vector<int>(2 * 4), backward = forward;      // rows shown, by image and head
       bool sums_to_one = true, slopes_right = true;
+      int operands_shown = 0;
+      double dv = 0;
+      void operands(Device& device, const AttentionOperands& o) override {
+        CHECK(o.n.H == 4);
+        CHECK(o.n.dv == 6);                                                      // of differential, half of a head's values for each map
+        std::vector<real> last(o.n.dv);                                          // of the last image's last token and head
+        device.download(last.data(), o.dv.at(o.n.B - 1, o.n.L - 1, o.n.H - 1, o.n.dv), last.size() * sizeof(real));
+        for (real x : last) dv += std::abs(x);
+        operands_shown++;
+      }
       void tile(const AttentionTile& t) override {
         (t.dS ? backward : forward)[t.image * 4 + t.head] += t.rows;
         for (int i = 0; i < t.rows; i++) {
@@ -345,6 +385,8 @@ TEST_CASE("a probe sees the maps of differential, talking heads and LASER, and c
     CHECK(step(&seen) == step(nullptr));
     CHECK(seen.forward == std::vector<int>(8, 17));
     CHECK(seen.backward == seen.forward);
+    CHECK(seen.operands_shown == 1);
+    CHECK(seen.dv > 0);
     CHECK(seen.sums_to_one);
     CHECK(seen.slopes_right);
   }

@@ -88,7 +88,7 @@ inline Rows linear_weights(const ViTConfig& c, const Rows& q, const Rows& k, int
   for (int i = 0; i < L; i++) {
     double sum = 0;
     for (int j = 0; j < L; j++) sum += weights[i][j] = similarity(i, j);
-    for (int j = 0; normalised && j < L; j++) weights[i][j] /= sum;
+    for (int j = 0; normalised && sum != 0 && j < L; j++) weights[i][j] /= sum;      // a query without a feature gets 0
   }
   return weights;
 }

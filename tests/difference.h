@@ -5,11 +5,11 @@
 #include <cmath>
 #include <vector>
 
-// max |got - expected| / max |expected|, which is at least `size`; infinity where something got is not finite
+// max |got - expected| / max |expected|, which is at least `size`; infinity where one of them is not finite
 template <class T, class U> double largest_error(const std::vector<T>& got, const std::vector<U>& expected, double size = 1e-30) {
   double largest = 0;
   for (size_t i = 0; i < got.size(); i++) {
-    if (!std::isfinite(got[i])) return INFINITY;
+    if (!std::isfinite(got[i]) || !std::isfinite(expected[i])) return INFINITY;
     largest = std::max(largest, std::abs(double(got[i]) - expected[i]));
     size = std::max(size, std::abs(double(expected[i])));
   }

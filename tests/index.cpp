@@ -11,6 +11,7 @@
 #include "data/shard_writer.h"
 #include "data/source.h"
 #include "tests/error_of.h"
+#include "tests/real_data.h"
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 
@@ -276,12 +277,8 @@ TEST_SUITE("index") {
   }
 
   TEST_CASE("real shards have the samples that are told of them") {
-    const char* const folder = std::getenv("RELUCENT_DATA");
-    const std::filesystem::path data = folder ? folder : "../shared/data";
-    if (!std::filesystem::exists(data / "cifar10-train-0000.tar")) {
-      MESSAGE("skipped: no real images in " << data.string());
-      return;
-    }
+    if (real_data("cifar10-train-0000.tar").empty()) return;
+    const std::filesystem::path data = real_data("cifar10-train-0000.tar").parent_path();
     const std::tuple<const char*, size_t, int> sets[] = {
         {"cifar10-train-{0000..0009}", 50'000, 10}, {"cifar10-val-{0000..0001}", 10'000, 10},
         {"imagenet-sample-0000", 100, 1000},        {"imagenette224-train-0000", 300, 10},

@@ -10,6 +10,7 @@
 #include "data/order.h"
 #include "data/shard_writer.h"
 #include "engine/error.h"
+#include "tests/real_data.h"
 #include "tests/temp_dir.h"
 
 namespace {
@@ -262,13 +263,8 @@ TEST_SUITE("loader") {
   }
 
   TEST_CASE("real images: every one of ImageNet's sample is given, with any number of workers") {
-    const char* set = std::getenv("RELUCENT_DATA");
-    const std::filesystem::path tar =
-        std::filesystem::path(set ? set : "../shared/data") / "imagenet-sample-0000.tar";
-    if (!std::filesystem::exists(tar)) {
-      MESSAGE("skipped: no " << tar.string());
-      return;
-    }
+    const std::filesystem::path tar = real_data("imagenet-sample-0000.tar");
+    if (tar.empty()) return;
     const Index index = Index::open(tar.string(), "");
     LoaderOptions options;
     options.batch = 32;

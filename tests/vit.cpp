@@ -85,13 +85,41 @@ TEST_CASE("what makes no sense to learn is refused with the reason") {
   const struct { const char *attention, *learn; std::initializer_list<const char*> words; } cases[] = {
       {"softmax", "alpha", {"softmax", "no factor"}}, {"softmax1", "gamma-layer", {"gamma-layer", "no factor"}}, {"relu", "alpha,gamma", {"one number"}}, {"relu", "gamma-layer,alpha", {"one number"}},
       {"softmax", "bias", {"changes nothing"}}, {"entmax15", "bias-layer", {"changes nothing"}}, {"softmax-sink", "bias", {"its learned sink"}}, {"nap", "temperature", {"changes nothing"}},
-      {"relu-norm", "temperature", {"changes nothing"}}, {"ssmax", "temperature", {"its learned ssmax_scale"}}, {"relu", "alpha,alpha-layer", {"'alpha-layer'", "twice"}},
-      {"relu", "beta", {"'beta'", "layerscale"}}, {"relu", "alpha-row", {"'alpha-row'"}}, {"relu", "layerscale:x", {"'layerscale:x'"}}, {"relu", "layerscales", {"'layerscales'"}}, {"relu", "layerscale:", {"'layerscale:'"}},
+      {"relu-norm", "temperature", {"changes nothing"}}, {"ssmax", "temperature", {"its learned ssmax_scale"}}, {"relu", "alpha,alpha-layer", {"'alpha-layer'", "same number"}},
+      {"relu", "beta", {"'beta'", "layerscale"}}, {"relu", "alpha-row", {"'alpha-row'"}}, {"relu", "layerscale:x", {"'layerscale:x'"}}, {"relu", "layerscales", {"'layerscales'"}}, {"relu", "layerscale:", {"'layerscale:'"}}, {"relu", "layerscale=0.1", {"'layerscale=0.1'"}}, {"relu", "layerscale-1", {"'layerscale-1'"}},
+      {"relu2", "gamma,temperature", {"one number"}}, {"identity", "temperature-layer,alpha", {"one number"}},
       {"relu", "alpha,,bias", {"''"}}};
   for (const auto& c : cases) {
     const std::string message = error_of(ExitCode::usage, [&] { check_config({.attention = c.attention, .learn = c.learn}); });
     CHECK_MESSAGE(says(message, {"--learn"}), c.attention, " ", c.learn, ": ", message);
     CHECK_MESSAGE(says(message, c.words), message);
+  }
+}
+
+TEST_CASE("a temperature beside a factor makes sense with a bias, or where h is not homogeneous") {
+  for (const auto& [attention, learn] : {std::pair{"relu", "gamma,temperature,bias"}, {"gelu", "gamma,temperature"}, {"relu", "temperature"}})
+    CHECK(error_of(ExitCode::usage, [&] { check_config({.attention = attention, .learn = learn}); }) == "no error");
+  ViTConfig normalised{.attention = "relu", .learn = "gamma"};
+  normalised.output_norm = "rms";
+  CHECK(says(error_of(ExitCode::usage, [&] { check_config(normalised); }), {"--learn gamma", "--output-norm rms"}));
+}
+
+TEST_CASE("every number that heads learn moves: sink, ssmax scale, gamma") {
+  for (const auto& [attention, learn, name] : {std::tuple{"softmax-sink", "", "attn.sink"}, {"ssmax", "", "attn.ssmax_scale"}, {"relu", "gamma", "attn.log_gamma"}}) {
+    ViTConfig config = small_vit(attention);
+    config.learn = learn;
+    auto device = test_device(2);
+    ViT vit(*device, config);
+    vit.initialise(1);
+    vit.parameters().set("head.weight", random_values(480, 2));
+    Adam adam(vit.parameters(), {.lr = 1e-2});
+    TrainStep step(vit, adam, {.loss = "softmax"});
+    const Parameter& number = vit.parameters().find(std::string("blocks.1.") + name);
+    const std::vector<float> before = vit.parameters().get(number);
+    const MadeUpBatch batch = made_up_batch(config, 4);
+    for (int t = 0; t < 3; t++) step(batch.images, batch.labels, 1);
+    const std::vector<float> after = vit.parameters().get(number);
+    for (size_t h = 0; h < before.size(); h++) CHECK_MESSAGE(after[h] != before[h], name);
   }
 }
 

@@ -53,7 +53,8 @@ struct AttentionProbe {
   // Called while the real computation passes, from several threads at once, never twice at once for the same image and head.
   // With recording on, it is called again with gradients in the backward pass.
   virtual void tile(const AttentionTile& tile) = 0;
-  // Called once after the tiles of a backward pass.
+  // Called once after the tiles of a backward pass. Differential attention's maps have half of their head's values each; LASER's values are
+  // the exponentials that it weighs.
   virtual void operands(Device&, const AttentionOperands&) {}
 };
 
@@ -128,6 +129,11 @@ template <class F> struct AttentionBackward {
       if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, dA, dS});
     }
   }
+  void show_operands(Device& device) const {
+    const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
+    auto made = [](HeadRows<real> rows) { return HeadRows<const real>{rows.data, rows.L, rows.width}; };
+    if (probe) probe->operands(device, {n, q, k, v, d_o, made(dq), made(dk), made(dv)});
+  }
   template <class Tile> void add_score_gradients(Tile& tile, const real* dS, int h, int b, int images, int first, int rows) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
     tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1, .ldb = k.width,
@@ -149,7 +155,7 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
   });
   Tensor o = t.make("attention", {n.B, n.Lq, heads * n.dv}, {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number});
   const real scale = 1 / std::sqrt(real(d));
-  const bool known = AttentionFunctions::visit(function, learned.alpha ? 0 : alpha, n.L, [&](auto f) {
+  AttentionFunctions::visit_known(function, learned.alpha ? 0 : alpha, n.L, [&](auto f) {
     using F = decltype(f);
     if (!F::scaled_by_length && (learned.alpha || learned.log_gamma)) fail(ExitCode::failed, "attention: {} has no factor L^-alpha to learn", function);
     if (F::number.empty() == bool(learned.number)) fail(ExitCode::failed, "attention: {} {} a number of the head", function, learned.number ? "does not have" : "needs");
@@ -167,10 +173,8 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
       learned.each_with(parts, [&](Tensor x, real* part) {
         if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());
       });
-      auto made = [](HeadRows<real> rows) { return HeadRows<const real>{rows.data, rows.L, rows.width}; };
-      if (probe) probe->operands(t.device, {n, read_heads(t, q), read_heads(t, k), read_heads(t, v), d_o, made(backward.dq), made(backward.dk), made(backward.dv)});
+      backward.show_operands(t.device);
     });
   });
-  if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);
   return o;
 }

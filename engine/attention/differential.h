@@ -93,7 +93,7 @@ inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v
   Tensor o = t.make("differential attention", {n.B, n.L, maps * d}, {q.x, k.x, v.x, lambda});
   const size_t rows = size_t(n.B) * (maps / 2) * n.L;
   real* dlambda = t.recording() ? t.scratch(rows) : nullptr;
-  const bool known = AttentionFunctions::visit(function, alpha, n.L, [&](auto f) {
+  AttentionFunctions::visit_known(function, alpha, n.L, [&](auto f) {
     using F = decltype(f);
     if (!F::number.empty()) fail(ExitCode::failed, "differential attention: {} has a number of the head, for which there is no place", function);
     auto forward = [=, &t](real* output) {
@@ -102,11 +102,13 @@ inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v
     t.device.tiles(DifferentialForward<F>{forward(t.value(o)), t.value(lambda)});
     t.on_backward(o, [=, &t] {
       const HeadRows<const real> d_o{t.gradient(o), n.L, maps * d};
-      t.device.tiles(DifferentialBackward<F>{{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), {}}, t.value(lambda), dlambda});
+      AttentionBackward<F> both{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), {}};
+      t.device.tiles(DifferentialBackward<F>{both, t.value(lambda), dlambda});
+      both.forward.n.dv = d;                                    // to a probe a map has half of the head's values
+      both.show_operands(t.device);
       add_column_sums(t, lambda, Values{dlambda, 1}, rows);
     });
   });
-  if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);
   return o;
 }
 

@@ -15,7 +15,7 @@ struct LinearInputs {
 };
 
 struct LinearFamily {
-  static constexpr bool scaled_by_length = false, shift_matters = false, scale_matters = false;      // no scores, so nothing of them is learned
+  static constexpr bool scaled_by_length = false, shift_matters = false, scale_matters = false, homogeneous = false;      // no scores, so nothing of them is learned
   static constexpr std::string_view number = "";
   LinearFamily(double /*alpha*/, int /*L*/) {}
   static Shape constants_shape(int /*L*/, int /*d*/) { return {}; }

@@ -1,6 +1,6 @@
 // The attention functions φ: one struct each. A row of scores s[L] becomes a row of weights a[L]; backward turns d a into d s.
 // To add one, write its struct in engine/attention/functions/ and append it to AttentionFunctions: the command line, the help, both
-// devices, the gradient checks and the table of README take it from there.
+// devices and the gradient checks take it from there; the tests then ask for its row in README's table and in tests/double/variants.txt.
 // defines: AttentionFunctionInfo, AttentionFunctionList, PaperFunctions, AttentionFunctions
 #pragma once
 #include <algorithm>
@@ -10,10 +10,11 @@
 #include "engine/attention/functions/normalised.h"
 #include "engine/attention/functions/softmax.h"
 #include "engine/attention/functions/threshold.h"
+#include "engine/error.h"
 
 struct AttentionFunctionInfo {
   std::string name, formula, source;
-  bool scaled_by_length, shift_matters, scale_matters;               // see AttentionFunction; the first: α matters
+  bool scaled_by_length, shift_matters, scale_matters, homogeneous;  // see AttentionFunction; the first: α matters
   std::string number;                                                // likewise; empty: none
 };
 
@@ -22,9 +23,13 @@ template <class... F> struct AttentionFunctionList {
   template <class Call> static bool visit(std::string_view name, double alpha, int L, Call call) {
     return ((name == F::name && (call(F(alpha, L)), true)) || ...);
   }
+  // the same, but a usage error if there is none
+  template <class Call> static void visit_known(std::string_view name, double alpha, int L, Call call) {
+    if (!visit(name, alpha, L, call)) fail(ExitCode::usage, "attention function '{}' is unknown, expected one of {}", name, names());
+  }
   template <class G> static AttentionFunctionInfo info() {
     return {std::string(G::name), (G::scaled_by_length ? "L^-alpha " : "") + std::string(G::formula), std::string(G::source), G::scaled_by_length,
-            G::shift_matters, G::scale_matters, std::string(G::number)};
+            G::shift_matters, G::scale_matters, G::homogeneous, std::string(G::number)};
   }
   static std::vector<AttentionFunctionInfo> all() { return {info<F>()...}; }
   static std::optional<AttentionFunctionInfo> find(std::string_view name) {

@@ -17,9 +17,9 @@ inline bool always_positive(std::string_view function, double alpha) {
   constexpr int L = 33;
   bool positive = true;
   AttentionFunctions::visit(function, alpha, L, [&](auto f) {
-    for (int slope : {0, 1}) {                                          // scores of -8 alone; from -8 to 8
+    for (const auto& [first, slope] : {std::pair{-8, 0}, {0, 0}, {-8, 1}}) {      // scores of -8 alone; of 0 alone, as a class token begins; from -8 to 8
       real s[L], a[L] = {};
-      for (int j = 0; j < L; j++) s[j] = -8 + real(slope * j) / 2;
+      for (int j = 0; j < L; j++) s[j] = first + real(slope * j) / 2;
       if constexpr (decltype(f)::number.empty()) f.forward(HostTeam{}, a, s, L);
       else a[0] = -1;                                                   // its number has no place here
       positive = positive && *std::min_element(a, a + L) >= 0 && *std::max_element(a, a + L) > 0;
@@ -49,15 +49,16 @@ struct LaserExponentialsBackward {                                       // dv +
     team.each(C, [&](int c) { dv[row * stride + c] += E[row * C + c] * dE[row * C + c]; });
   }
 };
-struct LaserLogarithm {                                                  // y = log(x) + m
+constexpr real least_laser = real(1e-30);                               // all used keys lie that far below the largest: o cannot tell them apart
+struct LaserLogarithm {                                                  // y = log(max(x, least)) + m
   real* y; const real *x, *m; int L, C;
   template <class Team> HD void operator()(Team team, size_t row) const {
-    team.each(C, [&](int c) { y[row * C + c] = std::log(x[row * C + c]) + m[row / L * C + c]; });
+    team.each(C, [&](int c) { y[row * C + c] = std::log(x[row * C + c] < least_laser ? least_laser : x[row * C + c]) + m[row / L * C + c]; });
   }
 };
-struct LaserLogarithmBackward {                                          // dx = dy / x
+struct LaserLogarithmBackward {                                          // dx = dy / x, 0 below the least
   real* dx; const real *dy, *x; int add;
-  HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + dy[i] / x[i]; }
+  HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + (x[i] < least_laser ? 0 : dy[i] / x[i]); }
 };
 
 // As attention() of engine/attention/attention.h, with as many queries as keys.

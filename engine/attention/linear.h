@@ -115,11 +115,11 @@ inline Tensor linear_attention(Tape& t, HeadView q, HeadView k, HeadView v, int 
   const LinearAttentionShape n{q.x.shape[0], heads, q.x.shape[1], m, d, normalised, real(scale)};
   for (auto [view, width] : {std::pair{q, m}, {k, m}, {v, d}}) require_heads("linear attention", view, n.B, n.L, heads, width);
   Tensor o = t.make("linear attention", {n.B, n.L, heads * d}, {q.x, k.x, v.x});
-  auto forward = [=, &t] { return LinearForward{{t.value(o), n.L, heads * d}, read_heads(t, q), read_heads(t, k), read_heads(t, v), n}; };
-  t.device.tiles(forward());
+  auto forward = [=, &t](real* output) { return LinearForward{{output, n.L, heads * d}, read_heads(t, q), read_heads(t, k), read_heads(t, v), n}; };
+  t.device.tiles(forward(t.value(o)));
   t.on_backward(o, [=, &t] {
     const HeadRows<const real> d_o{t.gradient(o), n.L, heads * d};
-    t.device.tiles(LinearBackward{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward()});
+    t.device.tiles(LinearBackward{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr)});
   });
   return o;
 }

@@ -98,7 +98,7 @@ inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView 
   Tensor o = t.make("talking heads", {n.B, n.L, heads * d}, {q.x, k.x, v.x, pre, post});
   const size_t size = size_t(n.B) * heads * heads;
   real *dpre = t.recording() ? t.scratch(size) : nullptr, *dpost = t.recording() ? t.scratch(size) : nullptr;
-  const bool known = AttentionFunctions::visit(function, alpha, n.L, [&](auto f) {
+  AttentionFunctions::visit_known(function, alpha, n.L, [&](auto f) {
     using F = decltype(f);
     if (!F::number.empty()) fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
     auto forward = [=, &t](real* output) {
@@ -109,11 +109,12 @@ inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView 
     t.on_backward(o, [=, &t] {
       const HeadRows<const real> d_o{t.gradient(o), n.L, heads * d};
       const TalkingForward<F> again = forward(nullptr);
-      t.device.tiles(TalkingBackward<F>{{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, again.heads_, {}}, again, dpre, dpost});
+      const AttentionBackward<F> heads_alone{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, again.heads_, {}};
+      t.device.tiles(TalkingBackward<F>{heads_alone, again, dpre, dpost});
+      heads_alone.show_operands(t.device);
       add_column_sums(t, pre, Values{dpre, size_t(heads) * heads}, n.B);
       add_column_sums(t, post, Values{dpost, size_t(heads) * heads}, n.B);
     });
   });
-  if (!known) fail(ExitCode::usage, "attention function '{}' is unknown", function);
   return o;
 }

@@ -2,13 +2,8 @@
 // defines: gelu, tanh_op, silu, gate, sigmoid_gate
 #pragma once
 #include "engine/ops/elementwise.h"
-#include "engine/ops/gelu.h"
+#include "engine/ops/smooth.h"
 #include "engine/tape.h"
-
-struct Tanh {
-  template <class T> HD static T value(T x) { return hyperbolic_tangent(x); }
-  template <class T> HD static T slope(T x) { const T t = hyperbolic_tangent(x); return 1 - t * t; }
-};
 
 template <class H> struct MapForward {       // y = h(x)
   Output y; const real* x;
@@ -36,11 +31,6 @@ template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
 
 inline Tensor gelu(Tape& t, Tensor x, bool erf) { return erf ? map<GeluErf>(t, "gelu erf", x) : map<GeluTanh>(t, "gelu", x); }
 inline Tensor tanh_op(Tape& t, Tensor x) { return map<Tanh>(t, "tanh", x); }
-
-struct Logistic {
-  template <class T> HD static T value(T x) { return logistic(x); }
-  template <class T> HD static T slope(T x) { const T s = logistic(x); return s * (1 - s); }
-};
 
 // y = x h(g): h = silu is the gate of Hua et al. 2022 (2202.10447), h = σ that of Qwen's gated attention (2505.06708)
 template <class H> struct GateForward {

@@ -62,7 +62,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Speed of training and inference on synthetic images"};
+  CLI::App app{"Speed of training and inference on synthetic images", "bench"};
   app.require_subcommand(1);
   std::string model = "s16", attention = "softmax";
   int batch = 16;

@@ -95,6 +95,20 @@ TEST_CASE("a NaN in a query or a value is seen in the output") {
     p.q[p.at(0, 3, 0) + 2] = NAN;
     const std::vector<float> o = run(*device, p, f.name).o;
     for (int i = 0; i < 50; i++) CHECK(std::isnan(o[p.at(0, i, 0)]) == (i == 3));
+    Problem of_value = problem(1, 1, 50, 50);
+    of_value.kv[of_value.at_key(0, 7, 0) + of_value.D] = NAN;
+    const std::vector<float> all = run(*device, of_value, f.name).o;
+    for (int i = 0; i < 50; i++) CHECK(std::isnan(all[of_value.at(0, i, 0)]));        // 0 times NaN is NaN
+  }
+}
+
+TEST_CASE("scores far below 0: a key that is none, whose score would be 0, adds nothing") {
+  auto device = fused();
+  for (int L : {50, 64}) {
+    Problem p = problem(1, 1, L, L);
+    for (int i = 0; i < L; i++)
+      for (int c = 0; c < 64; c++) p.q[p.at(0, i, 0) + c] = from_bf16(to_bf16(4 + 0.25f * p.q[p.at(0, i, 0) + c])), p.kv[p.at_key(0, i, 0) + c] = from_bf16(to_bf16(-4 + 0.25f * p.kv[p.at_key(0, i, 0) + c]));
+    check(*device, p, "softmax");                                                      // scores about -128
   }
 }
 

@@ -3,18 +3,19 @@
 //          TanhFunction, Exponential, Laplace, Square, Cube, Taylor, Stable, SigmoidBias, ReluFormer
 #pragma once
 #include <string_view>
-#include "engine/ops/gelu.h"
+#include "engine/ops/smooth.h"
 #include "engine/tensor.h"
 
 // What the others say otherwise.
 struct AttentionFunction {
   static constexpr bool scaled_by_length = false;                    // has the factor L^-α
   static constexpr bool shift_matters = true, scale_matters = true;  // false: b, or τ, of φ(τ s + b) would change nothing that `number` does not
+  static constexpr bool homogeneous = false;                         // h(τ s) = τ^p h(s) for τ > 0: τ is a factor of the weights
   static constexpr std::string_view number = "";                     // the name of the number that each head learns for it
 };
 
 // a_j = L^-α h(s_j);  ds = L^-α h'(s) da. The family of Wortsman et al. 2023 (2309.08586), section 3. L counts all keys.
-// H states h as value(s) and h' as slope(s), with slope 0 where h has a kink.
+// H states h as value(s) and h' as slope(s), at a kink the smaller of the two.
 template <class H> struct Pointwise : AttentionFunction {
   static constexpr bool scaled_by_length = true;
   real scale;
@@ -29,6 +30,7 @@ template <class H> struct Pointwise : AttentionFunction {
 
 struct Relu : Pointwise<Relu> {
   static constexpr std::string_view name = "relu", formula = "max(s, 0)", source = "2309.08586, eq. 1 with alpha = 1: ReLU-attention";
+  static constexpr bool homogeneous = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return s < 0 ? T(0) : s; }                  // a NaN stays one
   template <class T> HD static T slope(T s) { return s > 0 ? T(1) : T(0); }
@@ -36,6 +38,7 @@ struct Relu : Pointwise<Relu> {
 
 struct SquaredRelu : Pointwise<SquaredRelu> {
   static constexpr std::string_view name = "relu2", formula = "max(s, 0)^2", source = "2309.08586; Hua et al. 2022, 2202.10447, relu^2(s / L): alpha = 2";
+  static constexpr bool homogeneous = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return Relu::value(s) * Relu::value(s); }
   template <class T> HD static T slope(T s) { return s > 0 ? 2 * s : T(0); }
@@ -57,6 +60,7 @@ struct Softplus : Pointwise<Softplus> {
 
 struct Identity : Pointwise<Identity> {
   static constexpr std::string_view name = "identity", formula = "s", source = "2309.08586: no activation, linear attention";
+  static constexpr bool homogeneous = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return s; }
   template <class T> HD static T slope(T) { return 1; }
@@ -72,8 +76,8 @@ struct Relu6 : Pointwise<Relu6> {
 struct Sigmoid : Pointwise<Sigmoid> {
   static constexpr std::string_view name = "sigmoid", formula = "1 / (1 + exp(-s))", source = "2309.08586";
   using Pointwise::Pointwise;
-  template <class T> HD static T value(T s) { return logistic(s); }
-  template <class T> HD static T slope(T s) { const T p = logistic(s); return p * (1 - p); }
+  template <class T> HD static T value(T s) { return Logistic::value(s); }
+  template <class T> HD static T slope(T s) { return Logistic::slope(s); }
 };
 
 struct Silu : Pointwise<Silu> {
@@ -106,6 +110,7 @@ struct EluPlusOne : Pointwise<EluPlusOne> {
 
 struct LeakyRelu : Pointwise<LeakyRelu> {
   static constexpr std::string_view name = "leaky", formula = "max(s, 0.01 s)", source = "Maas et al. 2013";
+  static constexpr bool homogeneous = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return s > 0 ? s : T(0.01) * s; }
   template <class T> HD static T slope(T s) { return s > 0 ? T(1) : T(0.01); }
@@ -114,8 +119,8 @@ struct LeakyRelu : Pointwise<LeakyRelu> {
 struct TanhFunction : Pointwise<TanhFunction> {
   static constexpr std::string_view name = "tanh", formula = "tanh(s)", source = "an odd, bounded h: rows sum to O(1/sqrt(L)) at alpha = 1";
   using Pointwise::Pointwise;
-  template <class T> HD static T value(T s) { return hyperbolic_tangent(s); }
-  template <class T> HD static T slope(T s) { const T t = hyperbolic_tangent(s); return 1 - t * t; }
+  template <class T> HD static T value(T s) { return Tanh::value(s); }
+  template <class T> HD static T slope(T s) { return Tanh::slope(s); }
 };
 
 struct Exponential : Pointwise<Exponential> {
@@ -137,6 +142,7 @@ struct Laplace : Pointwise<Laplace> {
 
 struct Square : Pointwise<Square> {
   static constexpr std::string_view name = "square", formula = "s^2", source = "Saratchandran et al. 2024, 2410.18613; its 1/sqrt(L): alpha = 0.5";
+  static constexpr bool homogeneous = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return s * s; }
   template <class T> HD static T slope(T s) { return 2 * s; }
@@ -144,6 +150,7 @@ struct Square : Pointwise<Square> {
 
 struct Cube : Pointwise<Cube> {
   static constexpr std::string_view name = "cube", formula = "s^3", source = "Saratchandran et al. 2024, 2410.18613; its 1/sqrt(L): alpha = 0.5";
+  static constexpr bool homogeneous = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return s * s * s; }
   template <class T> HD static T slope(T s) { return 3 * s * s; }

@@ -1,7 +1,17 @@
-// Smooth gates of their own input, value and slope: the two forms of GELU (Hendrycks & Gimpel 2016) and SiLU.
-// defines: GeluTanh, GeluErf, Swish
+// Smooth functions by value and slope: the logistic and tanh, and gates of their own input: the two forms of GELU (Hendrycks & Gimpel 2016) and SiLU.
+// defines: Logistic, Tanh, GeluTanh, GeluErf, Swish
 #pragma once
 #include "engine/math.h"
+
+struct Logistic {
+  template <class T> HD static T value(T x) { return logistic(x); }
+  template <class T> HD static T slope(T x) { const T s = logistic(x); return s * (1 - s); }
+};
+
+struct Tanh {
+  template <class T> HD static T value(T x) { return hyperbolic_tangent(x); }
+  template <class T> HD static T slope(T x) { const T t = hyperbolic_tangent(x); return 1 - t * t; }
+};
 
 // gelu(x) = x/2 (1 + tanh u) = x σ(2 u), u = √(2/π) (x + 0.044715 x³): the form of jax.nn.gelu. σ needs no second branch near 0.
 struct GeluTanh {

@@ -1,0 +1,108 @@
+#include "models/run_config.h"
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+#include "data/index.h"
+#include "data/scan_cache.h"
+#include "engine/error.h"
+#include "engine/files.h"
+#include "engine/progress.h"
+#include "models/diagnose.h"
+#include "models/vit.h"
+
+namespace fs = std::filesystem;
+
+std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, const Member* member) {
+  auto set = [&](const char* flag, const auto& value) {
+    CLI::Option* option = app.get_option(flag);
+    option->clear();
+    option->add_result(fmt::format("{}", value));
+  };
+  set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
+  set("--qk-norm", c.qk_norm), set("--gate", c.gate), set("--head-hidden", c.head_hidden);
+  if (steps) set("--steps", steps), app.get_option("--epochs")->clear(), app.get_option("--epochs")->default_str("");
+  if (member) set("--attention", member->attention), set("--alpha", member->alpha);
+  std::istringstream lines(app.config_to_str(true));
+  std::string text;
+  for (std::string line; std::getline(lines, line);)
+    if (!line.ends_with("=\"\"")) text += line + "\n";               // not set and without a default
+  return text;
+}
+
+void write_config(const fs::path& folder, const std::string& text) {
+  fs::create_directories(folder);
+  write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
+}
+
+// Whole batches of images that are held at once: three that are made ready, one that is taken, two inputs of the device, what mixup makes
+// of one, and those of an evaluation.
+static double held_batches(const TrainOptions& o) { return 6.0 + (o.mixup > 0) + 1.3 * !o.val.empty(); }
+
+int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const std::vector<Member>& members, Device& device) {
+  if (o.classes) config.classes = o.classes;
+  fmt::print("{}", resolved_flags(app, config, 0, nullptr));
+  int64_t steps = o.steps;
+  if (!steps && !o.train.empty()) steps = o.updates(Index::open(o.train, default_cache_dir()).size());
+  const double flops = forward_flops(config), parameters = double(parameter_count(config)), peak = measured_peak(device);
+  const int images = o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch;
+  fmt::print("\nmembers               {}\nparameters            {:.0f}\ntokens L              {}\nforward, one image    {:.4g} GFLOP\n", members.size(), parameters, config.tokens(), flops / 1e9);
+  fmt::print("memory, about         {:.2f} GiB ({} images at a time)\n", (14 * parameters + kept_bytes(config, o.rematerialise) * images + held_batches(o) * 12.0 * config.image_size * config.image_size * o.batch) / (1 << 30), images);
+  if (!steps) {
+    fmt::print("updates               --epochs {} of the images in --train\n", o.epochs);
+    return int(ExitCode::ok);
+  }
+  const double work = (o.rematerialise ? 4 : 3) * flops * o.batch * double(steps);
+  fmt::print("updates               {}, warm-up {}\nwork, one member      {:.4g} PFLOP\ntime, one member      {:.3g} hours at 70 % of the {:.3g} TFLOP/s measured here\n", steps, o.warmup_steps(steps), work / 1e15,
+             work / (0.7 * peak) / 3600, peak / 1e12);
+  return int(ExitCode::ok);
+}
+
+std::string value_of(const std::vector<std::string>& args, const std::string& flag) {
+  std::string value;
+  for (size_t i = 0; i < args.size(); i++) {
+    if (args[i] == flag && i + 1 < args.size()) value = args[i + 1];
+    if (args[i].starts_with(flag + "=")) value = args[i].substr(flag.size() + 1);
+  }
+  return value;
+}
+
+std::vector<std::string> with_config_of_run(std::vector<std::string> args) {
+  const std::string out = value_of(args, "--out");
+  const bool resume = std::find(args.begin(), args.end(), "--resume") != args.end();
+  if (resume && value_of(args, "--config").empty() && !out.empty()) {
+    if (!fs::exists(fs::path(out) / "config.toml")) fail(ExitCode::usage, "--resume: {} holds no run (no config.toml)", out);
+    args.insert(args.begin(), {"--config", (fs::path(out) / "config.toml").string()});
+  }
+  std::reverse(args.begin(), args.end());          // as CLI11 takes them
+  return args;
+}
+
+std::vector<std::string> with_value(std::vector<std::string> args, const std::string& flag, const std::string& value) {
+  for (size_t i = 0; i < args.size(); i++) {
+    if (args[i].starts_with(flag + "=")) args.erase(args.begin() + long(i--));
+    else if (args[i] == flag) args.erase(args.begin() + long(i), args.begin() + long(std::min(i + 2, args.size()))), i--;
+  }
+  args.insert(args.end(), {flag, value});
+  return args;
+}
+
+void save_arguments(const fs::path& folder, const std::vector<std::string>& args) {
+  fs::create_directories(folder);
+  write_atomically(folder / arguments_file, [&](Writer& out) {
+    for (const std::string& arg : args) out.write(arg + "\n");
+  });
+}
+
+std::vector<std::string> with_saved_arguments(std::vector<std::string> args) {
+  std::ifstream saved(fs::path(value_of(args, "--out")) / arguments_file);
+  if (std::find(args.begin(), args.end(), "--resume") == args.end() || !value_of(args, "--model").empty() || !value_of(args, "--preset").empty() || !saved) return args;
+  std::vector<std::string> all;
+  for (std::string line; std::getline(saved, line);) all.push_back(line);
+  for (size_t i = 0; i < args.size(); i++) {
+    const std::string flag = args[i].substr(0, args[i].find('='));
+    if (flag == "--resume") all.push_back(flag);
+    else if (flag != args[i] || i + 1 == args.size()) all = with_value(all, flag, args[i].substr(std::min(args[i].size(), flag.size() + 1)));
+    else all = with_value(all, flag, args[i + 1]), i++;
+  }
+  return all;
+}

@@ -1,0 +1,26 @@
+// The flags of a run as text: what is written into its folder, what --resume takes from there, and what --print-config shows.
+// defines: resolved_flags, write_config, print_config, value_of, with_value, with_config_of_run, save_arguments, with_saved_arguments
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+#include "engine/device.h"
+#include "models/train_options.h"
+
+// The flags as they are resolved, from which the run, or the whole grid without `member`, can be repeated or resumed.
+std::string resolved_flags(CLI::App& app, const ViTConfig& config, int64_t steps, const Member* member);
+void write_config(const std::filesystem::path& folder, const std::string& text);
+// The flags, then what they cost. Returns the exit status.
+int print_config(CLI::App& app, const TrainOptions& options, ViTConfig config, const std::vector<Member>& members, Device& device);
+
+// The value of a flag before the command line is parsed; empty if it is not there.
+std::string value_of(const std::vector<std::string>& args, const std::string& flag);
+// args with another value of a flag that may be there
+std::vector<std::string> with_value(std::vector<std::string> args, const std::string& flag, const std::string& value);
+// --resume takes its flags from RUN/config.toml; flags given as well win. In reverse order, as CLI11 takes them.
+std::vector<std::string> with_config_of_run(std::vector<std::string> args);
+
+// Several models, whose flags differ, are gone on with from the arguments of their first start; flags given as well win.
+inline constexpr const char* arguments_file = "arguments.txt";      // one a line
+void save_arguments(const std::filesystem::path& folder, const std::vector<std::string>& args);
+std::vector<std::string> with_saved_arguments(std::vector<std::string> args);
