@@ -25,7 +25,7 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
   app.add_option("--patch", patch_, "pixels a side of a patch (default 16)")->check(CLI::PositiveNumber)->group(group);
   app.add_flag("--qk-norm,!--no-qk-norm", config_.qk_norm, "LayerNorm over each head of q and k")->group(group);
   app.add_flag("--gate,!--no-gate", config_.gate, "multiply the heads' output by silu(x Wg + b)")->group(group);
-  app.add_option("--learn", config_.learn, "list of what to learn beside: alpha or gamma of gamma L^-alpha h(temperature s + bias), temperature, bias, one a head (alpha-layer, ...: one a block); layerscale[:X], "
+  app.add_option("--learn", config_.learn, "further parameters to learn, a list: alpha or gamma of gamma L^-alpha h(temperature s + bias), temperature, bias, one a head (alpha-layer, ...: one a block); layerscale[:X], "
                                            "x + lambda branch(x) with lambda starting at X = 1e-4")->group(group);
   app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")->check(CLI::IsMember({"silu", "sigmoid"}))->capture_default_str()->group(group);
   app.add_option("--attention-form", config_.form, "plain; differential (two maps a head, subtracted); laser (log of weighted exponentials); talking-heads (heads mixed before and after the function)")

@@ -28,7 +28,7 @@ bool TrainOptions::takes_alpha() const {
 void TrainOptions::add(CLI::App& app) {
   app.set_config("--config", "", "a TOML file of flags without the dashes; flags on the command line win");
   app.allow_config_extras(false);
-  app.add_option("--preset", preset, "a recipe with a name, whose values stand where no flag is given: " + recipe_names())->configurable(false);
+  app.add_option("--preset", preset, "a named recipe; flags given as well win: " + recipe_names())->configurable(false);
   app.add_flag("--print-config", print_config, "show the resolved run and what it costs, and do nothing")->configurable(false);
   app.add_option("--train", train, "training images: a shard pattern with braces, a folder, a tar, or a text file of them");
   app.add_option("--val", val, "validation images, likewise");
