@@ -49,8 +49,9 @@ void save_weights(const std::filesystem::path& path, const ViT& vit, const Prepr
   write_weights(path, vit.config(), tensors_of(vit), extra);
 }
 
-Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted, bool any_values) {
+Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted, bool any_values, const std::function<void(Weights&)>& change) {
   Weights weights = read_weights(path, wanted, any_values);
+  if (change) change(weights);
   Loaded loaded;
   loaded.vit = std::make_unique<ViT>(device, weights.config);
   for (const auto& [name, tensor] : weights.tensors) loaded.vit->parameters().set(name, tensor.data);

@@ -4,6 +4,7 @@
 // defines: save_weights, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,7 +26,8 @@ struct Loaded {
   std::vector<std::string> classes;    // names, or empty
   Metadata metadata;
 };
-Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted, bool any_values = false);     // see read_weights
+// See read_weights; `change` comes before the model is made.
+Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted, bool any_values = false, const std::function<void(Weights&)>& change = {});
 
 // Every parameter, as weight_shapes(config) names them.
 std::map<std::string, NamedTensor> tensors_of(const ViT& vit);

@@ -3,12 +3,13 @@
 #include "engine/attention/families.h"
 #include "engine/error.h"
 #include "models/attention_layer.h"
+#include "models/init.h"
 
 void add_model(CLI::App& app, EvalOptions& o) {
   app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
   o.model.add(app, true);
   app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
-  app.add_option("--alpha", o.alpha, "its exponent of L")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
+  app.add_option("--alpha", o.alpha, "its exponent of L; with another --image-size than trained with: the exponent of the change, from the factor of training")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
   o.device.add(app);
   app.add_option("--batch", o.batch, "images at a time")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_flag("--json", o.json, "one JSON object on stdout");
@@ -35,13 +36,23 @@ EvalSession open(const EvalOptions& o, bool any_values) {
   wanted.alpha = o.alpha;
   check_config(wanted);
   EvalSession s{o.device.open(), {}};
-  s.loaded = load_vit(*s.device, o.checkpoint, wanted, any_values);
+  bool resized = false;
+  const bool sized = o.flags->count("--image-size"), exponent = sized && o.flags->count("--alpha");
+  s.loaded = load_vit(*s.device, o.checkpoint, wanted, any_values, [&](Weights& weights) {
+    if (const ViTConfig trained = weights.config; sized && wanted.image_size != trained.image_size) {
+      at_image_size(weights, wanted.image_size, exponent ? std::optional(wanted.alpha) : std::nullopt);
+      resized = true;
+      fmt::print(stderr, "note    trained with L = {} tokens, here there are {}{}\n", trained.tokens(), weights.config.tokens(),
+                 has_alpha(trained.attention) && !weights.tensors.contains("blocks.0.attn.alpha") ? fmt::format("; the weights' factor was {:.4g} and is {:.4g}", std::pow(trained.tokens(), -trained.alpha), std::pow(weights.config.tokens(), -weights.config.alpha)) : "");
+    }
+  });
   const ViTConfig& c = s.config();
   auto agree = [&](const char* flag, const auto& given, const auto& has) {     // no flag is passed over in silence
     if (o.flags->count(flag) && given != has) fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag, given, o.checkpoint, has);
   };
-  agree("--attention", wanted.attention, c.attention), agree("--alpha", wanted.alpha, c.alpha), agree("--gelu", wanted.gelu, c.gelu);
-  agree("--image-size", wanted.image_size, c.image_size), agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
+  agree("--attention", wanted.attention, c.attention), agree("--gelu", wanted.gelu, c.gelu);
+  if (!resized) agree("--alpha", wanted.alpha, c.alpha);
+  agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
   fmt::print(stderr, "model   {}\n", describe(s, o.checkpoint));
   return s;
 }

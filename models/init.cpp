@@ -1,7 +1,7 @@
 #include "models/init.h"
 #include <cmath>
+#include "engine/attention/families.h"
 #include "engine/error.h"
-#include "models/weights.h"
 
 std::vector<float> resample_positions(const std::vector<float>& values, int from, int to) {
   const size_t D = values.size() / (size_t(from) * from);
@@ -43,4 +43,21 @@ std::string start_from(ViT& vit, const std::filesystem::path& path) {
     taken++;
   }
   return fmt::format("{} parameters of {}{}{}", taken, path.string(), positions, kept.empty() ? "" : "; initialised anew: " + kept);
+}
+
+void at_image_size(Weights& weights, int image_size, std::optional<double> exponent) {
+  ViTConfig& c = weights.config;
+  const ViTConfig trained = c;
+  c.image_size = image_size;
+  check_config(c);
+  if (const auto positions = weights.tensors.find("pos_embed"); positions != weights.tensors.end() && c.grid() != trained.grid()) {
+    positions->second.data = resample_positions(positions->second.data, trained.grid(), c.grid());
+    positions->second.shape = weight_shapes(c).at("pos_embed");
+  }
+  if (!exponent) return;
+  const double L = trained.tokens(), other = c.tokens();
+  if (!has_alpha(c.attention)) fail(ExitCode::usage, "--alpha: {} has no exponent of L; leave it out", c.attention);
+  if (weights.tensors.contains("blocks.0.attn.alpha")) fail(ExitCode::usage, "--alpha: the exponents of this model were learned; leave it out");
+  if (other < 2) fail(ExitCode::usage, "--alpha: at image size {} there is one token, of which every power is 1; leave it out", image_size);
+  c.alpha = (trained.alpha * std::log(L) + *exponent * std::log(other / L)) / std::log(other);
 }

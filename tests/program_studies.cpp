@@ -117,6 +117,13 @@ TEST_SUITE("programs: studies") {
     CHECK(logits(dir.path() / "x.safetensors", {}) == expected);
     CHECK(eval("export", eval_flags(model, {{"--to", dir.path() / "x.bin"}})).code == 2);
 
+    const Flags larger{{"--data", drawn_set() / "val-*.tar"}, {"--image-size", "32"}};
+    const Ended other = eval("accuracy", eval_flags(model, larger)), same_factor = eval("accuracy", eval_flags(model, [&] { Flags f = larger; f["--alpha"] = "0"; return f; }()));
+    CHECK_MESSAGE(other.code == 0, other.err);
+    CHECK(contains(other.err, "trained with L = 4 tokens, here there are 16; the weights' factor was 0.25 and is 0.0625"));
+    CHECK(contains(same_factor.err, "the weights' factor was 0.25 and is 0.25"));
+    CHECK(eval("accuracy", eval_flags(model, {{"--data", drawn_set() / "val-*.tar"}, {"--alpha", "0"}})).code == 2);      // at its own size it is what it was trained with
+
     const Ended table = run_program("eval", {"report", run.string()}), json = run_program("eval", {"report", run.string(), "--json"});
     REQUIRE_MESSAGE(table.code == 0, table.err);
     for (const char* part : {"softmax", "relu", "relu-alpha0"}) CHECK(contains(table.out, part));

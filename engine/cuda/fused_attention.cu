@@ -223,7 +223,8 @@ template <class F> __device__ inline void weight_and_slope(float s, float da, co
     a = F::value(s);
     ds = F::slope(s) * da;
   } else {
-    a = exponential(s - row.log_sum);
+    const float below = s - row.log_sum;
+    a = exponential(below > 0 ? 0 : below);                  // above 0 only where there is no key, whose score of 0 may be far above all others
     ds = a * (da - row.dot);
   }
 }
@@ -305,11 +306,9 @@ template <class F> __global__ void __launch_bounds__(threads) queries_kernel(Bac
       product(s, queries, keys, g, l);
       product(da, douts, values, g, l);
 #pragma unroll
-      for (int i = 0; i < 8; i++) {
+      for (int i = 0; i < 8; i++) {                          // keys that are none are 0: they add nothing
         float &x = s[i / 4][i % 4], &y = da[i / 4][i % 4];
         weight_and_slope<F>(x * scale, y, rows[i / 2 % 2], x, y);
-        if constexpr (!ElementWise<F>)                       // a key that is none is 0, but 0 may be far above all scores: inf times 0
-          if (first + g * 16 + l.column(i) >= n.L) y = 0;
       }
       add_product(dq, da, keys, g, l);
     }
