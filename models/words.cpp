@@ -2,13 +2,16 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
+#include <numeric>
 #include "engine/attention/families.h"
+#include "engine/attention/host_team.h"
+#include "engine/random.h"
 #include "models/learned.h"
 
 namespace {
 
 // From where on a number is said to be unusual.
-constexpr double many_dead_rows = 0.1, large_row_sum = 10, flat = 0.2, one_key = 0.9, all_keys = 0.98, closed = 0.05, weak_gradient = 0.01, large_score = 50, large_spread = 3;
+constexpr double many_dead_rows = 0.1, large_row_sum = 10, flat = 0.2, one_key = 0.9, all_keys = 0.98, closed = 0.05, weak_gradient = 0.01, large_score = 50;
 
 struct Head { int layer, head; };
 
@@ -84,6 +87,17 @@ class Diagnosis {
     }
     return gamma * std::pow(L_, -alpha);
   }
+  // Σ_j φ(s)_j of a row of L scores from N(0, 1), as at initialisation; 1 where φ has a number of the head.
+  double row_sum_of_usual_scores() const {
+    std::vector<real> s(L_), a(L_);
+    Random random(0, purpose::synthetic, 0);
+    for (real& x : s) x = real(random.normal());
+    double sum = 1;
+    AttentionFunctions::visit(c_.attention, c_.alpha, L_, [&](auto f) {
+      if constexpr (decltype(f)::number.empty()) f.forward(HostTeam{}, a.data(), s.data(), L_), sum = std::accumulate(a.begin(), a.end(), 0.0);
+    });
+    return std::abs(sum);
+  }
   bool learns_factor() const {
     return std::any_of(learned_[0].begin(), learned_[0].end(), [](const LearnedNumber& number) { return number.name == "alpha" || number.name == "gamma"; });
   }
@@ -138,8 +152,8 @@ class Diagnosis {
       if (learns_factor()) cause = fmt::format("Their learned factor γ L^-α is {:.3g} on average, and 1/L is {:.3g}.", factors, 1.0 / L_);
       else if (has_alpha(c_.attention) && c_.alpha < 1)
         cause = fmt::format("The weights have L^-{} with L = {} keys, so the sum grows with L: with α = 1 it would be {:.3g}; train with --alpha 1.", c_.alpha, L_, size(s) * std::pow(L_, c_.alpha - 1));
-      else if (!has_alpha(c_.attention) && s.S.std() < large_spread) cause = fmt::format("{} does not divide by L = {}, so the sum grows with L.", c_.attention, L_);
-      else cause = fmt::format("The scores are large (their standard deviation is {:.3g}): {}.", s.S.std(), bounding());
+      else if (const double usual = row_sum_of_usual_scores(); usual > large_row_sum) cause = fmt::format("With L = {} keys {} sums to {:.3g} for scores of N(0, 1) already.", L_, c_.attention, usual);
+      else cause = fmt::format("The scores are large ({:.3g} ± {:.3g}): {}.", s.S.mean(), s.S.std(), bounding());
       return fmt::format("Row sums: in {} Σ_j A_ij is {:.4g} in size (root mean square), where softmax has 1; the output of attention drowns what it is added to. {}", at, size(s), cause);
     });
     where([](const HeadStatistics& s, Head) { return std::max(std::abs(s.S.min), std::abs(s.S.max)) > large_score; }, [&](const HeadStatistics& s, const std::string& at, auto&) {

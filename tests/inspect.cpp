@@ -307,8 +307,14 @@ TEST_CASE("words: what is unusual is named, and what is not is not") {
   CHECK(!has_word(said(with("relu", [&](ViTConfig& c) { large(c), c.output_norm = "rms"; }), nothing), {"Row sums"}));
   CHECK(has_word(said(with("relu", [&](ViTConfig& c) { large(c), c.learn = "alpha"; }), nothing), {"Row sums", "learned factor"}));
   CHECK(has_word(said(with("relu", [](ViTConfig& c) { c.learn = "gamma"; }), [](ViT& vit) { vit.parameters().set("blocks.1.attn.log_gamma", {5, 0, 0}); }), {"Row sums: in layer 1 head 0", "learned factor"}));
-  CHECK(has_word(said(with("reluformer", [](ViTConfig& c) { c.image_size = 96; }), nothing, 1), {"Row sums", "reluformer does not divide by L = 577"}));
+  CHECK(has_word(said(with("reluformer", [](ViTConfig& c) { c.image_size = 96; }), nothing, 1), {"Row sums", "With L = 577 keys reluformer sums to 1"}));
   CHECK(has_word(said(relu, scale("q_norm", 60)), {"Row sums", "The scores are large", "have grown"}));
+  CHECK(has_word(said(config_of("sigmoid-bias"), [](ViT& vit) {                                                      // all scores large, though they hardly differ
+    std::vector<float> bias(3 * 48);
+    std::fill(bias.begin(), bias.begin() + 96, 30.0f);
+    for (int c = 0; c < 96; c += 2) bias[c] = -30;
+    vit.parameters().set("blocks.1.attn.qkv.bias", bias);
+  }), {"Row sums: in layer 1", "The scores are large"}));
   // Queries, and the more of them the larger the bias, that have all keys behind them
   const auto opposite = [](float size) {
     return [=](ViT& vit) {

@@ -4,13 +4,7 @@
 #pragma once
 #include <algorithm>
 #include "engine/attention/attention.h"
-
-struct HostTeam {                                                        // asks a function about a row, whatever the device
-  template <class F> real sum(int n, F f) const { real s = 0; for (int i = 0; i < n; i++) s += f(i); return s; }
-  template <class F> real max(int n, F f) const { real m = f(0); for (int i = 1; i < n; i++) m = std::max<real>(m, f(i)); return m; }
-  template <class F> void each(int n, F f) const { for (int i = 0; i < n; i++) f(i); }
-  template <class F> void once(F f) const { f(); }
-};
+#include "engine/attention/host_team.h"
 
 // Whether φ gives every row of scores weights of at least 0, some of them more: asked of φ itself, on rows that show it.
 inline bool always_positive(std::string_view function, double alpha) {
