@@ -5,7 +5,7 @@
 
 Needs a Python with what is to be compared (torch and timm; jax; openvino, onnxruntime, onnx); what is missing is left out
 and named. Every contender is a process that answers "train N" and "infer N" with {"s": seconds}; this file is also the peers' worker."""
-import argparse, importlib.util, json, os, statistics, subprocess, sys, time
+import argparse, importlib.util, json, os, statistics, subprocess, sys, tempfile, time
 
 MODELS = {  # width, depth, heads, patch, image, class token
     'cifar': (192, 6, 3, 4, 32, 10, False), 'ti16': (192, 12, 3, 16, 224, 1000, True), 's16': (384, 12, 6, 16, 224, 1000, True), 's32': (384, 12, 6, 32, 224, 1000, True)}
@@ -80,7 +80,7 @@ def jax_worker(name, batch, precision, relu):
 
 def exported(name, batch):
     import torch
-    path, S = f'/tmp/relucent_peer_{name}_{batch}.onnx', MODELS[name][4]
+    path, S = os.path.join(tempfile.gettempdir(), f'relucent_peer_{name}_{batch}.onnx'), MODELS[name][4]
     if not os.path.exists(path): torch.onnx.export(torch_model(name).eval(), (torch.randn(batch, 3, S, S),), path, dynamo=False)
     return path
 
