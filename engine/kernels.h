@@ -25,10 +25,13 @@ template <class... Lists> struct Joined;
 template <class... A, class... B, class... Rest> struct Joined<KernelList<A...>, KernelList<B...>, Rest...> : Joined<KernelList<A..., B...>, Rest...> {};
 template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<A...>; };
 
+// GELU of a product and by itself, its input kept as X.
+template <class H, class X> using GeluKernels = KernelList<MapForward<H, X>, MapBackward<H, X>, AfterProduct<BiasAndMap<H, X>>, AfterProduct<BiasThenMap<H, X>>, AfterProduct<MapOfProduct<H, X>>>;
+
 using Kernels = Joined<
-    KernelList<Fill, Accumulate, Round, Widen, AddEpilogue, MapForward<GeluTanh>, MapBackward<GeluTanh>, MapForward<GeluErf>, MapBackward<GeluErf>,
-               MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, AfterProduct<BiasAndMap<GeluTanh>>, AfterProduct<BiasAndMap<GeluErf>>, AfterProduct<MapOfProduct<GeluTanh>>,
-               AfterProduct<MapOfProduct<GeluErf>>, GateForward<Swish>, GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
+    GeluKernels<GeluTanh, real>, GeluKernels<GeluTanh, bf16>, GeluKernels<GeluErf, real>, GeluKernels<GeluErf, bf16>,
+    KernelList<Fill, Accumulate, Round, Widen, AddEpilogue,
+               MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, GateForward<Swish>, GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward,
                LayerScaleForward, LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,

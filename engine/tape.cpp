@@ -138,7 +138,7 @@ void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake =
 
 void Tape::drop(Tensor x) {
   Node& n = node(x);
-  if (!n.remake) fail(ExitCode::failed, "tape: op {} cannot be computed again, so its result cannot be dropped", n.op);
+  if (!n.remake && recording_) fail(ExitCode::failed, "tape: op {} cannot be computed again, so its result cannot be dropped", n.op);
   release_value(n);
 }
 

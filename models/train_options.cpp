@@ -11,8 +11,8 @@ std::vector<Member> TrainOptions::grid() const {
     const std::string name = item.substr(0, colon);
     std::vector<double> alphas = alpha;
     if (colon != std::string::npos) alphas = {-1};
-    if (colon != std::string::npos && !CLI::detail::lexical_cast(item.substr(colon + 1), alphas[0]))
-      fail(ExitCode::usage, "--attention: '{}', expected NAME or NAME:ALPHA", item);
+    if (colon != std::string::npos && !(CLI::detail::lexical_cast(item.substr(colon + 1), alphas[0]) && alphas[0] >= 0))
+      fail(ExitCode::usage, "--attention: '{}', expected NAME or NAME:ALPHA with an alpha of at least 0", item);
     const bool scaled = has_alpha(name);
     if (!scaled && colon != std::string::npos) fail(ExitCode::usage, "--attention: '{}': {} has no alpha", item, name);
     if (!scaled) alphas = {1};

@@ -82,6 +82,7 @@ TEST_CASE("at another image size the positions are resampled, and the weights' f
   Weights sum = weights_of(config);
   at_image_size(sum, 16, 1.0);
   CHECK(factor(sum) == doctest::Approx(4));                       // 1 at 64 tokens, so four times that at 16
+  CHECK(ViT(*device, sum.config).config().alpha < 0);
   config.pool = "cls";
   Weights cls = weights_of(config);
   at_image_size(cls, 16, {});

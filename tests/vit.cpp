@@ -77,7 +77,7 @@ TEST_CASE("a config that makes no sense is refused") {
   const struct { ViTConfig config; const char* words; } cases[] = {
       {{.image_size = 8}, "patch"}, {{.width = 385}, "385"}, {{.depth = 0}, "depth"}, {{.classes = -1}, "classes"}, {{.pool = "max"}, "'max'"},
       {{.position = "none"}, "'none'"}, {{.width = 390, .position = "sincos2d"}, "multiple of 4"}, {{.gelu = "fast"}, "'fast'"},
-      {{.attention = "cosine"}, "'cosine'"}, {{.alpha = -1}, "alpha"}, {{.alpha = NAN}, "alpha"}};
+      {{.attention = "cosine"}, "'cosine'"}, {{.alpha = NAN}, "alpha"}};
   for (const auto& c : cases) CHECK(says(error_of(ExitCode::usage, [&] { check_config(c.config); }), {c.words}));
 }
 

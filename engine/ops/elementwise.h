@@ -1,5 +1,5 @@
 // Bodies over plain arrays.
-// defines: previous, Output, Fill, Accumulate, Round, Widen, AddEpilogue
+// defines: previous, Output, widened, put, Fill, Accumulate, Round, Widen, AddEpilogue
 #pragma once
 #include "engine/bf16.h"
 #include "engine/math.h"
@@ -15,6 +15,12 @@ struct Output {
   HD Output operator+(size_t n) const { return rounded ? Output{nullptr, rounded + n} : Output{full + n}; }
   HD void set(size_t i, real x) const { if (rounded) rounded[i] = to_bf16(float(x)); else full[i] = x; }
 };
+
+// Values whose type says how they are kept. put returns what a reader will find.
+HD inline real widened(real x) { return x; }
+HD inline real widened(bf16 x) { return from_bf16(x); }
+HD inline real put(real& to, real x) { return to = x; }
+HD inline real put(bf16& to, real x) { return from_bf16(to = to_bf16(float(x))); }
 
 struct Fill {
   real *y, value;

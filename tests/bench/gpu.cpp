@@ -63,7 +63,7 @@ void passes(Device& device) {
   const RowsOf<const real> in{x, 1, D, int(D)};
   line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{{y}, x}); });
   line("GELU backward", 12.0 * n, [&] { device.each(n, MapBackward<GeluTanh>{dx, y, x, 0}); });
-  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, AfterProduct<BiasAndMap<GeluTanh>>{{{y}, b, int(D)}, x, int(D), int(D)}); });
+  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, AfterProduct<BiasAndMap<GeluTanh, real>>{{x, {y}, b, int(D)}, x, int(D), int(D)}); });
   line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward{{y}, mean, rstd, in, w, b, int(D)}); });
   line("bias + residual + LayerNorm", 16.0 * n, [&] { device.rows(rows, LayerNormForwardWithEpilogue{{x, b, dx, int(D), int(D)}, {{y}, mean, rstd, in, w, b, int(D)}}); });
   line("LayerNorm backward", 16.0 * n, [&] { device.rows(rows, LayerNormBackward{{dx, 1, D, int(D)}, y, in, w, mean, rstd, int(D), 1}); });
