@@ -74,11 +74,14 @@ std::vector<Alike> alike(const std::vector<RunSummary>& runs) {
     if (group == groups.end()) group = groups.insert(groups.end(), {&run, {}});
     group->accuracy.add(run.best_accuracy);
   }
+  std::stable_sort(groups.begin(), groups.end(), [](const Alike& a, const Alike& b) { return a.accuracy.mean() > b.accuracy.mean(); });
   return groups;
 }
 bool several_seeds(const std::vector<Alike>& groups) { return std::any_of(groups.begin(), groups.end(), [](const Alike& a) { return a.accuracy.count > 1; }); }
-std::vector<std::string> seeds_row(const Alike& a) {
-  return {a.first->function(), alpha_of(*a.first), fmt::format("{:.0f}", a.accuracy.count), fmt::format("{:.2f} %", 100 * a.accuracy.mean()),
+std::vector<std::string> seeds_row(const Alike& a, const std::vector<Alike>& groups) {
+  const auto same = [&](const Alike& other) { return other.first->function() == a.first->function() && other.first->alpha == a.first->alpha; };
+  const std::string others = std::count_if(groups.begin(), groups.end(), same) > 1 ? " as in " + fs::path(a.first->folder).filename().string() : "";      // another training
+  return {a.first->function() + others, alpha_of(*a.first), fmt::format("{:.0f}", a.accuracy.count), fmt::format("{:.2f} %", 100 * a.accuracy.mean()),
           fmt::format("{:.2f} to {:.2f} %", 100 * a.accuracy.min, 100 * a.accuracy.max)};
 }
 
@@ -174,7 +177,7 @@ std::string report_table(const std::vector<RunSummary>& runs) {
   if (!several_seeds(groups)) return text;
   text += fmt::format("\n{:<{}}{:>7}{:>7}{:>16}{:>20}\n", "attention", width, "alpha", "seeds", "mean accuracy", "lowest to highest");
   for (const Alike& a : groups) {
-    const std::vector<std::string> row = seeds_row(a);
+    const std::vector<std::string> row = seeds_row(a, groups);
     text += fmt::format("{:<{}}{:>7}{:>7}{:>16}{:>20}\n", row[0], width, row[1], row[2], row[3], row[4]);
   }
   return text;
@@ -201,7 +204,7 @@ std::string report_page(const std::vector<RunSummary>& runs) {
   html += "</table>\n";
   if (const std::vector<Alike> groups = alike(runs); several_seeds(groups)) {
     html += "<h2>Over seeds</h2>\n<table>" + table_row({"attention", "α", "seeds", "mean validation accuracy", "lowest to highest"}, "th");
-    for (const Alike& a : groups) html += table_row(seeds_row(a));
+    for (const Alike& a : groups) html += table_row(seeds_row(a, groups));
     html += "</table>\n";
   }
   const Plot alpha = by_alpha(runs);
