@@ -3,6 +3,11 @@
 #include "engine/error.h"
 #include "engine/ops/elementwise.h"
 
+Tape::~Tape() {
+  clear();
+  for (const auto& [value, leaf] : rounded_leaves_) pool_.give(leaf.first, leaf.second);
+}
+
 Tensor Tape::append(Node node) {
   nodes_.push_back(std::move(node));
   return {nodes_.back().shape, int(nodes_.size()) - 1};
@@ -90,6 +95,11 @@ Operand Tape::operand(Tensor x) {
   if (!device.rounds_operands()) return value(x);
   Node& n = node(x);
   if (n.rounded) return n.rounded;
+  if (keeps_leaves_ && !n.owned) {
+    auto& [rounded, size] = rounded_leaves_[n.value];
+    if (!rounded) rounded = pool_.take<bf16>(size = n.shape.size()), device.each(size, Round{rounded, n.value});
+    return rounded;
+  }
   if (n.kept == Kept::full) {
     const real* full = value(x);
     n.rounded = pool_.take<bf16>(n.shape.size());

@@ -3,6 +3,7 @@
 // defines: Gradient, Epilogue, Kept, Temporary, Tape
 #pragma once
 #include <functional>
+#include <map>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -39,7 +40,7 @@ class Tape {
   explicit Tape(Device& device, bool recording = true) : device(device), own_pool_(device), pool_(own_pool_), recording_(recording) {}
   // A tape of its own, for a part that is computed again in the backward pass; its memory is the other's.
   Tape(Tape& outer, bool recording) : device(outer.device), own_pool_(outer.device), pool_(outer.pool_), recording_(recording) {}
-  ~Tape() { clear(); }
+  ~Tape();
   Tape(const Tape&) = delete;
   Device& device;
 
@@ -54,6 +55,8 @@ class Tape {
   real* scratch(size_t n);                                        // saved beside a node until clear(): means, maxima
   template <class T> Temporary<T> temporary(size_t n) { return {pool_, n}; }
   bool recording() const { return recording_; }
+  // Leaves are rounded for products once in the life of this tape: for passes over parameters that do not change meanwhile.
+  void keep_rounded_leaves() { keeps_leaves_ = true; }
 
   real* value(Tensor x);
   Output output(Tensor x);                                        // where the op that makes x writes it
@@ -124,7 +127,8 @@ class Tape {
 
   Pool own_pool_;
   Pool& pool_;
-  bool recording_, done_ = false;
+  bool recording_, done_ = false, keeps_leaves_ = false;
+  std::map<const real*, std::pair<bf16*, size_t>> rounded_leaves_;
   std::vector<Node> nodes_;
   std::vector<std::pair<real*, size_t>> scratch_;
 };

@@ -51,6 +51,7 @@ inline void append(std::vector<float>& all, const std::vector<float>& more) { al
 template <class Use> void forward_batches(const EvalSession& s, const std::vector<float>& images, int batch, Use use) {
   const size_t size = size_t(s.config().image_size) * s.config().image_size * 3, n = images.size() / size;
   Tape tape(*s.device, false);
+  tape.keep_rounded_leaves();
   for (size_t first = 0; first < n; first += batch) {
     const int count = int(std::min<size_t>(batch, n - first));
     tape.clear();

@@ -43,6 +43,7 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
   const auto start = std::chrono::steady_clock::now();
   if (memory_of) memory_of->clear();
   Tape tape = memory_of ? Tape(*memory_of, false) : Tape(vit.parameters().device(), false);
+  tape.keep_rounded_leaves();
   Evaluation result;
   const bool has_weights = !is_linear(c.attention);
   if (!has_weights) result.row_sum = std::numeric_limits<double>::quiet_NaN();

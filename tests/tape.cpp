@@ -203,6 +203,30 @@ TEST_CASE("what only products read is kept rounded, and says so where something 
   CHECK(says(error_of(ExitCode::failed, [&] { tape.value(y); }), {"linear", "products alone"}));
 }
 
+TEST_CASE("leaves are rounded once in the life of a tape that is told so, and anew by the next") {
+  CountingDevice device(test_device(1, Precision::bf16));
+  if (!device.rounds_operands()) return;
+  std::vector<float> weights = random_values(32 * 48, 2);
+  const DeviceValues w(device, weights);
+  const std::vector<float> x = random_values(8 * 48, 1);
+  auto pass = [&](Tape& tape) {
+    tape.clear();
+    return tape.download(linear(tape, tape.input("x", {8, 48}, x), tape.leaf("w", {32, 48}, w.data())));
+  };
+  const std::vector<float> expected = [&] { Tape tape(device, false); return pass(tape); }();
+  Tape keeping(device, false);
+  keeping.keep_rounded_leaves();
+  CHECK(pass(keeping) == expected);
+  const int held = device.allocations;
+  for (float& v : weights) v *= 2;
+  device.upload(w.data(), weights.data(), weights.size() * sizeof(float));
+  CHECK(pass(keeping) == expected);                                       // as it was told
+  CHECK(device.allocations == held);
+  Tape next(device, false);
+  next.keep_rounded_leaves();
+  CHECK(pass(next) != expected);
+}
+
 TEST_CASE("dropping twice is dropping once") {
   auto device = test_device(1);
   Tape tape(*device);

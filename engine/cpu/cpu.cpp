@@ -124,7 +124,7 @@ class Cpu final : public Device {
     const size_t alignment = large ? huge_page : 64, size = (bytes + alignment - 1) / alignment * alignment;
     void* memory = std::aligned_alloc(alignment, std::max(size, alignment));
     if (!memory) fail(ExitCode::failed, "out of memory: {} MiB asked for; try a smaller --batch", bytes >> 20);
-    if (large) madvise(memory, size, MADV_HUGEPAGE);      // fewer page faults; only advice
+    if (large) madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);      // fewer page faults; only advice, and only where all of a page is used
     return memory;
   }
   void release(void* memory) override { std::free(memory); }

@@ -54,6 +54,7 @@ template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tens
   on_linear_backward(t, h, x, w, b);
   on_map_backward<H, X>(t, a, h);
   t.on_product_gradient(a, [=, &t](Gemm da) {
+    t.drop(a);                                                   // its reader is done with it: dh may take its memory
     const auto [dh, add] = t.add_gradient_for_products(h);
     const bool in_place = dh.full && !add;
     const Temporary<real> memory = t.temporary<real>(in_place || t.device.keeps_pieces() ? 0 : h.shape.size());

@@ -44,6 +44,7 @@ void line(const std::string& name, int batch, const std::string& function, const
   }
   const double memory = peak_megabytes();                 // of training: before inference asks for its own
   Tape tape(profiler, false);
+  tape.keep_rounded_leaves();
   for (int round = 0; round <= rounds; round++)
     infer = std::min(infer, seconds_of([&] {
       tape.clear();
