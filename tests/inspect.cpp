@@ -202,7 +202,10 @@ TEST_CASE("a probed update has the bits of one that is not") {
 TEST_CASE("row sums and squares at initialisation are those of normal scores") {
   if (on_cuda()) return;                                                 // a large model, for the emulation
   const std::map<std::string, std::pair<double, double>> table = {{"relu", {0.399, 0.500}}, {"relu2", {0.500, 1.5}}, {"relu6", {0.399, 0.500}}, {"gelu", {0.282, 0.425}},
-                                                                  {"softplus", {0.806, 0.921}}, {"identity", {0, 1}}, {"sigmoid", {0.500, 0.293}}};
+                                                                  {"softplus", {0.806, 0.921}}, {"identity", {0, 1}}, {"sigmoid", {0.500, 0.293}},
+                                                                  {"silu", {0.207, 0.356}}, {"mish", {0.240, 0.452}}, {"elu", {0.161, 0.645}}, {"elu1", {1.161, 1.966}}, {"leaky", {0.395, 0.500}},
+                                                                  {"tanh", {0, 0.394}}, {"exp", {1.649, 7.389}}, {"laplace", {0.248, 0.199}}, {"square", {1, 3}}, {"cube", {0, 15}},
+                                                                  {"taylor2", {1.5, 3.75}}, {"stable", {1.206, 2.0}}};
   for (const auto& [attention, expected] : table) {
     auto device = test_device(2);
     ViTConfig c{.image_size = 56, .patch = 4, .width = 384, .depth = 1, .heads = 6, .mlp_width = 64, .classes = 10};
@@ -216,8 +219,8 @@ TEST_CASE("row sums and squares at initialisation are those of normal scores") {
     CAPTURE(attention);
     CHECK(all.S.mean() == doctest::Approx(0).epsilon(0.05));
     CHECK(all.S.std() == doctest::Approx(1).epsilon(0.05));
-    CHECK(std::abs(all.row_sum.mean() - expected.first) < 0.01);
-    CHECK(all.A.squares / all.rows * c.tokens() == doctest::Approx(expected.second).epsilon(0.1));
+    CHECK(std::abs(all.row_sum.mean() - expected.first) < 0.01 + 0.02 * expected.first);
+    CHECK(all.A.squares / all.rows * c.tokens() == doctest::Approx(expected.second).epsilon(attention == "cube" ? 0.15 : 0.1));      // s^6 feels that |s| is at most 8
   }
 }
 
