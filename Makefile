@@ -73,7 +73,7 @@ $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
 
 # The CUDA device on the CPU: the same sources, compiled by g++ and linked with tests/emulator in place of CUDA's libraries.
 # DEVICE_TESTS run on either device. Under TSan only the kernels are: the emulator tells it which threads there are.
-DEVICE_TESTS = $(patsubst %,$(BUILD)/tests/%.o,attention attention_layer inspect tape vit golden optimizer device main) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp))
+DEVICE_TESTS = $(patsubst %,$(BUILD)/tests/%.o,attention attention_layer inspect words tape vit golden optimizer device main) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp))
 EMULATION = $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/*.cpp) $(ON_CUDA)) $(filter-out %/engine/device.o,$(CPU_LIBRARY)) $(BUILD)/emulated/engine/device.o
 EMULATED = $(addprefix $(BUILD)/emulated/,tests/run train eval pack)
 $(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run: $(DEVICE_TESTS)
