@@ -58,22 +58,6 @@ Evaluation validate(const Session& s, const ViT& vit, Tape& memory_of) {
   return e;
 }
 
-// What a resumed run must have in common with the one it goes on from.
-Metadata identity_of(const Session& s, const ViTConfig& config) {
-  const TrainOptions& o = s.o;
-  uint64_t labels = 0;                 // tells other data, or other shards first, from the same
-  for (size_t i = 0; i < s.train.size(); i++)
-    for (const int label : s.train.labels(i)) labels = (labels ^ uint64_t(label)) * 0x100000001b3;
-  Metadata identity = config_metadata(config);
-  identity.insert({{"data", fmt::format("{} samples, labels {:016x}", s.train.size(), labels)}, {"run.batch", std::to_string(o.batch)},
-                   {"run.seed", std::to_string(o.seed)}, {"run.steps", std::to_string(s.steps)}, {"run.warmup", std::to_string(s.warmup)},
-                   {"run.lr", fmt::format("{}", o.adam.lr)}, {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)},
-                   {"run.loss", o.loss}, {"run.precision", o.device.precision()}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}, {"run.mixup", fmt::format("{}", o.mixup)}, {"run.ema", fmt::format("{}", o.ema)},
-                   {"run.randaug", to_text(o.preprocess.randaug)},
-                   {"run.micro_batch", std::to_string(o.micro_batch && o.micro_batch < o.batch ? o.micro_batch : o.batch)}});
-  return identity;
-}
-
 void save(const fs::path& folder, const char* name, const Session& s, const ViT& vit, int64_t step) {
   save_weights(folder / name, vit, s.o.preprocess, s.classes, {{"step", std::to_string(step)}, {"train", s.o.train}});
 }
@@ -83,7 +67,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   const TrainOptions& o = s.o;
   ViT vit(s.device, config);
   Adam adam(vit.parameters(), o.adam);
-  const Metadata identity = identity_of(s, config);
+  const Metadata identity = run_identity(o, config, s.train, s.steps, s.warmup);
   const fs::path state_file = folder / "last.state";
   const bool begun = fs::exists(state_file);
   if (!begun) {

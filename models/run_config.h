@@ -1,9 +1,11 @@
 // The flags of a run as text: what is written into its folder, what --resume takes from there, and what --print-config shows.
-// defines: resolved_flags, write_config, print_config, value_of, with_value, with_config_of_run, save_arguments, with_saved_arguments
+// defines: resolved_flags, write_config, print_config, value_of, with_value, with_config_of_run, save_arguments, with_saved_arguments, run_identity
 #pragma once
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
+#include "data/index.h"
 #include "engine/device.h"
 #include "models/train_options.h"
 
@@ -24,3 +26,6 @@ std::vector<std::string> with_config_of_run(std::vector<std::string> args);
 inline constexpr const char* arguments_file = "arguments.txt";      // one a line
 void save_arguments(const std::filesystem::path& folder, const std::vector<std::string>& args);
 std::vector<std::string> with_saved_arguments(std::vector<std::string> args);
+
+// What a resumed run must have in common with the one it goes on from, name by name.
+std::map<std::string, std::string> run_identity(const TrainOptions& options, const ViTConfig& config, const Index& train, int64_t steps, int64_t warmup);
