@@ -81,10 +81,8 @@ int inspect_command(const EvalOptions& o) {
     for (const std::string& word : words) fmt::print("- {}\n", word);
     if (words.empty()) fmt::print("nothing unusual\n");
   }
-  std::vector<std::vector<LearnedNumber>> learned;
-  for (int layer = 0; layer < c.depth; layer++) learned.push_back(learned_numbers(s.vit().parameters(), c, layer));
   try {                                          // last: without gnuplot all the rest is there
-    write("report.html", inspection_page({inspection, describe(s, o.checkpoint), o.data, o.loss, words, all.images, all.names, options.pictures, options.layers, queries, s.loaded.preprocess, learned}));
+    write("report.html", inspection_page({inspection, describe(s, o.checkpoint), o.data, o.loss, words, all.images, all.names, options.pictures, options.layers, queries, s.loaded.preprocess}));
   } catch (const Error& e) {
     if (inspection.broken.empty()) throw;
     fmt::print(stderr, "no page: {}\n", e.what());

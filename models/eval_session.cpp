@@ -36,22 +36,18 @@ EvalSession open(const EvalOptions& o, bool any_values) {
   wanted.alpha = o.alpha;
   check_config(wanted);
   EvalSession s{o.device.open(), {}};
-  bool resized = false;
-  const bool sized = o.flags->count("--image-size"), exponent = sized && o.flags->count("--alpha");
+  std::string resized;                             // what was done about another image size
   s.loaded = load_vit(*s.device, o.checkpoint, wanted, any_values, [&](Weights& weights) {
-    if (const ViTConfig trained = weights.config; sized && wanted.image_size != trained.image_size) {
-      at_image_size(weights, wanted.image_size, exponent ? std::optional(wanted.alpha) : std::nullopt);
-      resized = true;
-      fmt::print(stderr, "note    trained with L = {} tokens, here there are {}{}\n", trained.tokens(), weights.config.tokens(),
-                 has_alpha(trained.attention) && !weights.tensors.contains("blocks.0.attn.alpha") ? fmt::format("; the weights' factor was {:.4g} and is {:.4g}", std::pow(trained.tokens(), -trained.alpha), std::pow(weights.config.tokens(), -weights.config.alpha)) : "");
-    }
+    if (o.flags->count("--image-size") && wanted.image_size != weights.config.image_size)
+      resized = at_image_size(weights, wanted.image_size, o.flags->count("--alpha") ? std::optional(wanted.alpha) : std::nullopt);
   });
   const ViTConfig& c = s.config();
   auto agree = [&](const char* flag, const auto& given, const auto& has) {     // no flag is passed over in silence
     if (o.flags->count(flag) && given != has) fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag, given, o.checkpoint, has);
   };
   agree("--attention", wanted.attention, c.attention), agree("--gelu", wanted.gelu, c.gelu);
-  if (!resized) agree("--alpha", wanted.alpha, c.alpha);
+  if (resized.empty()) agree("--alpha", wanted.alpha, c.alpha);
+  else fmt::print(stderr, "note    {}\n", resized);
   agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
   fmt::print(stderr, "model   {}\n", describe(s, o.checkpoint));
   return s;

@@ -45,7 +45,7 @@ std::string start_from(ViT& vit, const std::filesystem::path& path) {
   return fmt::format("{} parameters of {}{}{}", taken, path.string(), positions, kept.empty() ? "" : "; initialised anew: " + kept);
 }
 
-void at_image_size(Weights& weights, int image_size, std::optional<double> exponent) {
+std::string at_image_size(Weights& weights, int image_size, std::optional<double> exponent) {
   ViTConfig& c = weights.config;
   const ViTConfig trained = c;
   c.image_size = image_size;
@@ -54,10 +54,15 @@ void at_image_size(Weights& weights, int image_size, std::optional<double> expon
     positions->second.data = resample_positions(positions->second.data, trained.grid(), c.grid());
     positions->second.shape = weight_shapes(c).at("pos_embed");
   }
-  if (!exponent) return;
   const double L = trained.tokens(), other = c.tokens();
-  if (!has_alpha(c.attention)) fail(ExitCode::usage, "--alpha: {} has no exponent of L; leave it out", c.attention);
-  if (weights.tensors.contains("blocks.0.attn.alpha")) fail(ExitCode::usage, "--alpha: the exponents of this model were learned; leave it out");
-  if (other < 2) fail(ExitCode::usage, "--alpha: at image size {} there is one token, of which every power is 1; leave it out", image_size);
-  c.alpha = (trained.alpha * std::log(L) + *exponent * std::log(other / L)) / std::log(other);
+  const std::string lengths = fmt::format("trained with L = {} tokens, here there are {}", L, other);
+  const bool learned = weights.tensors.contains("blocks.0.attn.alpha");
+  if (exponent) {
+    if (!has_alpha(c.attention)) fail(ExitCode::usage, "--alpha: {} has no exponent of L; leave it out", c.attention);
+    if (learned) fail(ExitCode::usage, "--alpha: the exponents of this model were learned; leave it out");
+    if (other < 2) fail(ExitCode::usage, "--alpha: at image size {} there is one token, of which every power is 1; leave it out", image_size);
+    c.alpha = (trained.alpha * std::log(L) + *exponent * std::log(other / L)) / std::log(other);
+  }
+  if (!has_alpha(c.attention) || learned) return lengths;
+  return lengths + fmt::format("; the weights' factor was {:.4g} and is {:.4g}", std::pow(L, -trained.alpha), std::pow(other, -c.alpha));
 }

@@ -19,5 +19,5 @@ std::string start_from(ViT& vit, const std::filesystem::path& path);
 
 // The model for images of another size, with another number L' of tokens: position embeddings are resampled. The weights' factor, L^-α
 // where it was trained, is L'^-α there, or with `exponent` A what it would be had it been L^-α (L'/L)^-A: trained at one L, only this tells
-// exponents apart. Usage error where an exponent has no place.
-void at_image_size(Weights& weights, int image_size, std::optional<double> exponent);
+// exponents apart. Usage error where an exponent has no place. Returns a line that says what was done.
+std::string at_image_size(Weights& weights, int image_size, std::optional<double> exponent);

@@ -86,6 +86,7 @@ Inspection inspect(const ViT& vit, std::span<const float> images, std::span<cons
     if (!finite && broken_op.empty()) broken_op = fmt::format("images {} to {}: values that are not finite, {}", first, first + n - 1, first_non_finite(tape, vit.parameters()));
   }
   for (const auto& probe : result.probes) result.heads.push_back(probe->heads());
+  for (int i = 0; i < c.depth; i++) result.learned.push_back(learned_numbers(vit.parameters(), c, i));
   if (!broken_op.empty()) result.broken = broken_op + "; " + broken_tile(result.probes);
   for (const Parameter& p : vit.parameters().list()) {
     const auto norm = [](const std::vector<float>& values) {

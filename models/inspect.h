@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include "models/learned.h"
 #include "models/statistics.h"
 #include "models/vit.h"
 
@@ -29,6 +30,7 @@ struct Inspection {
   std::vector<std::unique_ptr<AttentionStatistics>> probes;        // [layer]
   std::vector<std::vector<HeadStatistics>> heads;                  // [layer][head]; counts are 0 where a layer forms no weights
   std::vector<ParameterStatistics> parameters;
+  std::vector<std::vector<LearnedNumber>> learned;                 // [layer]
   std::string broken;                  // where values first stop being finite: op, layer, tile; empty: all are finite
   bool has_weights(int layer) const { return heads[layer][0].rows > 0; }
 };

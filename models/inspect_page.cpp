@@ -41,9 +41,7 @@ Plot by_layer(const Inspection& in, const HeadPlot& what, const HeadColumn& colu
 std::string layer_plots(const Inspection& in) {
   std::vector<Plot> plots;
   std::vector<std::string> looks;
-  for (const HeadPlot& what : head_plots())
-    for (const HeadColumn& column : head_columns())
-      if (column.name == what.column) plots.push_back(by_layer(in, what, column)), looks.push_back(what.look);
+  for (const HeadPlot& what : head_plots()) plots.push_back(by_layer(in, what, head_column(what.column))), looks.push_back(what.look);
   return (in.config.pool == "cls" ? "<p>Of the last layer only the class token's row reaches the head; its numbers are of every row.</p>\n" : "") + figures(draw(plots), looks);
 }
 
@@ -233,7 +231,7 @@ std::string inspection_page(const PageInput& p) {
     html += "<h2>Histograms, layer by layer and head by head</h2>\n" + histograms(in);
     if (p.pictures > 0) html += "<h2>Where queries look</h2>\n" + maps(p);
   }
-  html += learned_table(p.learned) + "<h2>Parameters</h2>\n" + parameter_table(in);
+  html += learned_table(in.learned) + "<h2>Parameters</h2>\n" + parameter_table(in);
   const std::string style = ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.3rem}.small{color:#444;font-size:.85rem}";
   return page("Inside a model", html, style + (any ? picture_style(p.images, p.pictures, in.config.image_size, TokenGrid(in.config), p.range) : ""));
 }

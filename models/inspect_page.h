@@ -2,7 +2,6 @@
 // defines: PageInput, inspection_page
 #pragma once
 #include "models/inspect.h"
-#include "models/learned.h"
 #include "models/maps.h"
 
 struct PageInput {
@@ -15,7 +14,6 @@ struct PageInput {
   std::vector<int> layers;                       // whose maps are shown
   std::vector<Query> queries;
   Preprocess range;                              // of the images' values
-  std::vector<std::vector<LearnedNumber>> learned;      // [layer]
 };
 
 std::string inspection_page(const PageInput& input);

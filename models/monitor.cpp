@@ -7,7 +7,7 @@ namespace {
 std::vector<HeadColumn> cheap_columns() {
   std::vector<HeadColumn> columns;
   for (const char* name : {"row_sum_mean", "S_std", "zeros", "keys", "entropy", "dead_rows", "duty", "saturated", "gradient_ratio"})
-    for (const HeadColumn& column : head_columns()) if (column.name == name) columns.push_back(column);
+    columns.push_back(head_column(name));
   return columns;
 }
 

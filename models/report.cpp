@@ -86,11 +86,11 @@ std::vector<std::string> seeds_row(const Alike& a, const std::vector<Alike>& gro
 }
 
 // Accuracy by α: for every function a row of the table, coloured from the worst to the best of all.
-std::string heat_map(const std::vector<RunSummary>& runs) {
+std::string heat_map(const std::vector<Alike>& groups) {
   std::set<double> alphas;
   std::map<std::string, std::map<double, Moments>> rows;
   double low = 1, high = 0;
-  for (const Alike& a : alike(runs)) {
+  for (const Alike& a : groups) {
     low = std::min(low, a.accuracy.mean()), high = std::max(high, a.accuracy.mean());
     if (a.first->scaled) alphas.insert(a.first->alpha), rows[a.first->function()][a.first->alpha] = a.accuracy;
   }
@@ -108,10 +108,10 @@ std::string heat_map(const std::vector<RunSummary>& runs) {
   return html + "</tr></table>\n";
 }
 
-Plot by_alpha(const std::vector<RunSummary>& runs) {
+Plot by_alpha(const std::vector<Alike>& groups) {
   Plot plot{"Validation accuracy by exponent of L", "α in L^-α h(s)", "best validation accuracy, %", {}, true};
   std::map<std::string, Series> lines;
-  for (const auto& [run, accuracy] : alike(runs)) {
+  for (const auto& [run, accuracy] : groups) {
     Series& line = lines[run->function()];
     line.name = run->function(), line.level = !run->scaled;
     line.points.emplace_back(run->alpha, 100 * accuracy.mean());
@@ -202,15 +202,16 @@ std::string report_page(const std::vector<RunSummary>& runs) {
     html += table_row({run.function(), alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss), fmt::format("{:.1f}", run.images_per_second),
                        steps_of(run), run.folder});
   html += "</table>\n";
-  if (const std::vector<Alike> groups = alike(runs); several_seeds(groups)) {
+  const std::vector<Alike> groups = alike(runs);
+  if (several_seeds(groups)) {
     html += "<h2>Over seeds</h2>\n<table>" + table_row({"attention", "α", "seeds", "mean validation accuracy", "lowest to highest"}, "th");
     for (const Alike& a : groups) html += table_row(seeds_row(a, groups));
     html += "</table>\n";
   }
-  const Plot alpha = by_alpha(runs);
+  const Plot alpha = by_alpha(groups);
   const bool grid = std::any_of(alpha.series.begin(), alpha.series.end(), [](const Series& s) { return s.points.size() > 1; });
   if (grid) {
-    html += "<h2>Accuracy in % by function and exponent</h2>\n" + heat_map(runs);
+    html += "<h2>Accuracy in % by function and exponent</h2>\n" + heat_map(groups);
     html += figure(draw(alpha), "Where does a function have its best exponent, and does it reach softmax (dashed)? In the paper the best lies near α = 1. A difference smaller than that between two seeds says nothing; of several seeds the mean is shown.");
   }
   for (const Plot& accuracy : curves(runs, "Validation accuracy", "accuracy, %", &RunSummary::accuracy))

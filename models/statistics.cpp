@@ -1,6 +1,7 @@
 #include "models/statistics.h"
 #include <algorithm>
 #include <cmath>
+#include "engine/error.h"
 
 void Moments::add(double x) {
   count++, sum += x, squares += x * x;
@@ -59,6 +60,12 @@ const std::vector<HeadColumn>& head_columns() {
     return list;
   }();
   return columns;
+}
+
+const HeadColumn& head_column(const std::string& name) {
+  for (const HeadColumn& column : head_columns())
+    if (column.name == name) return column;
+  fail(ExitCode::failed, "statistics: there is no column '{}'", name);
 }
 
 Saturation saturation_of(const std::string& attention, int L) {

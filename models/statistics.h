@@ -1,6 +1,6 @@
 // What is counted of the scores S, weights A and their gradients dA, dS of attention, head by head, as the tiles of the real
 // computation pass by. Sums are in double; they and the counts are the same for any number of threads.
-// defines: Moments, HeadStatistics, HeadColumn, head_columns, Saturation, saturation_of, TokenGrid, Place, AttentionStatistics
+// defines: Moments, HeadStatistics, HeadColumn, head_columns, head_column, Saturation, saturation_of, TokenGrid, Place, AttentionStatistics
 #pragma once
 #include <cmath>
 #include <functional>
@@ -53,6 +53,7 @@ struct HeadStatistics {
 // One number of a head and how tables call it.
 struct HeadColumn { std::string name; std::function<double(const HeadStatistics&)> value; };
 const std::vector<HeadColumn>& head_columns();
+const HeadColumn& head_column(const std::string& name);                // fails naming it
 
 // Scores at or beyond which a bounded function is flat for L keys: its slope is 0 (relu6), or below a hundredth of its largest (sigmoid,
 // tanh, Laplace). Infinite where there is no such place.

@@ -6,7 +6,6 @@
 #include "engine/attention/families.h"
 #include "engine/attention/host_team.h"
 #include "engine/random.h"
-#include "models/learned.h"
 
 namespace {
 
@@ -45,9 +44,7 @@ bool all_zero(const Moments& m) { return all_equal(m) && m.min == 0; }
 
 class Diagnosis {
  public:
-  Diagnosis(const Inspection& in, const ViT& vit) : in_(in), c_(in.config), L_(in.config.tokens()), vit_(vit) {
-    for (int i = 0; i < c_.depth; i++) learned_.push_back(learned_numbers(vit.parameters(), c_, i));
-  }
+  Diagnosis(const Inspection& in, const ViT& vit) : in_(in), c_(in.config), L_(in.config.tokens()), vit_(vit) {}
 
   std::vector<std::string> run() {
     if (!in_.broken.empty()) {
@@ -81,7 +78,7 @@ class Diagnosis {
   double factor(const Head& head) const {
     if (!has_alpha(c_.attention)) return 1.0 / L_;
     double alpha = c_.alpha, gamma = 1;
-    for (const LearnedNumber& number : learned_[head.layer]) {
+    for (const LearnedNumber& number : in_.learned[head.layer]) {
       if (number.name == "alpha") alpha = number.values[head.head % number.values.size()];
       if (number.name == "gamma") gamma = number.values[head.head % number.values.size()];
     }
@@ -99,7 +96,7 @@ class Diagnosis {
     return std::abs(sum);
   }
   bool learns_factor() const {
-    return std::any_of(learned_[0].begin(), learned_[0].end(), [](const LearnedNumber& number) { return number.name == "alpha" || number.name == "gamma"; });
+    return std::any_of(in_.learned[0].begin(), in_.learned[0].end(), [](const LearnedNumber& number) { return number.name == "alpha" || number.name == "gamma"; });
   }
   std::string bounding() const { return c_.qk_norm ? "the scales of q_norm and k_norm have grown" : "--qk-norm bounds them by √d times its scales"; }
 
@@ -199,7 +196,6 @@ class Diagnosis {
   const ViTConfig& c_;
   const int L_;
   const ViT& vit_;
-  std::vector<std::vector<LearnedNumber>> learned_;      // [layer]
   std::vector<std::string> words_;
 };
 

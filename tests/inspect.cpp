@@ -174,7 +174,7 @@ TEST_CASE("row sums and squares at initialisation are those of normal scores") {
                                                                   {"softplus", {0.806, 0.921}}, {"identity", {0, 1}}, {"sigmoid", {0.500, 0.293}},
                                                                   {"silu", {0.207, 0.356}}, {"mish", {0.240, 0.452}}, {"elu", {0.161, 0.645}}, {"elu1", {1.161, 1.966}}, {"leaky", {0.395, 0.500}},
                                                                   {"tanh", {0, 0.394}}, {"exp", {1.649, 7.389}}, {"laplace", {0.248, 0.199}}, {"square", {1, 3}}, {"cube", {0, 15}},
-                                                                  {"taylor2", {1.5, 3.75}}, {"stable", {1.206, 2.0}}};
+                                                                  {"taylor2", {1.5, 3.75}}, {"stable", {1.206, 2.0}}, {"sigmoid-bias", {1.613, 6.631}}, {"reluformer", {7.899, 196}}};
   for (const auto& [attention, expected] : table) {
     auto device = test_device(2);
     ViTConfig c{.image_size = 56, .patch = 4, .width = 384, .depth = 1, .heads = 6, .mlp_width = 64, .classes = 10};

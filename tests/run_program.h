@@ -1,5 +1,5 @@
 // train, eval and pack as a user has them: child processes with a time limit, on a small drawn set.
-// defines: Flags, read_text, common_folder, Ended, Child, run_program, train, eval, drawn_set, train_flags, eval_flags,
+// defines: Flags, read_text, common_folder, has_gnuplot, fetches, Ended, Child, run_program, train, eval, drawn_set, train_flags, eval_flags,
 //          snapshot, check_same_tensors, check_same_run
 #pragma once
 #include <chrono>
@@ -39,6 +39,18 @@ inline std::filesystem::path program(const std::string& name) {
 inline const std::filesystem::path& common_folder() {
   static const TempDir folder;
   return folder.path();
+}
+
+inline bool has_gnuplot() {
+  static const bool has = std::system("gnuplot --version > /dev/null 2>&1") == 0;
+  if (!has) MESSAGE("skipped: pages, for want of gnuplot");
+  return has;
+}
+
+// Whether an address stands in a page that is more than the name of a format: then something would be fetched.
+inline bool fetches(std::string page) {
+  for (size_t at; (at = page.find("http://www.w3.org/")) != page.npos;) page.erase(at, sizeof "http://www.w3.org/" - 1);
+  return page.find("http") != page.npos;
 }
 
 struct Ended {

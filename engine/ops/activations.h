@@ -15,8 +15,8 @@ template <class H, class X = real> struct MapBackward {      // dx += h'(x) dy
 };
 
 // x as X: reals, or what is kept rounded
-template <class X> const X* stored(Tape& t, Tensor x) {
-  if constexpr (std::is_same_v<X, bf16>) return t.operand(x).rounded;
+template <class X> X* stored(Tape& t, Tensor x) {
+  if constexpr (std::is_same_v<X, bf16>) return t.output(x).rounded;
   else return t.value(x);
 }
 

@@ -50,7 +50,7 @@ template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tens
     return a;
   }
   Tensor h = t.make("linear", shape.y, {x, w, b}, Kept::for_products), a = t.make(op, shape.y, {h}, kept);
-  run(t.output(h), BiasAndMap<H, X>{const_cast<X*>(stored<X>(t, h)), t.output(a), t.value(b), shape.out});
+  run(t.output(h), BiasAndMap<H, X>{stored<X>(t, h), t.output(a), t.value(b), shape.out});
   on_linear_backward(t, h, x, w, b);
   on_map_backward<H, X>(t, a, h);
   t.on_product_gradient(a, [=, &t](Gemm da) {
