@@ -144,7 +144,7 @@ int gradients(const EvalOptions& o) {
     stored.push_back({p.name, "F32", shape, std::as_bytes(std::span(values[i++]))});
   }
   if (!o.out.empty()) write_safetensors(o.out, stored);
-  const double l = tape.download(loss)[0], norm = GlobalNorm(*s.device, parameters.size())(parameters.gradients());
+  const double l = tape.download(loss)[0], norm = GlobalNorm(parameters)();
   if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"loss", l}, {"gradient_norm", norm}}.dump());
   else fmt::print("{} loss    {:.6f}\ngradient norm   {:.6f}\n", o.loss, l, norm);
   return 0;

@@ -86,7 +86,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   Loader loader(s.train, {.batch = o.batch, .train = true, .preprocess = o.preprocess, .seed = o.seed, .start = uint64_t(state.step) * o.batch,
                           .workers = o.workers, .on_bad = OnBadImage::replace});
   TrainStep step(vit, adam, {.loss = o.loss, .micro_batch = o.micro_batch, .rematerialise = o.rematerialise});
-  GlobalNorm value_norm(s.device, vit.parameters().size());
+  GlobalNorm norm(vit.parameters());
   Progress progress(s.steps);
   progress.say(fmt::format("model   {}, alpha {}: {} parameters, {:.3g} GFLOP an image forward", config.attention, config.alpha, vit.parameters().size(), forward_flops(config) / 1e9));
 
@@ -98,7 +98,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
 
   auto save_all = [&] {
     if (saved == state.step) return;
-    if (!std::isfinite(value_norm(vit.parameters().values())))           // the last update may have been the one that broke them
+    if (!std::isfinite(norm.of_values()))           // the last update may have been the one that broke them
       fail(ExitCode::non_finite, "step {}: {}; the checkpoint in {} is from before; try a smaller --lr", state.step, first_non_finite(step.tape(), vit.parameters()), folder.string());
     save(folder, "last.safetensors", s, vit, state.step);
     save_state(state_file, vit, adam, state, identity, average.get());
@@ -125,10 +125,11 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   };
 
   evaluate_if_due();                   // a run that was stopped before it
-  Batch batch;
+  Batch batches[2];                    // one is read while the other is filled
   auto load = [&] {
-    loader.next(batch);
-    step.load(batch.images, multi_hot(batch.labels, config.classes));
+    std::swap(batches[0], batches[1]);
+    loader.next(batches[0]);
+    step.load(batches[0].images, multi_hot(batches[0].labels, config.classes));
   };
   if (state.step < s.steps && !caught_signal()) load();
   while (state.step < s.steps && !caught_signal()) {
@@ -143,7 +144,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     window.wait += std::max(0.0, loader.waited_seconds() - waited - seconds_since(loaded));      // what the device did not need is not lost
     if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm))
       fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; the checkpoint in {} is from before; try a smaller --lr or --qk-norm",
-           state.step, r.loss, r.gradient_norm, first_non_finite(step.tape(), vit.parameters()), folder.string());
+           state.step, r.loss, r.gradient_norm, step.first_non_finite(), folder.string());
     if (average) average->add();
     if (look) monitor->write(state.step);
     state.step++;

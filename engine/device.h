@@ -12,12 +12,15 @@
 #include "engine/bf16.h"
 #include "engine/tensor.h"
 
-// An input of a product: reals, or (where Device::rounds_operands()) values that were rounded to bfloat16 already.
+// An input of a product: reals, or (where Device::rounds_operands()) values that were rounded to bfloat16 already, or as b what
+// Device::pack() made of them.
 struct Operand {
   const real* full = nullptr;
   const bf16* rounded = nullptr;
+  const void* packed = nullptr;
   Operand(const real* values) : full(values) {}
   Operand(const bf16* values) : rounded(values) {}
+  static Operand from_packed(const void* memory) { Operand x(static_cast<const real*>(nullptr)); x.packed = memory; return x; }
   void operator+=(size_t n) {
     if (full) full += n;
     else rounded += n;
@@ -53,12 +56,17 @@ class Device {
   virtual std::string description() const = 0;                     // for the start block: what runs, with which library
   virtual void* allocate(size_t bytes) = 0;                        // 64-byte aligned; fails with the size asked for
   virtual void release(void* memory) = 0;
+  virtual size_t slab() const { return 0; }                        // bytes that a pool asks for at once, where it needs no more
+  virtual bool is_host() const { return false; }                   // whether device pointers are host pointers
   // Both return when `host` may be used again. upload waits for what was started before; upload_early need not, so that it
   // may overlap: nothing started before may still use the memory. What is started later sees the values.
   virtual void upload(void* device, const void* host, size_t bytes) = 0;
   virtual void upload_early(void* device, const void* host, size_t bytes) { upload(device, host, bytes); }
   virtual void download(void* host, const void* device, size_t bytes) = 0;    // waits for what was started before
   virtual void gemm(const Gemm& product) = 0;                                 // the CPU: batch 1
+  // w[n,k] in the order in which x wᵀ is fastest, for weights that are multiplied often. 0 bytes: there is no such order.
+  virtual size_t packed_bytes(int /*n*/, int /*k*/) const { return 0; }
+  virtual void pack(void* /*to*/, const real* /*w*/, int /*n*/, int /*k*/) {}
   // Whether products round their inputs to bfloat16 and take them rounded, so that each value is rounded once.
   virtual bool rounds_operands() const { return false; }
   // Whether attention takes a fused kernel where it applies: its sums round otherwise than with a probe, and its backward reads o.

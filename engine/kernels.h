@@ -31,7 +31,7 @@ template <class H, class X> using GeluKernels = KernelList<MapForward<H, X>, Map
 using Kernels = Joined<
     GeluKernels<GeluTanh, real>, GeluKernels<GeluTanh, bf16>, GeluKernels<GeluErf, real>, GeluKernels<GeluErf, bf16>,
     KernelList<Fill, Accumulate, Round, Widen, AddEpilogue,
-               MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, GateForward<Swish>, GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
+               MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, AfterProduct<StoreProduct>, GateForward<Swish>, GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward,
                LayerScaleForward, LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,

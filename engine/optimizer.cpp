@@ -1,29 +1,49 @@
 #include "engine/optimizer.h"
+#include <algorithm>
 #include <cmath>
 #include "engine/error.h"
 
 static size_t chunks_of(size_t n) { return (n + values_per_chunk - 1) / values_per_chunk; }
 
-GlobalNorm::GlobalNorm(Device& device, size_t n)
-    : device_(device), n_(n), partial_(static_cast<real*>(device.allocate(chunks_of(n) * sizeof(real)))), norm_(static_cast<real*>(device.allocate(sizeof(real)))) {}
-
-GlobalNorm::~GlobalNorm() {
-  device_.release(partial_);
-  device_.release(norm_);
+GlobalNorm::GlobalNorm(const Parameters& parameters) : parameters_(parameters) {
+  for (const GradientPiece& piece : parameters.gradients()) chunks_ += chunks_of(piece.size);
+  partial_ = static_cast<real*>(parameters.device().allocate(chunks_ * sizeof(real)));
+  norm_ = static_cast<real*>(parameters.device().allocate(sizeof(real)));
 }
 
-void GlobalNorm::start(const real* x) {
-  device_.rows(chunks_of(n_), SquaresOfChunk{partial_, x, n_});
-  device_.rows(1, RootOfSum{norm_, partial_, int(chunks_of(n_))});
+GlobalNorm::~GlobalNorm() {
+  parameters_.device().release(partial_);
+  parameters_.device().release(norm_);
+}
+
+void GlobalNorm::start() {
+  start([](const GradientPiece& piece) {
+    if (!piece.data) fail(ExitCode::failed, "optimizer: there are no gradients of values {} to {}; run the backward pass first", piece.first, piece.first + piece.size);
+    return piece.data;
+  });
+}
+
+double GlobalNorm::of_values() {
+  start([&](const GradientPiece& piece) { return parameters_.values() + piece.first; });
+  return wait();
+}
+
+void GlobalNorm::start(const std::function<const real*(const GradientPiece&)>& of) {
+  real* partial = partial_;
+  for (const GradientPiece& piece : parameters_.gradients()) {
+    parameters_.device().rows(chunks_of(piece.size), SquaresOfChunk{partial, of(piece), piece.size});
+    partial += chunks_of(piece.size);
+  }
+  parameters_.device().rows(1, RootOfSum{norm_, partial_, int(chunks_)});
 }
 
 double GlobalNorm::wait() const {
   real norm;
-  device_.download(&norm, norm_, sizeof norm);
+  parameters_.device().download(&norm, norm_, sizeof norm);
   return norm;
 }
 
-Adam::Adam(Parameters& parameters, AdamOptions options) : parameters_(parameters), options_(options), norm_(parameters.device(), parameters.size()) {
+Adam::Adam(Parameters& parameters, AdamOptions options) : parameters_(parameters), options_(options), norm_(parameters) {
   const size_t n = parameters.size();
   m_ = static_cast<bf16*>(parameters.device().allocate(n * sizeof(bf16)));
   v_ = static_cast<real*>(parameters.device().allocate(n * sizeof(real)));
@@ -36,13 +56,14 @@ Adam::~Adam() {
 }
 
 void Adam::start(double multiplier) {
-  norm_.start(parameters_.gradients());
+  norm_.start();
   const auto& [lr, decay, clip, beta1, beta2, epsilon] = options_;
   const double t = double(count_ + 1);
-  parameters_.device().rows(chunks_of(parameters_.size()),
-                            AdamStep{parameters_.values(), m_, v_, parameters_.gradients(), norm_.on_device(), parameters_.size(), parameters_.decayed_size(), real(clip),
-                                     real(lr * multiplier), real(decay * multiplier), real(beta1), real(beta2), real(1 - std::pow(beta1, t)),
-                                     real(1 - std::pow(beta2, t)), real(epsilon)});
+  for (const GradientPiece& g : parameters_.gradients()) {
+    const size_t decayed = std::clamp(parameters_.decayed_size(), g.first, g.first + g.size) - g.first;
+    parameters_.device().rows(chunks_of(g.size), AdamStep{parameters_.values() + g.first, m_ + g.first, v_ + g.first, g.data, norm_.on_device(), g.size, decayed, real(clip), real(lr * multiplier),
+                                                          real(decay * multiplier), real(beta1), real(beta2), real(1 - std::pow(beta1, t)), real(1 - std::pow(beta2, t)), real(epsilon)});
+  }
 }
 
 double Adam::finish() {

@@ -5,6 +5,7 @@
 // m is kept in bfloat16 between steps as optax's mu_dtype: β₁ m is a product of two bfloat16, the update uses the unrounded m.
 // defines: AdamOptions, GlobalNorm, Adam, MovingAverage
 #pragma once
+#include <functional>
 #include <limits>
 #include <span>
 #include "engine/bf16.h"
@@ -69,20 +70,22 @@ struct Exchange {
   HD void operator()(size_t i) const { const real x = a[i]; a[i] = b[i]; b[i] = x; }
 };
 
-// √Σx² over x[n] in device memory, in a fixed order
+// √Σx² over the gradients of a model, or over its values, in a fixed order
 class GlobalNorm {
  public:
-  GlobalNorm(Device& device, size_t n);
+  explicit GlobalNorm(const Parameters& parameters);
   ~GlobalNorm();
   GlobalNorm(const GlobalNorm&) = delete;
-  void start(const real* x);
+  void start();
   const real* on_device() const { return norm_; }           // for what is started after start()
   double wait() const;
-  double operator()(const real* x) { start(x); return wait(); }
+  double operator()() { start(); return wait(); }
+  double of_values();
 
  private:
-  Device& device_;
-  size_t n_;
+  void start(const std::function<const real*(const GradientPiece&)>& of);
+  const Parameters& parameters_;
+  size_t chunks_ = 0;
   real *partial_, *norm_;
 };
 

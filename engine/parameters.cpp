@@ -1,32 +1,40 @@
 #include "engine/parameters.h"
 #include <algorithm>
+#include <utility>
 #include "engine/error.h"
 #include "engine/ops/elementwise.h"
 
-Parameters::Parameters(Device& device, std::vector<Parameter> list) : device_(device), list_(std::move(list)) {
+Parameters::Parameters(Device& device, std::vector<Parameter> list) : device_(device), list_(std::move(list)), on_tape_(list_.size()) {
   for (bool decayed : {true, false}) {
     for (Parameter& p : list_)
       if (p.decayed == decayed) { p.offset = size_; size_ += p.shape.size(); }
     if (decayed) decayed_size_ = size_;
   }
   values_ = static_cast<real*>(device_.allocate(size_ * sizeof(real)));
-  gradients_ = static_cast<real*>(device_.allocate(size_ * sizeof(real)));
-  for (real* array : {values_, gradients_}) device_.each(size_, Fill{array, 0});
+  device_.each(size_, Fill{values_, 0});
+
+  const size_t least = size_ / 16;                          // of a piece: about a block of a small model
+  for (bool decayed : {true, false})
+    for (const Parameter& p : list_) {
+      if (p.decayed != decayed) continue;
+      if (gradients_.empty() || gradients_.back().size >= least) gradients_.push_back({p.offset, 0});
+      gradients_.back().size += p.shape.size();
+    }
 }
 
 Parameters::~Parameters() {
+  forget_gradients();
   device_.release(values_);
-  device_.release(gradients_);
 }
 
+size_t Parameters::index(const std::string& name) const {
+  for (size_t i = 0; i < list_.size(); i++)
+    if (list_[i].name == name) return i;
+  fail(ExitCode::failed, "parameters: no '{}' in this model", name);
+}
+const Parameter& Parameters::find(const std::string& name) const { return list_[index(name)]; }
 bool Parameters::has(const std::string& name) const {
   return std::any_of(list_.begin(), list_.end(), [&](const Parameter& p) { return p.name == name; });
-}
-
-const Parameter& Parameters::find(const std::string& name) const {
-  for (const Parameter& p : list_)
-    if (p.name == name) return p;
-  fail(ExitCode::failed, "parameters: no '{}' in this model", name);
 }
 
 void Parameters::set(const std::string& name, const std::vector<float>& values) {
@@ -38,13 +46,39 @@ void Parameters::set(const std::string& name, const std::vector<float>& values) 
 
 std::vector<float> Parameters::download(const real* from, const Parameter& p) const {
   std::vector<real> values(p.shape.size());
-  device_.download(values.data(), from + p.offset, values.size() * sizeof(real));
+  device_.download(values.data(), from, values.size() * sizeof(real));
   return {values.begin(), values.end()};
 }
-std::vector<float> Parameters::get(const Parameter& p) const { return download(values_, p); }
-std::vector<float> Parameters::gradient(const Parameter& p) const { return download(gradients_, p); }
+std::vector<float> Parameters::get(const Parameter& p) const { return download(values_ + p.offset, p); }
+std::vector<float> Parameters::gradient(const Parameter& p) const {
+  const GradientPiece& piece = piece_of(p);
+  return piece.data ? download(piece.data + (p.offset - piece.first), p) : std::vector<float>(p.shape.size());
+}
+
+GradientPiece& Parameters::piece_of(const Parameter& p) const {
+  return *std::prev(std::upper_bound(gradients_.begin(), gradients_.end(), p.offset, [](size_t offset, const GradientPiece& piece) { return offset < piece.first; }));
+}
+
+void Parameters::forget_gradients() const {
+  for (GradientPiece& piece : gradients_)
+    if (piece.data) piece.pool->give(std::exchange(piece.data, nullptr), piece.size), piece.pool.reset();
+  on_tape_.assign(list_.size(), false);
+}
+
+real* Parameters::gradient_memory(size_t index, const std::shared_ptr<Pool>& pool) const {
+  GradientPiece& piece = piece_of(list_[index]);
+  if (!piece.data) {
+    piece.pool = pool;
+    piece.data = pool->take<real>(piece.size);
+    for (size_t i = 0; i < list_.size(); i++)               // no gradient will come for them
+      if (!on_tape_[i] && &piece_of(list_[i]) == &piece) device_.each(list_[i].shape.size(), Fill{piece.data + (list_[i].offset - piece.first), 0});
+  }
+  return piece.data + (list_[index].offset - piece.first);
+}
 
 Tensor Parameters::leaf(Tape& tape, const std::string& name, bool accumulate) const {
-  const Parameter& p = find(name);
-  return tape.leaf(p.name, p.shape, values_ + p.offset, gradients_ + p.offset, accumulate);
+  const size_t i = index(name);
+  const Parameter& p = list_[i];
+  if (tape.recording()) on_tape_[i] = true;
+  return tape.leaf(p.name, p.shape, values_ + p.offset, [this, i](const std::shared_ptr<Pool>& pool) { return gradient_memory(i, pool); }, accumulate && piece_of(p).data);
 }

@@ -1,7 +1,9 @@
-// The parameters of a model: named views of one flat array with one flat gradient, so that the optimizer is one pass, the
-// norm one reduction and a checkpoint one read. Those with weight decay come first.
-// defines: Parameter, Parameters
+// The parameters of a model: named views of one flat array, so that a checkpoint is one read. Those with weight decay come first.
+// Their gradients are a few pieces of the same order, each in memory of the tape that makes it, from then on until they are
+// forgotten: the last layers' take the place of activations that the backward pass is done with.
+// defines: Parameter, GradientPiece, Parameters
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 #include "engine/tape.h"
@@ -11,6 +13,13 @@ struct Parameter {
   Shape shape;
   bool decayed;                                             // a kernel in BigVision's sense: weight decay applies
   size_t offset = 0;                                        // in the flat array
+};
+
+// Gradients of the values [first, first + size).
+struct GradientPiece {
+  size_t first, size;
+  real* data = nullptr;                                     // null: there are none
+  std::shared_ptr<Pool> pool = nullptr;                     // whose memory it is
 };
 
 class Parameters {
@@ -26,19 +35,25 @@ class Parameters {
   size_t decayed_size() const { return decayed_size_; }     // the first so many have weight decay
   Device& device() const { return device_; }
   real* values() const { return values_; }
-  real* gradients() const { return gradients_; }
+  const std::vector<GradientPiece>& gradients() const { return gradients_; }
+  void forget_gradients() const;
 
   void set(const std::string& name, const std::vector<float>& values);
   std::vector<float> get(const Parameter& parameter) const;
-  std::vector<float> gradient(const Parameter& parameter) const;
+  std::vector<float> gradient(const Parameter& parameter) const;      // zeros where there is none
 
-  // The parameter as a leaf of the tape; its gradient lands in the flat gradient (added to it if `accumulate`).
+  // The parameter as a leaf of the tape. Its gradient is that of the loss, or added to what there is if `accumulate`.
   Tensor leaf(Tape& tape, const std::string& name, bool accumulate = false) const;
 
  private:
+  real* gradient_memory(size_t index, const std::shared_ptr<Pool>& pool) const;
+  size_t index(const std::string& name) const;
+  GradientPiece& piece_of(const Parameter& parameter) const;
   std::vector<float> download(const real* from, const Parameter& parameter) const;
   Device& device_;
   std::vector<Parameter> list_;
   size_t size_ = 0, decayed_size_ = 0;
-  real *values_ = nullptr, *gradients_ = nullptr;
+  real* values_ = nullptr;
+  mutable std::vector<GradientPiece> gradients_;            // of passes over the parameters, which leave them as they are
+  mutable std::vector<bool> on_tape_;                       // by parameter: its gradient will come, or came
 };

@@ -1,33 +1,85 @@
-// Device memory by exact size: a training step asks for the same sizes every time, so after the first step every request
-// finds a block that was given back.
-// defines: Pool
+// Device memory for what comes and goes with every step. It is taken from the device in slabs and cut to size: the smallest free
+// piece that fits, neighbours joined again when they are given back. A step asks for the same sizes in the same order every time,
+// so after the first the device is asked for nothing. Small blocks, which live long, are kept apart, or they would break up the
+// room that one large block leaves to the next.
+// defines: Arena, Pool
 #pragma once
+#include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
-#include <vector>
 #include "engine/device.h"
+
+class Arena {
+ public:
+  explicit Arena(Device& device) : device_(device) {}
+  ~Arena() { for (auto& [memory, slab] : slabs_) device_.release(memory); }
+  Arena(const Arena&) = delete;
+
+  char* take(size_t bytes) {
+    auto fits = by_size_.lower_bound({bytes, nullptr});
+    if (fits == by_size_.end()) {
+      const size_t size = std::max(bytes, device_.slab());
+      char* memory = static_cast<char*>(device_.allocate(size));
+      slabs_[memory] = {size, 0};
+      fits = add_free(memory, size);
+    }
+    const auto [size, block] = *fits;
+    remove_free(block, size);
+    if (size > bytes) add_free(block + bytes, size - bytes);
+    auto& [memory, slab] = *std::prev(slabs_.upper_bound(block));
+    slab.used = std::max(slab.used, size_t(block + bytes - memory));
+    return block;
+  }
+  void give(char* block, size_t bytes) {
+    const auto next = free_.upper_bound(block);
+    if (next != free_.begin() && !slabs_.contains(block)) {
+      if (const auto [before, size] = *std::prev(next); before + size == block) {
+        remove_free(before, size);
+        block = before, bytes += size;
+      }
+    }
+    if (next != free_.end() && next->first == block + bytes && !slabs_.contains(next->first)) {
+      const size_t size = next->second;
+      remove_free(block + bytes, size);
+      bytes += size;
+    }
+    add_free(block, bytes);
+  }
+  size_t used() const {                                        // bytes that were ever in use
+    size_t bytes = 0;
+    for (const auto& [memory, slab] : slabs_) bytes += slab.used;
+    return bytes;
+  }
+  size_t allocations() const { return slabs_.size(); }
+
+ private:
+  struct Slab { size_t size, used; };
+  std::set<std::pair<size_t, char*>>::iterator add_free(char* block, size_t size) {
+    free_[block] = size;
+    return by_size_.insert({size, block}).first;
+  }
+  void remove_free(char* block, size_t size) {
+    free_.erase(block);
+    by_size_.erase({size, block});
+  }
+
+  Device& device_;
+  std::map<char*, Slab> slabs_;
+  std::map<char*, size_t> free_;                               // by address; no two are neighbours of one slab
+  std::set<std::pair<size_t, char*>> by_size_;
+};
 
 class Pool {
  public:
-  explicit Pool(Device& device) : device_(device) {}
-  ~Pool() { for (auto& [bytes, blocks] : free_) for (void* block : blocks) device_.release(block); }
-  Pool(const Pool&) = delete;
-
-  template <class T> T* take(size_t n) {
-    const size_t bytes = n * sizeof(T);
-    auto& blocks = free_[bytes];
-    if (blocks.empty()) { held_ += bytes; allocations_++; return static_cast<T*>(device_.allocate(bytes)); }
-    void* block = blocks.back();
-    blocks.pop_back();
-    return static_cast<T*>(block);
-  }
-  template <class T> void give(T* block, size_t n) { free_[n * sizeof(T)].push_back(block); }
-
-  size_t bytes_held() const { return held_; }                  // never shrinks: also the peak
-  size_t allocations() const { return allocations_; }
+  explicit Pool(Device& device) : small_(device), large_(device) {}
+  template <class T> T* take(size_t n) { return reinterpret_cast<T*>(arena(whole(n * sizeof(T))).take(whole(n * sizeof(T)))); }
+  template <class T> void give(T* block, size_t n) { arena(whole(n * sizeof(T))).give(reinterpret_cast<char*>(block), whole(n * sizeof(T))); }
+  size_t bytes_held() const { return small_.used() + large_.used(); }      // never shrinks: also the peak
+  size_t allocations() const { return small_.allocations() + large_.allocations(); }
 
  private:
-  Device& device_;
-  std::map<size_t, std::vector<void*>> free_;
-  size_t held_ = 0, allocations_ = 0;
+  static size_t whole(size_t bytes) { return (std::max<size_t>(bytes, 1) + 255) / 256 * 256; }      // aligned as every device wants it
+  Arena& arena(size_t bytes) { return bytes < size_t(1) << 20 ? small_ : large_; }
+  Arena small_, large_;
 };

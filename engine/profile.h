@@ -21,9 +21,13 @@ class Profiler final : public Device {
   std::string description() const override { return device_.description(); }
   void* allocate(size_t bytes) override { return device_.allocate(bytes); }
   void release(void* memory) override { device_.release(memory); }
+  size_t slab() const override { return device_.slab(); }
+  bool is_host() const override { return device_.is_host(); }
   void upload(void* device, const void* host, size_t bytes) override { device_.upload(device, host, bytes); }
   void upload_early(void* device, const void* host, size_t bytes) override { device_.upload_early(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { device_.download(host, device, bytes); }
+  size_t packed_bytes(int n, int k) const override { return device_.packed_bytes(n, k); }
+  void pack(void* to, const real* w, int n, int k) override { device_.pack(to, w, n, k); }
   bool fuses_attention() const override { return device_.fuses_attention(); }
   bool keeps_pieces() const override { return device_.keeps_pieces(); }
   bool rounds_operands() const override { return device_.rounds_operands(); }

@@ -5,7 +5,8 @@
 
 Tape::~Tape() {
   clear();
-  for (const auto& [value, leaf] : rounded_leaves_) pool_.give(leaf.first, leaf.second);
+  for (const auto& [value, leaf] : rounded_leaves_) pool_->give(leaf.first, leaf.second);
+  for (const auto& [value, leaf] : packed_leaves_) pool_->give(leaf.first, leaf.second);
 }
 
 Tensor Tape::append(Node node) {
@@ -24,9 +25,16 @@ Tensor Tape::leaf(std::string_view name, Shape shape, real* value, real* gradien
                  .wants_gradient = recording_ && gradient, .lent = gradient != nullptr, .written = add});
 }
 
+Tensor Tape::leaf(std::string_view name, Shape shape, real* value, LateGradient gradient, bool add) {
+  Tensor x = append({.op = name, .shape = shape, .value = value, .gradient = add && recording_ ? gradient(pool_) : nullptr,
+                     .wants_gradient = recording_, .lent = true, .written = add && recording_});
+  if (recording_) node(x).late_gradient = std::move(gradient);
+  return x;
+}
+
 Tensor Tape::input(std::string_view name, Shape shape, std::span<const float> values) {
   if (values.size() != shape.size()) fail(ExitCode::failed, "tape: input {} has {} values, expected {}", name, values.size(), shape.text());
-  Tensor x = append({.op = name, .shape = shape, .value = pool_.take<real>(shape.size()), .owned = true});
+  Tensor x = append({.op = name, .shape = shape, .value = pool_->take<real>(shape.size()), .owned = true});
   if constexpr (std::is_same_v<real, float>) {
     device.upload(value(x), values.data(), values.size_bytes());
   } else {
@@ -34,6 +42,12 @@ Tensor Tape::input(std::string_view name, Shape shape, std::span<const float> va
     device.upload(value(x), converted.data(), converted.size() * sizeof(real));
   }
   return x;
+}
+
+Tensor Tape::borrow(std::string_view name, Shape shape, std::span<const float> values) {
+  if constexpr (std::is_same_v<real, float>)
+    if (device.is_host() && values.size() == shape.size()) return leaf(name, shape, const_cast<real*>(values.data()));       // no op writes to a leaf
+  return input(name, shape, values);
 }
 
 std::vector<float> Tape::download(Tensor x) {
@@ -53,8 +67,8 @@ Tensor Tape::make(std::string_view op, Shape shape, std::initializer_list<Tensor
   const bool wanted = std::any_of(inputs.begin(), inputs.end(), [&](Tensor x) { return wants_gradient(x); });
   if (!device.rounds_operands()) kept = Kept::full;
   Node n{.op = op, .shape = shape, .kept = kept, .owned = true, .wants_gradient = wanted};
-  if (kept == Kept::full) n.value = pool_.take<real>(shape.size());
-  else n.rounded = pool_.take<bf16>(shape.size());
+  if (kept == Kept::full) n.value = pool_->take<real>(shape.size());
+  else n.rounded = pool_->take<bf16>(shape.size());
   return append(std::move(n));
 }
 
@@ -67,7 +81,7 @@ Tensor Tape::reshape(Tensor x, Shape shape) {
 }
 
 real* Tape::scratch(size_t n) {
-  scratch_.push_back({pool_.take<real>(n), n});
+  scratch_.push_back({pool_->take<real>(n), n});
   return scratch_.back().first;
 }
 
@@ -76,7 +90,7 @@ real* Tape::value(Tensor x) {
   if (n.kept == Kept::for_products) fail(ExitCode::failed, "tape: {} {} is kept for products alone", n.op, n.shape.text());
   if (!n.value) {
     if (!n.remake) fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
-    n.value = pool_.take<real>(n.shape.size());
+    n.value = pool_->take<real>(n.shape.size());
     n.remake();
   }
   if (n.epilogue.bias || n.epilogue.residual) {
@@ -97,32 +111,44 @@ Operand Tape::operand(Tensor x) {
   if (n.rounded) return n.rounded;
   if (keeps_leaves_ && !n.owned) {
     auto& [rounded, size] = rounded_leaves_[n.value];
-    if (!rounded) rounded = pool_.take<bf16>(size = n.shape.size()), device.each(size, Round{rounded, n.value});
+    if (!rounded) rounded = pool_->take<bf16>(size = n.shape.size()), device.each(size, Round{rounded, n.value});
     return rounded;
   }
   if (n.kept == Kept::full) {
     const real* full = value(x);
-    n.rounded = pool_.take<bf16>(n.shape.size());
+    n.rounded = pool_->take<bf16>(n.shape.size());
     device.each(n.shape.size(), Round{n.rounded, full});
   } else {
     if (!n.remake) fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
-    n.rounded = pool_.take<bf16>(n.shape.size());
+    n.rounded = pool_->take<bf16>(n.shape.size());
     n.remake();
   }
   return n.rounded;
 }
 
+Operand Tape::weight(Tensor w) {
+  const Node& n = node(w);
+  const int rows = w.shape[0], columns = w.shape.last();
+  const size_t bytes = keeps_leaves_ && !n.owned ? device.packed_bytes(rows, columns) : 0;
+  if (!bytes) return operand(w);
+  auto& [packed, size] = packed_leaves_[n.value];
+  if (!packed) packed = pool_->take<char>(size = bytes), device.pack(packed, n.value, rows, columns);
+  return Operand::from_packed(packed);
+}
+
+Operand Tape::kept(Tensor x) { return node(x).kept == Kept::for_products ? operand(x) : value(x); }
+
 void Tape::keep_for_products(Tensor x) {
   if (!device.rounds_operands()) return;
   operand(x);
   Node& n = node(x);
-  if (n.owned && n.value) pool_.give(std::exchange(n.value, nullptr), n.shape.size());
+  if (n.owned && n.value) pool_->give(std::exchange(n.value, nullptr), n.shape.size());
   n.kept = Kept::for_products;
 }
 
 void Tape::release_value(Node& n) {
-  if (n.owned && n.value) pool_.give(std::exchange(n.value, nullptr), n.shape.size());
-  if (n.rounded) pool_.give(std::exchange(n.rounded, nullptr), n.shape.size());
+  if (n.owned && n.value) pool_->give(std::exchange(n.value, nullptr), n.shape.size());
+  if (n.rounded) pool_->give(std::exchange(n.rounded, nullptr), n.shape.size());
 }
 
 void Tape::set_epilogue(Tensor x, Epilogue epilogue) { node(x).epilogue = epilogue; }
@@ -146,10 +172,10 @@ void Tape::add_product_gradient(Tensor to, Gemm product) {
 
 void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake = std::move(forward); }
 
-void Tape::drop(Tensor x) {
-  Node& n = node(x);
-  if (!n.remake && recording_) fail(ExitCode::failed, "tape: op {} cannot be computed again, so its result cannot be dropped", n.op);
-  release_value(n);
+void Tape::drop(Tensor x) { release_value(node(x)); }
+
+void Tape::drop_rounded(Tensor x) {
+  if (Node& n = node(x); !n.owned) release_value(n);
 }
 
 real* Tape::gradient(Tensor x) {
@@ -161,11 +187,11 @@ real* Tape::gradient(Tensor x) {
 Gradient Tape::add_gradient(Tensor x) {
   Node& n = node(x);
   if (n.rounded_gradient) {                                      // more comes: full again
-    n.gradient = pool_.take<real>(n.shape.size());
+    n.gradient = pool_->take<real>(n.shape.size());
     device.each(n.shape.size(), Widen{n.gradient, n.rounded_gradient});
-    pool_.give(std::exchange(n.rounded_gradient, nullptr), n.shape.size());
+    pool_->give(std::exchange(n.rounded_gradient, nullptr), n.shape.size());
   }
-  if (!n.gradient) n.gradient = pool_.take<real>(n.shape.size());
+  if (!n.gradient) n.gradient = n.late_gradient ? n.late_gradient(pool_) : pool_->take<real>(n.shape.size());
   return {n.gradient, int(std::exchange(n.written, true))};
 }
 
@@ -175,7 +201,7 @@ Tape::ProductsGradient Tape::add_gradient_for_products(Tensor x) {
     const Gradient g = add_gradient(x);
     return {{g.data}, g.add};
   }
-  n.rounded_gradient = pool_.take<bf16>(n.shape.size());
+  n.rounded_gradient = pool_->take<bf16>(n.shape.size());
   n.written = true;
   return {{nullptr, n.rounded_gradient}, false};
 }
@@ -200,23 +226,32 @@ void Tape::pass_gradient(Tensor from, Tensor to) {
 }
 
 void Tape::release_gradient(Node& n) {
-  if (n.gradient && !n.lent) pool_.give(std::exchange(n.gradient, nullptr), n.shape.size());
-  if (n.rounded_gradient) pool_.give(std::exchange(n.rounded_gradient, nullptr), n.shape.size());
+  if (n.gradient && !n.lent) pool_->give(std::exchange(n.gradient, nullptr), n.shape.size());
+  if (n.rounded_gradient) pool_->give(std::exchange(n.rounded_gradient, nullptr), n.shape.size());
 }
 
-void Tape::backward(Tensor loss) {
+void Tape::backward(Tensor loss) { walk_back(loss, [](int) {}); }
+
+void Tape::backward(Tensor loss, std::initializer_list<Tensor> kept) {
+  walk_back(loss, [&](int i) {
+    if (std::none_of(kept.begin(), kept.end(), [i](Tensor x) { return x.node == i; })) release_value(nodes_[i]);
+  });
+}
+
+void Tape::walk_back(Tensor loss, const std::function<void(int)>& done) {
   if (!recording_) fail(ExitCode::failed, "tape: backward of a forward pass that was not recorded");
   if (done_) fail(ExitCode::failed, "tape: backward ran already; clear() the tape and run the forward pass again");
   done_ = true;
   if (const Gradient g = add_gradient(loss); !g.add) device.each(loss.shape.size(), Fill{g.data, 1});
   for (size_t i = nodes_.size(); i-- > 0;) {
     Node& n = nodes_[i];
-    if (n.lent && n.wants_gradient && !n.written) device.each(n.shape.size(), Fill{n.gradient, 0});    // the loss does not depend on it
+    if (n.lent && n.wants_gradient && !n.written) device.each(n.shape.size(), Fill{add_gradient({n.shape, int(i)}).data, 0});    // the loss does not depend on it
     if (n.backward && n.written) {
       n.backward();
       release_gradient(n);
     }
-    if (n.remake) drop({n.shape, int(i)});          // its readers came later on the tape and are done
+    if (n.remake) release_value(n);                 // its readers came later on the tape and are done
+    done(int(i));
   }
 }
 
@@ -231,7 +266,7 @@ void Tape::clear() {
 }
 
 void Tape::give_back_scratch() {
-  for (auto [block, n] : scratch_) pool_.give(block, n);
+  for (auto [block, n] : scratch_) pool_->give(block, n);
   scratch_.clear();
 }
 

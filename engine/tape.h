@@ -4,6 +4,7 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -37,9 +38,9 @@ template <class T> struct Temporary {
 
 class Tape {
  public:
-  explicit Tape(Device& device, bool recording = true) : device(device), own_pool_(device), pool_(own_pool_), recording_(recording) {}
+  explicit Tape(Device& device, bool recording = true) : device(device), pool_(std::make_shared<Pool>(device)), recording_(recording) {}
   // A tape of its own, for a part that is computed again in the backward pass; its memory is the other's.
-  Tape(Tape& outer, bool recording) : device(outer.device), own_pool_(outer.device), pool_(outer.pool_), recording_(recording) {}
+  Tape(Tape& outer, bool recording) : device(outer.device), pool_(outer.pool_), recording_(recording) {}
   ~Tape();
   Tape(const Tape&) = delete;
   Device& device;
@@ -47,21 +48,29 @@ class Tape {
   // An input or a parameter: memory stays the caller's. With `gradient`, backward leaves d loss / d value there, or adds
   // it to what is there if `add`.
   Tensor leaf(std::string_view name, Shape shape, real* value, real* gradient = nullptr, bool add = false);
+  // The same, with memory for the gradient that is asked for when there is one, from the pool of this tape.
+  using LateGradient = std::function<real*(const std::shared_ptr<Pool>&)>;
+  Tensor leaf(std::string_view name, Shape shape, real* value, LateGradient gradient, bool add);
   // Values from host memory; no gradient.
   Tensor input(std::string_view name, Shape shape, std::span<const float> values);
+  // The same; a device that is the host reads the values where they are: they must stay until clear().
+  Tensor borrow(std::string_view name, Shape shape, std::span<const float> values);
   // The result of an op, from the pool. It wants a gradient if one of its inputs does.
   Tensor make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs, Kept kept = Kept::full);
   Tensor reshape(Tensor x, Shape shape);                          // of a leaf: the same memory in another shape
   real* scratch(size_t n);                                        // saved beside a node until clear(): means, maxima
-  template <class T> Temporary<T> temporary(size_t n) { return {pool_, n}; }
+  template <class T> Temporary<T> temporary(size_t n) { return {*pool_, n}; }
   bool recording() const { return recording_; }
-  // Leaves are rounded for products once in the life of this tape: for passes over parameters that do not change meanwhile.
-  void keep_rounded_leaves() { keeps_leaves_ = true; }
+  // Leaves are rounded and packed for products once in the life of this tape: for passes over parameters that do not change meanwhile.
+  void keep_leaves() { keeps_leaves_ = true; }
 
   real* value(Tensor x);
   Output output(Tensor x);                                        // where the op that makes x writes it
   Operand operand(Tensor x);                                      // x as input of a product; rounded on first use, kept until clear()
+  Operand weight(Tensor w);                                       // w[n,k] as right-hand input of x wᵀ: a leaf that is kept is packed
+  Operand kept(Tensor x);                                         // as it is: rounded where it is kept for products alone, else full
   void keep_for_products(Tensor x);                               // nothing else will read it
+  void drop_rounded(Tensor x);                                    // of a leaf: operand(x) will round it again
   std::vector<float> download(Tensor x);                          // value(x) in host memory
   void set_epilogue(Tensor x, Epilogue epilogue);
   Epilogue take_epilogue(Tensor x);                               // the caller adds it to value(x); none: all null
@@ -74,9 +83,10 @@ class Tape {
   // d to += the product, or what follows from it by on_product_gradient.
   void add_product_gradient(Tensor to, Gemm product);
 
-  // For a tensor that is cheap to compute again: `forward` refills value(x) after drop(x) has given its memory back.
+  // Gives the memory of value(x) back. For a tensor that is cheap to compute again: `forward` refills it where it is read after that.
   void on_remake(Tensor x, std::function<void()> forward);
   void drop(Tensor x);
+  bool is_lost(Tensor x) { return !node(x).value && !node(x).rounded && !node(x).remake; }
 
   bool wants_gradient(Tensor x) { return x && node(x).wants_gradient; }
   real* gradient(Tensor x);                                       // of an op's result, inside its backward
@@ -85,19 +95,22 @@ class Tape {
   struct ProductsGradient { Output output; int add; };
   ProductsGradient add_gradient_for_products(Tensor x);
   const bf16* rounded_gradient(Tensor x) { return node(x).rounded_gradient; }      // null where gradient(x) is full
+  Operand kept_gradient(Tensor x) { return rounded_gradient(x) ? Operand(rounded_gradient(x)) : Operand(gradient(x)); }
   real* add_into_gradient(Tensor x);                              // the same, zeroed if nothing was there: for ops that touch parts
   void pass_gradient(Tensor from, Tensor to);                     // d to += d from; ends the use of gradient(from)
 
   // Starts from d loss = 1 for every element of `loss`, or from what is in its gradient already. Once per clear().
   void backward(Tensor loss);
+  // The same, where nothing but `kept` and leaves will be read afterwards: each value's memory goes back as soon as its readers are done.
+  void backward(Tensor loss, std::initializer_list<Tensor> kept);
   void clear();                                                   // forgets every node; memory returns to the pool
   // Without recording, memory goes back as soon as nobody needs it: that of x, or of all nodes since `mark` except `keep`.
   size_t mark() const { return nodes_.size(); }
   void forget(Tensor x);
   void forget_since(size_t mark, Tensor keep);
 
-  size_t bytes_held() const { return pool_.bytes_held(); }
-  size_t allocations() const { return pool_.allocations(); }
+  size_t bytes_held() const { return pool_->bytes_held(); }
+  size_t allocations() const { return pool_->allocations(); }
   size_t size() const { return nodes_.size(); }
   std::string_view op(size_t node) const { return nodes_[node].op; }
   Tensor tensor(size_t node) const { return {nodes_[node].shape, int(node)}; }
@@ -118,17 +131,19 @@ class Tape {
     Epilogue epilogue = {};
     std::function<void()> backward = {}, remake = {};
     std::function<void(Gemm)> take_product = {};
+    LateGradient late_gradient = {};
   };
   Tensor append(Node node);
+  void walk_back(Tensor loss, const std::function<void(int)>& done);      // done(node): nothing of the tape will read it
   Node& node(Tensor x);
   void release_value(Node& node);
   void release_gradient(Node& node);
   void give_back_scratch();
 
-  Pool own_pool_;
-  Pool& pool_;
+  std::shared_ptr<Pool> pool_;
   bool recording_, done_ = false, keeps_leaves_ = false;
   std::map<const real*, std::pair<bf16*, size_t>> rounded_leaves_;
+  std::map<const real*, std::pair<char*, size_t>> packed_leaves_;
   std::vector<Node> nodes_;
   std::vector<std::pair<real*, size_t>> scratch_;
 };

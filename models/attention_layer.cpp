@@ -15,7 +15,9 @@
 #include "models/learned.h"
 #include "models/require.h"
 
-Tensor Pass::linear(Tensor x, const std::string& name, Tensor residual) const { return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual); }
+Tensor Pass::linear(Tensor x, const std::string& name, Tensor residual, Kept kept) const {
+  return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual, kept);
+}
 Tensor Pass::layernorm(Tensor x, const std::string& name, Kept kept) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), kept); }
 Tensor Pass::branch(Tensor x, const std::string& name, Tensor residual, const std::string& scale) const {
   const Tensor lambda = if_learned(scale);
@@ -91,11 +93,12 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   Tape& t = pass.t;
   if (c.block == "gau") return gated_unit(pass, c, name, x, n, probe);
 
-  Tensor qkv = pass.linear(n, name + "qkv");                                                              // [B, L, 3 D]
+  const Kept read_by_products = is_linear(c.attention) || t.device.fuses_attention() ? Kept::full : Kept::for_products;
+  Tensor qkv = pass.linear(n, name + "qkv", {}, c.qk_norm || c.form == "laser" ? Kept::full : read_by_products);      // [B, L, 3 D]
   HeadView q{qkv, 0}, k{qkv, c.width}, v{qkv, 2 * c.width};
   if (c.qk_norm) {
-    q = {headnorm(t, qkv, q.offset, c.heads, pass(name + "q_norm.weight"))};
-    k = {headnorm(t, qkv, k.offset, c.heads, pass(name + "k_norm.weight"))};
+    q = {headnorm(t, qkv, q.offset, c.heads, pass(name + "q_norm.weight"), read_by_products)};
+    k = {headnorm(t, qkv, k.offset, c.heads, pass(name + "k_norm.weight"), read_by_products)};
   }
   Tensor o = heads_output(pass, c, name, layer, q, k, v, constants, probe);
   if (c.output_norm == "rms") o = rmsnorm(t, o, 0, c.heads, c.head_width(), pass(name + "norm.weight"));
@@ -195,11 +198,13 @@ double attention_multiply_adds(const ViTConfig& c) {
   return (c.gate ? 5 : 4) * L * D * D + weights;
 }
 
-double attention_kept(const ViTConfig& c) {
+double attention_kept(const ViTConfig& c, bool rounded) {
   const double D = c.width, d = c.head_width();
   if (c.block == "gau") return 9 * D + 4 * d;
   const int norms = c.output_norm == "none" ? c.form == "differential" : c.output_norm == "rms" ? 1 : 2;
-  return D * (5 + 2 * c.qk_norm + 2 * c.gate + norms + (c.form == "laser") + 2 * (c.block == "hybrid-norm"));
+  const double of_products = rounded ? 0.5 : 1;
+  const double qkv = c.qk_norm || c.form == "laser" || is_linear(c.attention) ? 3 : 3 * of_products, normalised = c.qk_norm ? 2 * of_products : 0;
+  return D * (1 + qkv + normalised + of_products + 2 * c.gate + norms + (c.form == "laser") + 2 * (c.block == "hybrid-norm"));
 }
 
 std::string only_here(const ViTConfig& c) {

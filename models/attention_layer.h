@@ -14,7 +14,7 @@ struct Pass {
   const Parameters& parameters;
   bool accumulate;
   Tensor operator()(const std::string& name) const { return parameters.leaf(t, name, accumulate); }
-  Tensor linear(Tensor x, const std::string& name, Tensor residual = {}) const;
+  Tensor linear(Tensor x, const std::string& name, Tensor residual = {}, Kept kept = Kept::full) const;
   Tensor layernorm(Tensor x, const std::string& name, Kept kept = Kept::full) const;
   Tensor if_learned(const std::string& name) const { return parameters.has(name) ? (*this)(name) : Tensor{}; }
   // residual + linear(x), or with LayerScale residual + λ linear(x)
@@ -48,5 +48,5 @@ std::string attention_options(const ViTConfig& config);     // what there is bes
 double first_lambda(int layer);                              // λ₀ of differential attention in a layer, counted from 0 (2410.05258, section 2.1)
 void check_attention(const ViTConfig& config);               // usage errors with the reason
 double attention_multiply_adds(const ViTConfig& config);     // of one image and block
-double attention_kept(const ViTConfig& config);              // values a token and block between forward and backward; about
+double attention_kept(const ViTConfig& config, bool rounded);              // values a token and block between forward and backward; about
 std::string only_here(const ViTConfig& config);              // the first option that neither timm nor BigVision has; or empty

@@ -32,7 +32,7 @@ std::string first_non_finite(Tape& tape, const Parameters& parameters) {
     const std::string op(tape.op(i));
     const bool is_parameter = parameters.has(op);
     if (is_parameter) parameter = op;
-    if (broken(tape.download(tape.tensor(i)))) return is_parameter ? "first in parameter " + op : fmt::format("first in op {} after {}", op, parameter);
+    if (!tape.is_lost(tape.tensor(i)) && broken(tape.download(tape.tensor(i)))) return is_parameter ? "first in parameter " + op : fmt::format("first in op {} after {}", op, parameter);
   }
   // Gradients come in the reverse of the order in which the forward pass read the parameters.
   for (size_t i = tape.size(); i-- > 0;)

@@ -51,12 +51,12 @@ inline void append(std::vector<float>& all, const std::vector<float>& more) { al
 template <class Use> void forward_batches(const EvalSession& s, const std::vector<float>& images, int batch, Use use) {
   const size_t size = size_t(s.config().image_size) * s.config().image_size * 3, n = images.size() / size;
   Tape tape(*s.device, false);
-  tape.keep_rounded_leaves();
+  tape.keep_leaves();
   for (size_t first = 0; first < n; first += batch) {
     const int count = int(std::min<size_t>(batch, n - first));
     tape.clear();
     Features features;
-    Tensor x = tape.input("images", {count, s.config().image_size, s.config().image_size, 3}, std::span(images).subspan(first * size, count * size));
+    Tensor x = tape.borrow("images", {count, s.config().image_size, s.config().image_size, 3}, std::span(images).subspan(first * size, count * size));
     Tensor logits = s.vit().forward(tape, x, {}, &features);
     use(tape, logits, features);
   }

@@ -43,7 +43,7 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
   const auto start = std::chrono::steady_clock::now();
   if (memory_of) memory_of->clear();
   Tape tape = memory_of ? Tape(*memory_of, false) : Tape(vit.parameters().device(), false);
-  tape.keep_rounded_leaves();
+  tape.keep_leaves();
   Evaluation result;
   const bool has_weights = !is_linear(c.attention);
   if (!has_weights) result.row_sum = std::numeric_limits<double>::quiet_NaN();
@@ -56,7 +56,7 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
       for (RowSums& s : sums) probes.push_back(&s);
     }
     tape.clear();
-    Tensor logits = vit.forward(tape, tape.input("images", {batch.size, c.image_size, c.image_size, 3}, batch.images), probes);
+    Tensor logits = vit.forward(tape, tape.borrow("images", {batch.size, c.image_size, c.image_size, 3}, batch.images), probes);
     std::vector<float> losses(batch.size, std::numeric_limits<float>::quiet_NaN());
     if (columns.empty()) losses = tape.download(loss_op(tape, loss, logits, tape.input("labels", logits.shape, multi_hot(batch.labels, c.classes))));
     const std::vector<float> z = tape.download(logits);

@@ -71,18 +71,18 @@ Inspection inspect(const ViT& vit, std::span<const float> images, std::span<cons
 
   Tape tape(vit.parameters().device());
   std::string broken_op;
-  const int most = std::max(1, int(most_activations / kept_bytes(c, false))), batch = std::min(options.batch, most);
+  const int most = std::max(1, int(most_activations / kept_bytes(c, false, false))), batch = std::min(options.batch, most);
   for (int first = 0; first < N; first += batch) {
     const int n = std::min(batch, N - first);
     for (auto& probe : result.probes) probe->first_image = first;
     tape.clear();
-    Tensor x = tape.input("images", {n, c.image_size, c.image_size, 3}, images.subspan(first * image, n * image));
+    Tensor x = tape.borrow("images", {n, c.image_size, c.image_size, 3}, images.subspan(first * image, n * image));
     Tensor y = tape.input("labels", {n, c.classes}, labels.subspan(size_t(first) * c.classes, size_t(n) * c.classes));
     Tensor logits = vit.forward(tape, x, probes, nullptr, {.accumulate = first > 0});
     Tensor loss = mean(tape, loss_op(tape, options.loss, logits, y), N);
     tape.backward(loss);
     result.loss += tape.download(loss)[0];
-    const bool finite = std::isfinite(result.loss) && std::isfinite(GlobalNorm(tape.device, vit.parameters().size())(vit.parameters().gradients()));
+    const bool finite = std::isfinite(result.loss) && std::isfinite(GlobalNorm(vit.parameters())());
     if (!finite && broken_op.empty()) broken_op = fmt::format("images {} to {}: values that are not finite, {}", first, first + n - 1, first_non_finite(tape, vit.parameters()));
   }
   for (const auto& probe : result.probes) result.heads.push_back(probe->heads());

@@ -35,9 +35,16 @@ void write_config(const fs::path& folder, const std::string& text) {
   write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
 }
 
-// Whole batches of images that are held at once: three that are made ready, one that is taken, two inputs of the device, what mixup makes
-// of one, and those of an evaluation.
-static double held_batches(const TrainOptions& o) { return 6.0 + (o.mixup > 0) + 1.3 * !o.val.empty(); }
+// Whole batches of images that are held at once: three that are made ready, two that are taken, what mixup makes of one, and those of an
+// evaluation; also two on a device with memory of its own.
+static double held_batches(const TrainOptions& o, const Device& device) { return 5.0 + (o.mixup > 0) + 1.3 * !o.val.empty() + 2 * !device.is_host(); }
+
+// Parameters with their two moments, and activations, whose place the gradients take; where those are more, the gradients.
+static double training_bytes(const TrainOptions& o, const ViTConfig& c, int images, const Device& device) {
+  const double parameters = double(parameter_count(c)), batch = 12.0 * c.image_size * c.image_size * o.batch;
+  const bool rounded = device.rounds_operands() && !device.fuses_attention();
+  return 10 * parameters + std::max(4 * parameters, kept_bytes(c, o.rematerialise, rounded) * images) + held_batches(o, device) * batch;
+}
 
 int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const std::vector<Member>& members, Device& device) {
   if (o.classes) config.classes = o.classes;
@@ -47,7 +54,7 @@ int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const s
   const double flops = forward_flops(config), parameters = double(parameter_count(config)), peak = measured_peak(device);
   const int images = o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch;
   fmt::print("\nmembers               {}\nparameters            {:.0f}\ntokens L              {}\nforward, one image    {:.4g} GFLOP\n", members.size(), parameters, config.tokens(), flops / 1e9);
-  fmt::print("memory, about         {:.2f} GiB ({} images at a time)\n", (14 * parameters + kept_bytes(config, o.rematerialise) * images + held_batches(o) * 12.0 * config.image_size * config.image_size * o.batch) / (1 << 30), images);
+  fmt::print("memory, about         {:.2f} GiB ({} images at a time)\n", training_bytes(o, config, images, device) / (1 << 30), images);
   if (!steps) {
     fmt::print("updates               --epochs {} of the images in --train\n", o.epochs);
     return int(ExitCode::ok);

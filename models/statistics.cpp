@@ -193,14 +193,20 @@ void AttentionStatistics::note_broken(const AttentionTile& t, const HeadStatisti
 void AttentionStatistics::operands(Device& device, const AttentionOperands& o) {
   const AttentionShape& n = o.n;
   using H = HeadStatistics;
-  const struct { const char* name; HeadRows<const real> rows; int width; Moments H::*moments; } all[] = {
+  const struct { const char* name; HeadOperands rows; int width; Moments H::*moments; } all[] = {
       {"q", o.q, n.d, &H::q}, {"k", o.k, n.d, &H::k}, {"v", o.v, n.dv, &H::v}, {"dO", o.d_o, n.dv, nullptr}, {"dq", o.dq, n.d, &H::dq}, {"dk", o.dk, n.d, &H::dk}, {"dv", o.dv, n.dv, &H::dv}};
   for (const auto& [name, rows, width, moments] : all) {
     const auto found = kept_.find(name);
     const bool count = moments && thorough;
     if (found == kept_.end() && !count) continue;
     std::vector<real> values((size_t(n.B) * rows.L - 1) * rows.width + n.H * width);      // from the first channel of the heads to the last
-    device.download(values.data(), rows.data, values.size() * sizeof(real));
+    if (rows.data.rounded) {
+      std::vector<bf16> rounded(values.size());
+      device.download(rounded.data(), rows.data.rounded, rounded.size() * sizeof(bf16));
+      std::transform(rounded.begin(), rounded.end(), values.begin(), from_bf16);
+    } else {
+      device.download(values.data(), rows.data.full, values.size() * sizeof(real));
+    }
     const HeadRows<const real> here{values.data(), rows.L, rows.width};
     for (int b = 0; b < n.B; b++)
       for (int h = 0; h < n.H; h++)

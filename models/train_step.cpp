@@ -6,6 +6,7 @@
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
 #include "engine/random.h"
+#include "models/diagnose.h"
 
 Tensor loss_op(Tape& tape, const std::string& loss, Tensor logits, Tensor labels) {
   if (loss == "softmax") return softmax_cross_entropy(tape, logits, labels);
@@ -32,7 +33,10 @@ double mixup_coefficient(double p, uint64_t seed, int64_t step) {
   return std::max(x, y) / (x + y);
 }
 
-TrainStep::~TrainStep() { make_room(0, 0); }
+TrainStep::~TrainStep() {
+  make_room(0, 0);
+  vit_.parameters().forget_gradients();
+}
 
 void TrainStep::make_room(size_t images, size_t labels) {
   Device& device = tape_.device;
@@ -51,10 +55,12 @@ void TrainStep::make_room(size_t images, size_t labels) {
 
 void TrainStep::load(std::span<const float> images, std::span<const float> labels) {
   static_assert(std::is_same_v<real, float>);
-  make_room(images.size(), labels.size());
+  const bool in_place = tape_.device.is_host();
+  make_room(in_place ? 0 : images.size(), labels.size());
   Inputs& in = inputs_[loaded_ ^= 1];
   in.labels.assign(labels.begin(), labels.end());
-  tape_.device.upload_early(in.device_images, images.data(), images.size_bytes());
+  in.images = in_place ? const_cast<real*>(images.data()) : in.device_images;      // no op writes to a leaf
+  if (!in_place) tape_.device.upload_early(in.device_images, images.data(), images.size_bytes());
   tape_.device.upload_early(in.device_labels, labels.data(), labels.size_bytes());
 }
 
@@ -62,36 +68,45 @@ void TrainStep::start(double multiplier, double mix, std::span<AttentionProbe* c
   running_ = loaded_;
   const Inputs& in = inputs_[running_];
   const ViTConfig& c = vit_.config();
-  const int B = int(in.labels.size() / c.classes);
+  B_ = int(in.labels.size() / c.classes);
   mixed_.clear();
   auto input = [&](const char* name, Shape shape, real* memory) {
     Tensor x = mixed_.leaf(name, shape, memory);
     return mixed_.value(mix < 1 ? mixup(mixed_, x, real(mix)) : x);
   };
-  real* images = input("images", {B, c.image_size, c.image_size, 3}, in.device_images);
-  real* labels = input("labels", {B, c.classes}, in.device_labels);
+  images_ = input("images", {B_, c.image_size, c.image_size, 3}, in.images);
+  labels_ = input("labels", {B_, c.classes}, in.device_labels);
   const bool apart = !probes.empty() && tape_.device.fuses_attention();
-  if (apart) pass(images, labels, B, probes);
-  pass(images, labels, B, apart ? std::span<AttentionProbe* const>() : probes);
+  if (apart) pass(probes);
+  pass(apart ? std::span<AttentionProbe* const>() : probes);
   adam_.start(multiplier);
 }
 
-void TrainStep::pass(real* images, real* labels, int B, std::span<AttentionProbe* const> probes) {
-  const ViTConfig& c = vit_.config();
-  const int most = options_.micro_batch > 0 ? options_.micro_batch : B;
-  const size_t image_size = size_t(c.image_size) * c.image_size * 3;
+void TrainStep::pass(std::span<AttentionProbe* const> probes) {
+  const int most = options_.micro_batch > 0 ? options_.micro_batch : B_;
+  vit_.parameters().forget_gradients();
   loss_ = correct_ = 0;
   for (first_ = 0;; first_ += most) {
-    const int n = std::min(most, B - first_);
-    tape_.clear();
-    Tensor x = tape_.leaf("images", {n, c.image_size, c.image_size, 3}, images + first_ * image_size);
-    logits_ = vit_.forward(tape_, x, probes, nullptr, {.accumulate = first_ > 0, .rematerialise = options_.rematerialise});
-    Tensor y = tape_.leaf("labels", {n, c.classes}, labels + size_t(first_) * c.classes);
-    mean_loss_ = mean(tape_, loss_op(tape_, options_.loss, logits_, y), B);
-    tape_.backward(mean_loss_);
-    if (first_ + n == B) break;
+    forward(probes);
+    tape_.backward(mean_loss_, {mean_loss_, logits_});
+    if (first_ + most >= B_) break;
     collect();
   }
+}
+
+void TrainStep::forward(std::span<AttentionProbe* const> probes) {
+  const ViTConfig& c = vit_.config();
+  const int n = std::min(options_.micro_batch > 0 ? options_.micro_batch : B_, B_ - first_);
+  tape_.clear();
+  Tensor x = tape_.leaf("images", {n, c.image_size, c.image_size, 3}, images_ + size_t(first_) * c.image_size * c.image_size * 3);
+  logits_ = vit_.forward(tape_, x, probes, nullptr, {.accumulate = first_ > 0, .rematerialise = options_.rematerialise});
+  Tensor y = tape_.leaf("labels", {n, c.classes}, labels_ + size_t(first_) * c.classes);
+  mean_loss_ = mean(tape_, loss_op(tape_, options_.loss, logits_, y), B_);
+}
+
+std::string TrainStep::first_non_finite() {
+  forward({});
+  return ::first_non_finite(tape_, vit_.parameters());
 }
 
 void TrainStep::collect() {

@@ -35,23 +35,26 @@ class TrainStep {
       : vit_(vit), adam_(adam), options_(std::move(options)), tape_(vit.parameters().device()), mixed_(vit.parameters().device()) {}
   ~TrainStep();
   TrainStep(const TrainStep&) = delete;
-  // images [B, S, S, 3] and labels [B, classes] of the next step; may come while the step before still runs on the device
+  // images [B, S, S, 3] and labels [B, classes] of the next step; may come while the step before still runs on the device. A device
+  // that is the host reads the images where they are: they must stay until that step is over.
   void load(std::span<const float> images, std::span<const float> labels);
   // Takes what was loaded; `multiplier` of the schedule, `mix` of mixup (1: none). `probes`, one a block, see the step pass by
   // and change none of its bits: where they would, they see the same pass beforehand.
   void start(double multiplier, double mix = 1, std::span<AttentionProbe* const> probes = {});
   StepResult finish();                // waits for what was started
   StepResult operator()(std::span<const float> images, std::span<const float> labels, double multiplier, double mix = 1);
-  Tape& tape() { return tape_; }      // of the last step
+  Tape& tape() { return tape_; }      // of the last step, without the values that its backward pass was done with
+  std::string first_non_finite();     // after a step that changed nothing: computes its last micro-batch once more; see models/diagnose.h
 
  private:
   // Two: one is read while the other is loaded.
   struct Inputs {
     std::vector<float> labels = {};   // in host memory
-    real *device_images = nullptr, *device_labels = nullptr;
+    real *images = nullptr, *device_images = nullptr, *device_labels = nullptr;      // images: the caller's, or device_images
   };
   void make_room(size_t images, size_t labels);
-  void pass(real* images, real* labels, int B, std::span<AttentionProbe* const> probes);      // forward, loss, backward
+  void pass(std::span<AttentionProbe* const> probes);      // forward, loss, backward
+  void forward(std::span<AttentionProbe* const> probes);   // of the micro-batch that begins at first_
   void collect();                     // loss and correct examples of the micro-batch on the tape
 
   ViT& vit_;
@@ -61,6 +64,8 @@ class TrainStep {
   Inputs inputs_[2];
   size_t room_for_images_ = 0, room_for_labels_ = 0;
   int loaded_ = 0, running_ = 0;
+  int B_ = 0;                         // of the step
+  real *images_ = nullptr, *labels_ = nullptr;      // the step's, mixed
   Tensor logits_, mean_loss_;
   int first_ = 0;                     // example of the micro-batch on the tape
   double loss_ = 0;                   // of the micro-batches before it

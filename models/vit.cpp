@@ -41,11 +41,12 @@ size_t parameter_count(const ViTConfig& c) {
   return n;
 }
 
-double kept_bytes(const ViTConfig& c, bool rematerialise) {
-  const double L = c.tokens(), D = c.width, M = c.mlp_width, patches = 3.0 * c.patch * c.patch * c.grid() * c.grid();
+double kept_bytes(const ViTConfig& c, bool rematerialise, bool rounded) {
+  const double L = c.tokens(), D = c.width, M = c.mlp_width, of_products = rounded ? 0.5 : 1, patches = 3.0 * c.patch * c.patch * c.grid() * c.grid();
   const bool layerscale = c.learn.find("layerscale") != c.learn.npos;
-  const double block = L * (attention_kept(c) + 2 * layerscale * D + (c.block == "gau" ? 0 : D + M)), working = L * (4 * D + 2 * M);        // a block's activations; what a step of the backward holds at once
-  return 4 * (2 * patches + 4 * L * D + (rematerialise ? c.depth * L * D + block : c.depth * block) + working);
+  const double block = L * (attention_kept(c, rounded) + 2 * layerscale * D + (c.block == "gau" ? 0 : D + of_products * M));
+  const double working = L * (2 * D + of_products * M);                   // of a step of the backward pass
+  return 4 * (of_products * patches + 2 * L * D + (rematerialise ? c.depth * L * D + block : c.depth * block) + working);
 }
 
 std::vector<float> sincos2d(int height, int width, int D) {
@@ -164,9 +165,13 @@ Tensor ViT::embed(const Pass& pass, Tensor images) const {
   const int N = config_.grid() * config_.grid(), D = config_.width, P = config_.patch;
   Tape& t = pass.t;
   Tensor kernel = t.reshape(pass("patch_embed.proj.weight"), {D, 3 * P * P});
-  Tensor x = linear(t, patches(t, images, P, Kept::for_products), kernel, pass("patch_embed.proj.bias"));
-  x = add_position(t, x, sincos_ ? t.leaf("sincos2d", {1, N, D}, sincos_) : pass("pos_embed"));
-  return config_.pool == "cls" ? prepend_token(t, pass("cls_token"), x) : x;                              // has no position of its own
+  Tensor pixels = linear(t, patches(t, images, P, Kept::for_products), kernel, pass("patch_embed.proj.bias"));
+  Tensor x = add_position(t, pixels, sincos_ ? t.leaf("sincos2d", {1, N, D}, sincos_) : pass("pos_embed"));
+  t.drop(pixels);
+  if (config_.pool != "cls") return x;
+  Tensor with_class = prepend_token(t, pass("cls_token"), x);                                             // has no position of its own
+  t.drop(x);
+  return with_class;
 }
 
 // x + attention(norm1(x)), then + mlp(norm2(·)); what is cheap to compute again is dropped

@@ -48,7 +48,7 @@ class ViT {
 void check_config(const ViTConfig& config);            // usage errors with the reason where it makes no sense
 double forward_flops(const ViTConfig& config);         // of one image; a multiply-add counts 2
 size_t parameter_count(const ViTConfig& config);
-double kept_bytes(const ViTConfig& config, bool rematerialise);      // of one image, between forward and backward; about
+double kept_bytes(const ViTConfig& config, bool rematerialise, bool rounded);      // of one image, between forward and backward, about; rounded: what products read is kept in bfloat16
 
 // [1, height width, D]: (sin xω, cos xω, sin yω, cos yω), D/4 frequencies ω from 1 down to 1e-4 (BigVision's posemb "sincos2d")
 std::vector<float> sincos2d(int height, int width, int D);

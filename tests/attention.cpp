@@ -298,4 +298,49 @@ TEST_CASE("errors") {
   CHECK(says(error_of(ExitCode::failed, [&] { attention(tape, {x}, {other}, {other}, 2, 16, "relu", 1); }), {"attention", "[1, 10, 32]", "[2, 10"}));
 }
 
+TEST_CASE("gradients of q, k, v replace whatever lay in their memory, side by side or apart, over several tiles") {
+  auto device = test_device(2);
+  const int B = 2, L = 500, H = 2, d = 8, C = H * d;
+  const DeviceValues qkv(*device, random_values(B * L * 3 * C, 1)), alone[] = {{*device, random_values(B * L * C, 2)}, {*device, random_values(B * L * C, 3)}, {*device, random_values(B * L * C, 4)}};
+  for (const bool packed : {true, false}) {
+    std::vector<float> results[2];
+    for (const bool add : {false, true}) {                    // to zeros
+      const size_t n = size_t(B) * L * C;
+      const DeviceValues gradient(*device, std::vector<float>(3 * n, add ? 0 : NAN));
+      Tape tape(*device);
+      Tensor o;
+      if (packed) {
+        Tensor x = tape.leaf("qkv", {B, L, 3 * C}, qkv.data(), gradient.data(), add);
+        o = attention(tape, {x}, {x, C}, {x, 2 * C}, H, d, "softmax", 1);
+      } else {
+        auto leaf = [&](int i) { return HeadView{tape.leaf("x", {B, L, C}, alone[i].data(), gradient.data() + i * n, add)}; };
+        const HeadView q = leaf(0), k = leaf(1), v = leaf(2);
+        o = attention(tape, q, k, v, H, d, "softmax", 1);
+      }
+      tape.backward(o);
+      results[add] = gradient.read();
+    }
+    CHECK(largest_error(results[0], results[1]) < 1e-6);
+  }
+}
+
+TEST_CASE("q, k, v and the gradient of o that products alone read give the same bits as in full") {
+  auto device = test_device(2, Precision::bf16);
+  if (!device->rounds_operands() || device->fuses_attention()) return;
+  const int B = 2, L = 70, H = 2, d = 16, C = H * d;
+  const DeviceValues x(*device, random_values(B * L * C, 1)), w(*device, random_values(3 * C * C, 2)), b(*device, random_values(3 * C, 3)), last(*device, random_values(C * C, 4));
+  std::vector<float> results[2];
+  for (const Kept kept : {Kept::full, Kept::for_products}) {
+    const DeviceValues dx(*device, std::vector<float>(B * L * C)), dw(*device, std::vector<float>(3 * C * C));
+    Tape tape(*device);
+    Tensor qkv = linear(tape, tape.leaf("x", {B, L, C}, x.data(), dx.data()), tape.leaf("w", {3 * C, C}, w.data(), dw.data()), tape.leaf("b", {3 * C}, b.data()), {}, kept);
+    Tensor o = attention(tape, {qkv}, {qkv, C}, {qkv, 2 * C}, H, d, "relu", 1);
+    Tensor y = linear(tape, o, tape.leaf("last", {C, C}, last.data()));
+    results[kept == Kept::for_products] = tape.download(y);
+    tape.backward(y);
+    for (const auto& part : {dx.read(), dw.read()}) results[kept == Kept::for_products].insert(results[kept == Kept::for_products].end(), part.begin(), part.end());
+  }
+  CHECK(results[0] == results[1]);
+}
+
 TEST_SUITE_END();

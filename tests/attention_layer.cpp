@@ -350,7 +350,7 @@ TEST_CASE("a probe sees the maps of differential, talking heads and LASER, and c
         CHECK(o.n.H == 4);
         CHECK(o.n.dv == 6);                                                      // of differential, half of a head's values for each map
         std::vector<real> last(o.n.dv);                                          // of the last image's last token and head
-        device.download(last.data(), o.dv.at(o.n.B - 1, o.n.L - 1, o.n.H - 1, o.n.dv), last.size() * sizeof(real));
+        device.download(last.data(), o.dv.at(o.n.B - 1, o.n.L - 1, o.n.H - 1, o.n.dv).full, last.size() * sizeof(real));
         for (real x : last) dv += std::abs(x);
         operands_shown++;
       }

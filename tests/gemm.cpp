@@ -115,4 +115,23 @@ TEST_CASE("oneDNN") {
   check_library(Precision::bf16, GemmLibrary::onednn);
 }
 
+TEST_CASE("an input that was rounded before beside one that was not") {
+  auto device = make_cpu(2, Precision::bf16);
+  if (!device->rounds_operands()) return;
+  const int m = 70, n = 48, k = 33;
+  auto rounded = [](const std::vector<float>& x) {
+    std::vector<bf16> y(x.size());
+    std::transform(x.begin(), x.end(), y.begin(), to_bf16);
+    return y;
+  };
+  const std::vector<float> a = random_values(m * k, 1), b = random_values(n * k, 2);
+  const std::vector<bf16> a_rounded = rounded(a), b_rounded = rounded(b);
+  std::vector<std::vector<float>> results;
+  for (const auto& [left, right] : {std::pair<Operand, Operand>{a.data(), b.data()}, {a_rounded.data(), b.data()}, {a.data(), b_rounded.data()}, {a_rounded.data(), b_rounded.data()}}) {
+    results.emplace_back(m * n);
+    device->gemm({.c = results.back().data(), .a = left, .b = right, .m = m, .n = n, .k = k, .tb = true});
+  }
+  for (const std::vector<float>& c : results) CHECK(c == results[0]);
+}
+
 TEST_SUITE_END();

@@ -132,7 +132,7 @@ TEST_CASE("losses and gradients") {
       Tensor loss = mean(tape, loss_op(tape, softmax ? "softmax" : "sigmoid", logits(vit, tape), tape.input("labels", {2, 5}, labels)));
       tape.backward(loss);
       CHECK(tape.download(loss)[0] == doctest::Approx(softmax ? expected.softmax : expected.sigmoid).epsilon(2e-6));
-      const double global = GlobalNorm(*device, parameters.size())(parameters.gradients());
+      const double global = GlobalNorm(parameters)();
       CHECK(global == doctest::Approx(softmax ? expected.softmax_norm : expected.sigmoid_norm).epsilon(1e-4));
     }
     auto gradient = [&](const std::string& name) { return parameters.gradient(parameters.find("blocks.0.attn." + name)); };

@@ -1,6 +1,7 @@
 // Adam, its schedule and the rounding of its first moment against numbers from BigVision and optax.
 #include <doctest/doctest.h>
 #include <limits>
+#include "engine/ops/loss.h"
 #include "engine/optimizer.h"
 #include "engine/schedule.h"
 #include "tests/error_of.h"
@@ -14,8 +15,11 @@ namespace {
 std::vector<Parameter> kernel_and_bias() { return {{"a/bias", {1}, false}, {"a/kernel", {2}, true}}; }
 
 void set_gradients(Parameters& parameters, const std::vector<float>& kernel, float bias) {
-  parameters.device().upload(parameters.gradients() + parameters.find("a/kernel").offset, kernel.data(), 2 * sizeof(float));
-  parameters.device().upload(parameters.gradients() + parameters.find("a/bias").offset, &bias, sizeof bias);
+  Tape tape(parameters.device());
+  auto set = [&](const char* name, const std::vector<float>& values) {
+    parameters.device().upload(tape.add_gradient(parameters.leaf(tape, name)).data, values.data(), values.size() * sizeof(float));
+  };
+  set("a/kernel", kernel), set("a/bias", {bias});
 }
 
 std::vector<float> kernel_then_bias(const Parameters& parameters) {
@@ -25,6 +29,28 @@ std::vector<float> kernel_then_bias(const Parameters& parameters) {
 }
 
 }  // namespace
+
+TEST_CASE("gradients are zero until a pass made them, for parameters without a part in it, and after they were forgotten") {
+  auto device = test_device(1);
+  Parameters parameters(*device, {{"unused", {1}, false}, {"used", {40}, false}});          // one piece
+  Adam adam(parameters, {});
+  CHECK(parameters.gradients().size() == 1);
+  CHECK(says(error_of(ExitCode::failed, [&] { adam.start(1); }), {"no gradients", "0 to 41", "backward"}));
+  auto gradient = [&](const char* name) { return parameters.gradient(parameters.find(name)); };
+  CHECK(gradient("used") == std::vector<float>(40));
+  Tape tape(*device);
+  { device->each(41, Fill{tape.temporary<real>(41).data, NAN}); }                            // what their memory held before
+  auto pass = [&](bool accumulate) { tape.clear(), tape.backward(mean(tape, parameters.leaf(tape, "used", accumulate))); };
+  pass(false);
+  CHECK(gradient("used") == std::vector<float>(40, 0.025f));
+  CHECK(gradient("unused") == std::vector<float>{0});
+  pass(true);
+  CHECK(gradient("used") == std::vector<float>(40, 0.05f));
+  parameters.forget_gradients();
+  CHECK(gradient("used") == std::vector<float>(40));
+  pass(true);                                                                                // nothing there to add to
+  CHECK(gradient("used") == std::vector<float>(40, 0.025f));
+}
 
 TEST_CASE("three steps as optax makes them, with the first moment in bfloat16") {
   auto device = test_device(1);
@@ -88,8 +114,9 @@ TEST_CASE("global norm, over several chunks, for any number of threads") {
   double norms[3];
   for (int threads : {1, 2, 3}) {
     auto device = test_device(threads);
-    GlobalNorm norm(*device, x.size());
-    norms[threads - 1] = norm(DeviceValues(*device, x).data());
+    Parameters parameters(*device, {{"x", {int(x.size())}, false}});
+    parameters.set("x", x);
+    norms[threads - 1] = GlobalNorm(parameters).of_values();
   }
   CHECK(norms[0] == doctest::Approx(std::sqrt(squares)).epsilon(1e-6));
   CHECK(norms[1] == norms[0]);

@@ -43,9 +43,13 @@ class CountingDevice : public Device {
   std::string description() const override { return inner_->description(); }
   void* allocate(size_t bytes) override { allocations++; return inner_->allocate(bytes); }
   void release(void* memory) override { releases++; inner_->release(memory); }
+  size_t slab() const override { return inner_->slab(); }
+  bool is_host() const override { return inner_->is_host(); }
   void upload(void* device, const void* host, size_t bytes) override { inner_->upload(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { inner_->download(host, device, bytes); }
   void gemm(const Gemm& product) override { inner_->gemm(product); }
+  size_t packed_bytes(int n, int k) const override { return inner_->packed_bytes(n, k); }
+  void pack(void* to, const real* w, int n, int k) override { packs++, inner_->pack(to, w, n, k); }
   bool rounds_operands() const override { return inner_->rounds_operands(); }
   bool keeps_pieces() const override { return inner_->keeps_pieces(); }
   void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { inner_->gemm_then(product, body, fields); }
@@ -53,7 +57,7 @@ class CountingDevice : public Device {
   int columns_per_team() const override { return inner_->columns_per_team(); }
   void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
   explicit CountingDevice(std::unique_ptr<Device> inner = test_device(1)) : inner_(std::move(inner)) {}
-  int allocations = 0, releases = 0;
+  int allocations = 0, releases = 0, packs = 0;
 
  private:
   std::unique_ptr<Device> inner_;

@@ -6,11 +6,11 @@
 //
 // A tile is some query rows of one head, of one image (CPU) or several (CUDA), against all their keys: φ sees whole rows and
 // may be any row function. The device's Tile says how many rows at once.
-// defines: HeadView, AttentionProbe, AttentionTile, AttentionOperands, read_heads, write_heads, require_heads, attention
+// defines: HeadView, HeadRows, HeadOperands, AttentionProbe, AttentionTile, AttentionOperands, read_heads, product_heads, write_heads, require_heads, attention
 #pragma once
 #include "engine/attention/learned.h"
 #include "engine/error.h"
-#include "engine/ops/column_sums.h"
+#include "engine/ops/linear.h"
 #include "engine/tape.h"
 
 // The H heads of d channels that start at column `offset` of x[B,L,W].
@@ -23,7 +23,20 @@ template <class T> struct HeadRows {
   HD size_t step() const { return size_t(L) * width; }                   // from image to image
 };
 
+// The same of what products alone read: reals, or rounded values.
+struct HeadOperands {
+  Operand data; int L, width;
+  Operand at(size_t b, int i, int h, int d) const { Operand x = data; x += (b * L + i) * size_t(width) + h * d; return x; }
+  size_t step() const { return size_t(L) * width; }
+  HeadRows<const real> full() const { return {data.full, L, width}; }      // null where rounded
+};
+
 // Where the heads of a view lie, and where their gradients go.
+inline HeadOperands product_heads(Tape& t, HeadView view) {
+  Operand x = t.kept(view.x);
+  x += size_t(view.offset);
+  return {x, view.x.shape[1], view.x.shape[2]};
+}
 inline HeadRows<const real> read_heads(Tape& t, HeadView view) { return {t.value(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; }
 inline HeadRows<real> write_heads(Tape& t, HeadView view) { return {t.add_into_gradient(view.x) + view.offset, view.x.shape[1], view.x.shape[2]}; }
 
@@ -46,7 +59,7 @@ struct AttentionTile {
 // What a backward pass read and made, on the device.
 struct AttentionOperands {
   AttentionShape n;
-  HeadRows<const real> q, k, v, d_o, dq, dk, dv;
+  HeadOperands q, k, v, d_o, dq, dk, dv;
 };
 struct AttentionProbe {
   virtual ~AttentionProbe() = default;
@@ -75,7 +88,7 @@ template <class F> struct WeightsBackward {                   // dS = φ'(S; A, 
 };
 
 template <class F> struct AttentionForward {
-  HeadRows<real> o; HeadRows<const real> q, k, v; AttentionShape n; F f; real scale; AttentionProbe* probe; Learned<HeadNumbers> learned;
+  HeadRows<real> o; HeadOperands q, k, v; AttentionShape n; F f; real scale; AttentionProbe* probe; Learned<HeadNumbers> learned;
   int images() const { return n.B; }
   int heads() const { return n.H; }
   int queries() const { return n.Lq; }
@@ -104,8 +117,11 @@ template <class F> struct AttentionForward {
   }
 };
 
+// Whether to add to what is in dq, dk, dv.
+struct AddToHeads { int q = 1, k = 1, v = 1; };
+
 template <class F> struct AttentionBackward {
-  HeadRows<real> dq, dk, dv; HeadRows<const real> d_o; AttentionForward<F> forward; Learned<real*> parts;
+  HeadRows<real> dq, dk, dv; HeadOperands d_o; AttentionForward<F> forward; Learned<real*> parts; AddToHeads add = {};
   int images() const { return forward.images(); }
   int heads() const { return forward.heads(); }
   int queries() const { return forward.queries(); }
@@ -118,12 +134,12 @@ template <class F> struct AttentionBackward {
       const size_t scores = size_t(rows) * n.L;
       real *S = tile.scratch(0, images * scores), *A = tile.scratch(1, images * scores), *dA = tile.scratch(2, images * scores);
       real* dS = probe ? tile.scratch(3, images * scores) : dA;
-      const real* dout = d_o.at(b, first, h, n.dv);
+      const Operand dout = d_o.at(b, first, h, n.dv);
       forward.weights(tile, S, A, h, b, images, first, rows);
       tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.L, .k = n.dv, .tb = true, .lda = d_o.width, .ldb = v.width,
                  .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
-      tile.gemm({.c = dv.at(b, 0, h, n.dv), .a = A, .b = dout, .m = n.L, .n = n.dv, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
-                 .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
+      tile.gemm({.c = dv.at(b, 0, h, n.dv), .a = A, .b = dout, .m = n.L, .n = n.dv, .k = rows, .ta = true, .beta = real(first || add.v), .ldb = d_o.width,
+                 .ldc = dv.width, .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
       tile.rows(size_t(images) * rows, WeightsBackward<F>{dS, dA, A, S, forward.head(h), parts, {(size_t(b) * n.Lq + first) * n.H + h, rows, n.Lq, n.H}});
       add_score_gradients(tile, dS, h, b, images, first, rows);
       if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, dA, dS});
@@ -131,17 +147,42 @@ template <class F> struct AttentionBackward {
   }
   void show_operands(Device& device) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
-    auto made = [](HeadRows<real> rows) { return HeadRows<const real>{rows.data, rows.L, rows.width}; };
+    auto made = [](HeadRows<real> rows) { return HeadOperands{rows.data, rows.L, rows.width}; };
     if (probe) probe->operands(device, {n, q, k, v, d_o, made(dq), made(dk), made(dv)});
   }
   template <class Tile> void add_score_gradients(Tile& tile, const real* dS, int h, int b, int images, int first, int rows) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
-    tile.gemm({.c = dq.at(b, first, h, n.d), .a = dS, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = 1, .ldb = k.width,
+    const Operand ds = tile.operand(dS, size_t(images) * rows * n.L);
+    tile.gemm({.c = dq.at(b, first, h, n.d), .a = ds, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = real(add.q), .ldb = k.width,
                .ldc = dq.width, .batch = images, .step_a = size_t(rows) * n.L, .step_b = k.step(), .step_c = dq.step()});
-    tile.gemm({.c = dk.at(b, 0, h, n.d), .a = dS, .b = q.at(b, first, h, n.d), .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale, .beta = 1,
+    tile.gemm({.c = dk.at(b, 0, h, n.d), .a = ds, .b = q.at(b, first, h, n.d), .m = n.L, .n = n.d, .k = rows, .ta = true, .alpha = scale, .beta = real(first || add.k),
                .ldb = q.width, .ldc = dk.width, .batch = images, .step_a = size_t(rows) * n.L, .step_b = q.step(), .step_c = dk.step()});
   }
 };
+
+struct HeadGradients { HeadRows<real> dq, dk, dv; AddToHeads add; };
+
+// Where views fill their tensor, alone or side by side, nothing is there before: the products then write. Fused kernels add.
+inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, const AttentionShape& n) {
+  const int C = n.H * n.d, Cv = n.H * n.dv;
+  const bool apart = q.x.node != k.x.node && k.x.node != v.x.node && q.x.node != v.x.node;
+  auto whole = [&](Tensor x, int offset) {
+    const Gradient g = t.add_gradient(x);
+    return std::pair(HeadRows<real>{g.data + offset, x.shape[1], x.shape[2]}, g.add);
+  };
+  auto alone = [&](HeadView view, int width) {
+    return apart && view.x.shape.last() == width && !t.device.fuses_attention() ? whole(view.x, 0) : std::pair(write_heads(t, view), 1);
+  };
+  if (q.x.node == k.x.node && k.x.node == v.x.node && q.offset == 0 && k.offset == C && v.offset == 2 * C && v.x.shape.last() == 2 * C + Cv && !t.device.fuses_attention()) {
+    const auto [dq, add] = whole(q.x, 0);
+    auto at = [&, dq = dq](int offset) { return HeadRows<real>{dq.data + offset, dq.L, dq.width}; };
+    return {dq, at(C), at(2 * C), {add, add, add}};
+  }
+  const auto [dq, add_q] = alone(q, C);
+  const auto [dk, add_k] = alone(k, C);
+  const auto [dv, add_v] = alone(v, Cv);
+  return {dq, dk, dv, {add_q, add_k, add_v}};
+}
 
 // q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H dv]. `function` is a name of AttentionFunctions, alpha its exponent of L; dv = 0: d. What is
 // learned has H elements, or 1 for all heads; learned.number must be given for a function that has one, and learned.alpha takes the
@@ -161,14 +202,15 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
     if (F::number.empty() == bool(learned.number)) fail(ExitCode::failed, "attention: {} {} a number of the head", function, learned.number ? "does not have" : "needs");
     auto forward = [=, &t](real* output) {
       const auto numbers = learned.template map<HeadNumbers>([&](Tensor x) { return x ? HeadNumbers{t.value(x), x.shape.size() > 1} : HeadNumbers{}; });
-      return AttentionForward<F>{{output, n.Lq, heads * n.dv}, read_heads(t, q), read_heads(t, k), read_heads(t, v), n, f, scale, probe, numbers};
+      return AttentionForward<F>{{output, n.Lq, heads * n.dv}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, scale, probe, numbers};
     };
     t.device.tiles(forward(t.value(o)));
     t.on_backward(o, [=, &t] {
-      const HeadRows<const real> d_o{t.gradient(o), n.Lq, heads * n.dv};
+      const HeadOperands d_o{t.kept_gradient(o), n.Lq, heads * n.dv};
       const size_t rows = size_t(n.B) * n.Lq * heads;
       const auto parts = learned.template map<real*>([&](Tensor x) { return t.wants_gradient(x) ? t.scratch(rows) : nullptr; });
-      const AttentionBackward<F> backward{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(t.device.fuses_attention() ? t.value(o) : nullptr), parts};
+      const auto [dq, dk, dv, add] = write_heads(t, q, k, v, n);
+      const AttentionBackward<F> backward{dq, dk, dv, d_o, forward(t.device.fuses_attention() ? t.value(o) : nullptr), parts, add};
       t.device.tiles(backward);
       learned.each_with(parts, [&](Tensor x, real* part) {
         if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());
@@ -176,5 +218,10 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
       backward.show_operands(t.device);
     });
   });
+  if (t.device.rounds_operands() && !t.device.fuses_attention())           // the backward pass reads d o in products alone
+    t.on_product_gradient(o, [=, &t](Gemm d_o) {
+      const auto [to, add] = t.add_gradient_for_products(o);
+      run_product(t, d_o, to, add, StoreProduct{to, o.shape.last(), add});
+    });
   return o;
 }

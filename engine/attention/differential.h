@@ -59,14 +59,14 @@ template <class F> struct DifferentialBackward {
   int keys() const { return 2 * maps.keys(); }
   template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = maps.forward;
-    const HeadRows<const real>& d_o = maps.d_o;
+    const HeadOperands& d_o = maps.d_o;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
       const size_t scores = size_t(rows) * n.L, map = images * scores, all_rows = size_t(images) * rows;
       real *S = tile.scratch(0, 2 * map), *A = tile.scratch(1, 2 * map), *dA = tile.scratch(2, 2 * map), *W = dA;
       real* dS = probe ? tile.scratch(3, 2 * map) : dA;
-      const real* dout = d_o.at(b, first, h, n.dv);
+      const Operand dout = d_o.at(b, first, h, n.dv);
       for (int i : {0, 1}) maps.forward.weights(tile, S + i * map, A + i * map, 2 * h + i, b, images, first, rows);
       tile.rows(all_rows, Difference{W, A, A + map, lambda, n.L});
       tile.gemm({.c = maps.dv.at(b, 0, h, n.dv), .a = W, .b = dout, .m = n.L, .n = n.dv, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width,
@@ -97,11 +97,11 @@ inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v
     using F = decltype(f);
     if (!F::number.empty()) fail(ExitCode::failed, "differential attention: {} has a number of the head, for which there is no place", function);
     auto forward = [=, &t](real* output) {
-      return AttentionForward<F>{{output, n.L, maps * d}, read_heads(t, q), read_heads(t, k), read_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}};
+      return AttentionForward<F>{{output, n.L, maps * d}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}};
     };
     t.device.tiles(DifferentialForward<F>{forward(t.value(o)), t.value(lambda)});
     t.on_backward(o, [=, &t] {
-      const HeadRows<const real> d_o{t.gradient(o), n.L, maps * d};
+      const HeadOperands d_o{t.gradient(o), n.L, maps * d};
       AttentionBackward<F> both{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), {}};
       t.device.tiles(DifferentialBackward<F>{both, t.value(lambda), dlambda});
       both.forward.n.dv = d;                                    // to a probe a map has half of the head's values

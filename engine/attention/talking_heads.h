@@ -52,7 +52,7 @@ template <class F> struct TalkingBackward {
   int keys() const { return forward.keys(); }
   template <class Tile> void operator()(Tile& tile, int, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = heads_.forward;
-    const HeadRows<const real>& d_o = heads_.d_o;
+    const HeadOperands& d_o = heads_.d_o;
     const HeadRows<real>& dv = heads_.dv;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
@@ -62,7 +62,7 @@ template <class F> struct TalkingBackward {
       forward.weights(tile, S, mixed, A, b, images, first, rows);
       forward.mix(tile, used, forward.post, A, part, false);
       for (int h = 0; h < n.H; h++) {
-        const real* dout = d_o.at(b, first, h, n.d);
+        const Operand dout = d_o.at(b, first, h, n.d);
         tile.gemm({.c = dv.at(b, 0, h, n.d), .a = used + h * part, .b = dout, .m = n.L, .n = n.d, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
                    .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
         tile.gemm({.c = d_used + h * part, .a = dout, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .lda = d_o.width, .ldb = v.width,
@@ -102,12 +102,12 @@ inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView 
     using F = decltype(f);
     if (!F::number.empty()) fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
     auto forward = [=, &t](real* output) {
-      return TalkingForward<F>{{{output, n.L, heads * d}, read_heads(t, q), read_heads(t, k), read_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}},
+      return TalkingForward<F>{{{output, n.L, heads * d}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}},
                                t.value(pre), t.value(post)};
     };
     t.device.tiles(forward(t.value(o)));
     t.on_backward(o, [=, &t] {
-      const HeadRows<const real> d_o{t.gradient(o), n.L, heads * d};
+      const HeadOperands d_o{t.gradient(o), n.L, heads * d};
       const TalkingForward<F> again = forward(nullptr);
       const AttentionBackward<F> heads_alone{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, again.heads_, {}};
       t.device.tiles(TalkingBackward<F>{heads_alone, again, dpre, dpost});

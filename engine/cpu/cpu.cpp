@@ -1,5 +1,6 @@
 #include <omp.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <algorithm>
 #include <concepts>
 #include <cstdlib>
@@ -57,7 +58,7 @@ template <class Then> [[gnu::flatten]] void run_piece(const Then& then, const Ge
 // What a tile works with: one thread, its own scratch memory, products that stay on this thread.
 class CpuTile {
  public:
-  explicit CpuTile(Product product) : product_(product) {}
+  CpuTile(Product product, bool rounds) : product_(product), rounds_(rounds) {}
   real* scratch(int slot, size_t n) {
     std::vector<real>& memory = memory_[slot];
     if (memory.size() < n) memory.resize(n);
@@ -69,13 +70,22 @@ class CpuTile {
     const int most = std::max({1, 49152 / L, std::min(96, 340'000 / L)}), tiles = (Lq + most - 1) / most;
     return (Lq + tiles - 1) / tiles;
   }
+  // x[n] as input of more than one product; until the next call
+  Operand operand(const real* x, size_t n) {
+    if (!rounds_) return x;
+    if (rounded_.size() < n) rounded_.resize(n);
+    run_elements(Round{rounded_.data(), x}, 0, n);
+    return rounded_.data();
+  }
   void gemm(const Gemm& product) const { product_(product); }            // batch 1: launch() hands out one image at a time
   template <class Body> void rows(size_t n, const Body& body) const { for (size_t row = 0; row < n; row++) run_row(body, row); }
   void show(AttentionProbe& probe, int /*images*/, const AttentionTile& tile) const { probe.tile(tile); }
 
  private:
   Product product_;
+  bool rounds_;
   std::vector<real> memory_[4];
+  std::vector<bf16> rounded_;
 };
 
 std::string cpu_model() {
@@ -101,7 +111,7 @@ class Cpu final : public Device {
   Cpu(int threads, Precision precision, GemmLibrary library)
       : threads_(threads > 0 ? threads : int(std::max(1u, std::thread::hardware_concurrency()))),
         onednn_(library == GemmLibrary::onednn || (library == GemmLibrary::best && has_onednn)),
-        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_)) {
+        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_, rounds_operands())) {
     if (onednn_ && !has_onednn) fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again");
     omp_set_num_threads(1);       // oneDNN asks this outside our parallel regions; its products stay on the calling thread
     for_each_kernel(Kernels{}, [&]<class Body> {
@@ -128,6 +138,15 @@ class Cpu final : public Device {
     return memory;
   }
   void release(void* memory) override { std::free(memory); }
+  bool is_host() const override { return true; }
+  // Memory that nobody touches is only addresses. Sanitizers see the ends of blocks where each is allocated by itself.
+  size_t slab() const override {
+#ifdef __SANITIZE_ADDRESS__
+    return 0;
+#else
+    return size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGESIZE)) / 8;
+#endif
+  }
   void upload(void* device, const void* host, size_t bytes) override { if (bytes) std::memcpy(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { if (bytes) std::memcpy(host, device, bytes); }
 
@@ -141,15 +160,15 @@ class Cpu final : public Device {
 
   // Cut by shape alone, each piece on one thread: the same bits for any number of threads. Large products are cut in a
   // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first.
-  // Calls done(piece, first row, first column) on the piece's thread.
+  // Beside packed weights only rows are cut, since those products write whole rows. Calls done(piece, first row, first column) on the piece's thread.
   template <class Done> void in_pieces(const Gemm& p, Done done) {
-    int m_tiles = pieces(p.m, 512), n_tiles = pieces(p.n, 768);
+    int m_tiles = pieces(p.m, 512), n_tiles = p.b.packed ? 1 : pieces(p.n, 768);
     if (2.0 * p.m * p.n * p.k > 2e7) {
       const int unit = 8 / std::gcd(8, n_tiles);
       m_tiles = (m_tiles + unit - 1) / unit * unit;
-      while (m_tiles % 2 == 0 && p.m / m_tiles < 96 && p.n / n_tiles > 96) m_tiles /= 2, n_tiles *= 2;
+      while (m_tiles % 2 == 0 && p.m / m_tiles < 96 && (p.b.packed || p.n / n_tiles > 96)) m_tiles /= 2, n_tiles *= p.b.packed ? 1 : 2;
     }
-    const int m = part(p.m, m_tiles), n = part(p.n, n_tiles);
+    const int m = p.b.packed ? (p.m + m_tiles - 1) / m_tiles : part(p.m, m_tiles), n = part(p.n, n_tiles);
     parallel(size_t(m_tiles) * n_tiles, [&](size_t tile, int thread) {
       const int i = int(tile) % m_tiles * m, j = int(tile) / m_tiles * n;
       if (i >= p.m || j >= p.n) return;
@@ -158,13 +177,18 @@ class Cpu final : public Device {
       piece.n = std::min(n, p.n - j);
       piece.lda = p.stride_a(), piece.ldb = p.stride_b(), piece.ldc = p.stride_c();
       piece.a += p.ta ? i : size_t(i) * piece.lda;
-      piece.b += p.tb ? size_t(j) * piece.ldb : j;
+      if (!p.b.packed) piece.b += p.tb ? size_t(j) * piece.ldb : j;
       if (p.c) piece.c += size_t(i) * piece.ldc + j;
       else piece.c = tiles_[thread].scratch(0, size_t(piece.m) * piece.n), piece.ldc = piece.n;
       product_(piece);
       done(piece, i, j);
     });
   }
+
+  size_t packed_bytes(int n, int k) const override {
+    return onednn_ && (precision_ == Precision::bf16) == rounds_operands() ? onednn_packed_bytes(n, k, rounds_operands()) : 0;
+  }
+  void pack(void* to, const real* w, int n, int k) override { onednn_pack(to, w, n, k, rounds_operands()); }
 
   bool keeps_pieces() const override { return true; }
   bool rounds_operands() const override { return precision_ == Precision::bf16 && onednn_ && has_onednn_bf16(); }

@@ -26,16 +26,14 @@ template <class T, class Convert> const T* packed(const real* from, int rows, in
   }
   return memory.data();
 }
-template <class T, class Convert> std::pair<const T*, const T*> packed_inputs(const Gemm& p, Convert convert) {
-  static thread_local std::vector<T> a, b;
-  return {packed(p.a.full, p.ta ? p.k : p.m, p.ta ? p.m : p.k, p.stride_a(), a, convert), packed(p.b.full, p.tb ? p.n : p.k, p.tb ? p.k : p.n, p.stride_b(), b, convert)};
-}
 }  // namespace
 
 void gemm_rounded(const Gemm& p, void (*multiply)(const Gemm&)) {
+  static thread_local std::vector<real> a, b;
+  auto round = [](real x) { return real(from_bf16(to_bf16(float(x)))); };
   Gemm rounded = p;
-  const auto [a, b] = packed_inputs<real>(p, [](real x) { return real(from_bf16(to_bf16(float(x)))); });
-  rounded.a = a, rounded.b = b;
+  rounded.a = packed(p.a.full, p.ta ? p.k : p.m, p.ta ? p.m : p.k, p.stride_a(), a, round);
+  rounded.b = packed(p.b.full, p.tb ? p.n : p.k, p.tb ? p.k : p.n, p.stride_b(), b, round);
   rounded.lda = rounded.ldb = 0;
   rounded.ldc = p.stride_c();
   multiply(rounded);
@@ -58,51 +56,98 @@ std::string eigen_name() { return fmt::format("Eigen {}.{}.{}", EIGEN_WORLD_VERS
 #ifdef RELUCENT_ONEDNN
 const bool has_onednn = true;
 
-void gemm_onednn(const Gemm& p) {
-  const dnnl_status_t status = dnnl_sgemm(p.ta ? 'T' : 'N', p.tb ? 'T' : 'N', p.m, p.n, p.k, p.alpha, p.a.full, p.stride_a(), p.b.full, p.stride_b(), p.beta,
-                                          p.c, p.stride_c());
-  if (status != dnnl_success) fail(ExitCode::failed, "oneDNN: product of {} x {} x {} failed with status {}", p.m, p.n, p.k, int(status));
+#if DNNL_VERSION_MAJOR == 2          // other versions have another interface
+namespace {
+template <class T> constexpr auto stored_as = std::is_same_v<T, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+
+const dnnl::engine& cpu() {
+  static thread_local const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+dnnl::stream& stream() {
+  static thread_local dnnl::stream stream(cpu());
+  return stream;
+}
+using Description = dnnl::memory::desc;
+using Dims = dnnl::memory::dims;
+
+// What oneDNN would make of b[k,n] if it may choose, the same for any number of rows of a. It goes with contiguous rows of c alone.
+Description packed_description(int n, int k, dnnl::memory::data_type type) {
+  const Description a(Dims{512, k}, type, Dims{k, 1}), b(Dims{k, n}, type, dnnl::memory::format_tag::any), c(Dims{512, n}, dnnl::memory::data_type::f32, Dims{n, 1});
+  return dnnl::matmul::primitive_desc(dnnl::matmul::desc(a, b, c), dnnl::primitive_attr(), cpu()).weights_desc();
 }
 
-#if DNNL_VERSION_MAJOR == 2          // other versions have another interface: gemm_rounded takes their place
-bool has_onednn_bf16() { return __builtin_cpu_supports("avx512bf16"); }
-
-void gemm_onednn_bf16(const Gemm& p) {
+// Rows of a start every lda elements, those of b every ldb; ldb 0: b is packed.
+template <class T> void matmul(const Gemm& p, const T* a, const void* b, int lda, int ldb) {
   using namespace dnnl;
-  struct Product { memory a, b, c; matmul multiply; };
+  struct Product { memory a, b, c; dnnl::matmul multiply; };
   // Made once a thread for each kind of product, since making one costs more than a small product.
-  static thread_local const engine cpu(engine::kind::cpu, 0);
-  static thread_local stream stream_(cpu);
   static thread_local std::map<std::array<float, 10>, Product> products;
 
-  const bool rounded = p.a.rounded && p.b.rounded;
-  const auto [a, b] = rounded ? std::pair(p.a.rounded, p.b.rounded) : packed_inputs<bf16>(p, [](real x) { return to_bf16(x); });
-  const int lda = rounded ? p.stride_a() : p.ta ? p.m : p.k, ldb = rounded ? p.stride_b() : p.tb ? p.k : p.n;
   const std::array<float, 10> key{float(p.m), float(p.n), float(p.k), float(p.ta), float(p.tb), p.alpha, p.beta, float(lda), float(ldb), float(p.stride_c())};
   auto found = products.find(key);
   if (found == products.end()) {
-    using Dims = memory::dims;
-    const memory::desc a_shape(Dims{p.m, p.k}, memory::data_type::bf16, p.ta ? Dims{1, lda} : Dims{lda, 1});
-    const memory::desc b_shape(Dims{p.k, p.n}, memory::data_type::bf16, p.tb ? Dims{1, ldb} : Dims{ldb, 1});
-    const memory::desc c_shape(Dims{p.m, p.n}, memory::data_type::f32, Dims{p.stride_c(), 1});
+    const Description a_shape(Dims{p.m, p.k}, stored_as<T>, p.ta ? Dims{1, lda} : Dims{lda, 1});
+    const Description b_shape = ldb ? Description(Dims{p.k, p.n}, stored_as<T>, p.tb ? Dims{1, ldb} : Dims{ldb, 1}) : packed_description(p.n, p.k, stored_as<T>);
+    const Description c_shape(Dims{p.m, p.n}, memory::data_type::f32, Dims{p.stride_c(), 1});
     primitive_attr attributes;
     if (p.alpha != 1) attributes.set_output_scales(0, {p.alpha});
     post_ops sum;
     if (p.beta != 0) sum.append_sum(p.beta);
     attributes.set_post_ops(sum);
-    const matmul multiply(matmul::primitive_desc(matmul::desc(a_shape, b_shape, c_shape), attributes, cpu));
-    found = products.emplace(key, Product{memory(a_shape, cpu, nullptr), memory(b_shape, cpu, nullptr), memory(c_shape, cpu, nullptr), multiply}).first;
+    const dnnl::matmul multiply(dnnl::matmul::primitive_desc(dnnl::matmul::desc(a_shape, b_shape, c_shape), attributes, cpu()));
+    found = products.emplace(key, Product{memory(a_shape, cpu(), nullptr), memory(b_shape, cpu(), nullptr), memory(c_shape, cpu(), nullptr), multiply}).first;
   }
   Product& product = found->second;
-  product.a.set_data_handle(const_cast<bf16*>(a));
-  product.b.set_data_handle(const_cast<bf16*>(b));
+  product.a.set_data_handle(const_cast<T*>(a));
+  product.b.set_data_handle(const_cast<void*>(b));
   product.c.set_data_handle(p.c);
-  product.multiply.execute(stream_, {{DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.c}});
+  product.multiply.execute(stream(), {{DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.c}});
+}
+
+template <class T> size_t packed_bytes(int n, int k) {
+  const Description packed = packed_description(n, k, stored_as<T>);
+  return packed.data.format_kind == dnnl_blocked && packed.data.format_desc.blocking.inner_nblks > 0 ? (packed.get_size() + 63) / 64 * 64 : 0;
+}
+template <class T> void pack(void* to, const real* w, int n, int k) {
+  dnnl::memory from(Description(Dims{k, n}, dnnl::memory::data_type::f32, Dims{1, k}), cpu(), const_cast<real*>(w));
+  dnnl::memory packed(packed_description(n, k, stored_as<T>), cpu(), to);
+  dnnl::reorder(from, packed).execute(stream(), from, packed);
+}
+}  // namespace
+
+size_t onednn_packed_bytes(int n, int k, bool rounded) { return rounded ? packed_bytes<bf16>(n, k) : packed_bytes<float>(n, k); }
+void onednn_pack(void* to, const real* w, int n, int k, bool rounded) { rounded ? pack<bf16>(to, w, n, k) : pack<float>(to, w, n, k); }
+
+bool has_onednn_bf16() { return __builtin_cpu_supports("avx512bf16"); }
+
+void gemm_onednn_bf16(const Gemm& p) {
+  static thread_local std::vector<bf16> a, b;
+  auto rounded = [](const Operand& x, int rows, int columns, int stride, std::vector<bf16>& memory) {
+    return x.rounded ? std::pair(x.rounded, stride) : std::pair(packed(x.full, rows, columns, stride, memory, [](real v) { return to_bf16(v); }), columns);
+  };
+  const auto [a_values, lda] = rounded(p.a, p.ta ? p.k : p.m, p.ta ? p.m : p.k, p.stride_a(), a);
+  if (p.b.packed) return matmul(p, a_values, p.b.packed, lda, 0);
+  const auto [b_values, ldb] = rounded(p.b, p.tb ? p.n : p.k, p.tb ? p.k : p.n, p.stride_b(), b);
+  matmul(p, a_values, b_values, lda, ldb);
 }
 #else
 bool has_onednn_bf16() { return false; }
 void gemm_onednn_bf16(const Gemm& p) { gemm_rounded(p, gemm_onednn); }
+size_t onednn_packed_bytes(int, int, bool) { return 0; }
+void onednn_pack(void*, const real*, int, int, bool) {}
 #endif
+
+void gemm_onednn(const Gemm& p) {
+#if DNNL_VERSION_MAJOR == 2
+  if (p.b.packed) return matmul(p, p.a.full, p.b.packed, p.stride_a(), 0);
+  // x Wᵀ: its matmul reads a in place and transposes b faster than its sgemm; small products, where making the call counts, are sgemm's.
+  if (!p.ta && p.tb && 2.0 * p.m * p.n * p.k > 2e7) return matmul(p, p.a.full, p.b.full, p.stride_a(), p.stride_b());
+#endif
+  const dnnl_status_t status = dnnl_sgemm(p.ta ? 'T' : 'N', p.tb ? 'T' : 'N', p.m, p.n, p.k, p.alpha, p.a.full, p.stride_a(), p.b.full, p.stride_b(), p.beta,
+                                          p.c, p.stride_c());
+  if (status != dnnl_success) fail(ExitCode::failed, "oneDNN: product of {} x {} x {} failed with status {}", p.m, p.n, p.k, int(status));
+}
 
 std::string onednn_name() {
   const dnnl_version_t* v = dnnl_version();
@@ -114,5 +159,7 @@ const bool has_onednn = false;
 void gemm_onednn(const Gemm&) { fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again"); }
 bool has_onednn_bf16() { return false; }
 void gemm_onednn_bf16(const Gemm& p) { gemm_onednn(p); }
+size_t onednn_packed_bytes(int, int, bool) { return 0; }
+void onednn_pack(void*, const real*, int, int, bool) {}
 std::string onednn_name() { return "no oneDNN"; }
 #endif

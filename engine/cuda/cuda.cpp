@@ -25,6 +25,7 @@ class Cuda final : public Device {
 
   void* allocate(size_t bytes) override { return gpu::allocate(bytes); }
   void release(void* memory) override { cudaFree(memory); }
+  size_t slab() const override { return size_t(64) << 20; }
 
   void upload(void* device, const void* host, size_t bytes) override {
     uploads_.wait_for_compute();
@@ -93,6 +94,7 @@ class Cuda final : public Device {
     int query_rows(int Lq, int L) const { return int(std::clamp<size_t>(scores_ / L, 1, Lq)); }
     int images(int Lq, int L) const { return int(std::max<size_t>(1, scores_ / (size_t(query_rows(Lq, L)) * L))); }
     real* scratch(int i, size_t n) { return static_cast<real*>(slots_[i].at_least(n * sizeof(real))); }
+    Operand operand(const real* x, size_t) const { return x; }
     void gemm(const Gemm& product) { device_.gemm(product); }
     template <class Body> void rows(size_t n, const Body& body) { device_.rows(n, body); }
     // A probe reads in host memory, image by image.

@@ -21,8 +21,8 @@ using Scores = float[2][4];                                           // 16 rows
 // What the kernels need of AttentionForward and AttentionBackward: more in their arguments would cost registers.
 template <class F> struct Forward { HeadRows<real> o; HeadRows<const real> q, k, v; AttentionShape n; F f; real scale; };
 template <class F> struct Backward { HeadRows<real> dq, dk, dv; HeadRows<const real> d_o; Forward<F> forward; };
-template <class F> Forward<F> operands(const AttentionForward<F>& a) { return {a.o, a.q, a.k, a.v, a.n, a.f, a.scale}; }
-template <class F> Backward<F> operands(const AttentionBackward<F>& a) { return {a.dq, a.dk, a.dv, a.d_o, operands(a.forward)}; }
+template <class F> Forward<F> operands(const AttentionForward<F>& a) { return {a.o, a.q.full(), a.k.full(), a.v.full(), a.n, a.f, a.scale}; }
+template <class F> Backward<F> operands(const AttentionBackward<F>& a) { return {a.dq, a.dk, a.dv, a.d_o.full(), operands(a.forward)}; }
 
 template <class F> concept ElementWise = requires(float s) { F::value(s); F::slope(s); };
 
@@ -318,6 +318,7 @@ template <class F> __global__ void __launch_bounds__(threads) queries_kernel(Bac
 }
 
 template <class T> bool aligned(const HeadRows<T>& x) { return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.width % 4 == 0; }
+bool aligned(const HeadOperands& x) { return x.data.full && aligned(x.full()); }
 template <class F> bool applies(const AttentionForward<F>& a) { return a.n.d == d && a.n.dv == d && !a.probe && !a.learned.any() && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v); }
 dim3 grid(const AttentionShape& n, int rows) { return dim3(unsigned(n.B) * n.H * ((rows + tile - 1) / tile)); }
 

@@ -48,9 +48,9 @@ struct RoundingValues {                                // the term x[row, c] of 
 template <class Term> void add_column_sums(Tape& t, Tensor shared, Term term, size_t rows) {
   if (!t.wants_gradient(shared)) return;
   const int C = int(shared.shape.size()), chunks = int((rows + rows_per_chunk - 1) / rows_per_chunk);
-  real* partial = t.scratch(size_t(chunks) * C);
+  const Temporary<real> partial = t.temporary<real>(size_t(chunks) * C);
   const Gradient sums = t.add_gradient(shared);
   const int width = std::min(C, t.device.columns_per_team()), slices = (C + width - 1) / width;
-  t.device.rows(size_t(chunks) * slices, ColumnSumsOfChunk<Term>{partial, term, rows, C, slices, width});
-  t.device.each(C, SumOfChunks{sums.data, partial, chunks, C, sums.add});
+  t.device.rows(size_t(chunks) * slices, ColumnSumsOfChunk<Term>{partial.data, term, rows, C, slices, width});
+  t.device.each(C, SumOfChunks{sums.data, partial.data, chunks, C, sums.add});
 }

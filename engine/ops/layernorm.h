@@ -86,8 +86,8 @@ inline Tensor layernorm(Tape& t, Tensor x, Tensor w, Tensor b, Kept kept = Kept:
 }
 
 // The H heads of d = |w| channels at column `offset` of x[B,L,W], each normalised by itself -> [B,L,H d]
-inline Tensor headnorm(Tape& t, Tensor x, int offset, int heads, Tensor w) {
+inline Tensor headnorm(Tape& t, Tensor x, int offset, int heads, Tensor w, Kept kept = Kept::full) {
   const int d = int(w.shape.size()), W = x.shape.last();
   if (offset + heads * d > W) fail(ExitCode::failed, "headnorm: {} heads of {} at column {} do not fit an input of {}", heads, d, offset, x.shape.text());
-  return normalise(t, "headnorm", {x, offset, heads, size_t(W), d, x.shape.rows() * heads}, x.shape.with_last(heads * d), w, {});
+  return normalise(t, "headnorm", {x, offset, heads, size_t(W), d, x.shape.rows() * heads}, x.shape.with_last(heads * d), w, {}, kept);
 }

@@ -1,16 +1,33 @@
 // y[..,out] = x[..,in] Wᵀ + b, plus a residual of y's shape if given. W[out,in], b[out].
-// defines: linear, LinearShape, on_linear_backward
+// defines: linear, LinearShape, on_linear_backward, run_product, StoreProduct
 #pragma once
 #include "engine/error.h"
 #include "engine/ops/column_sums.h"
 
-struct AddBias {                                                 // to a row of a product
-  const real* bias;
-  template <class Team> HD void operator()(Team team, size_t /*row*/, int first, int columns, real* y) const {
+struct AddBias {                                                 // y = a row of a product, which may lie in y, + bias
+  Output y; const real* bias; int C;
+  template <class Team> HD void operator()(Team team, size_t row, int first, int columns, real* product) const {
+    const Output to = y + (row * C + first);
     const real* b = bias + first;
-    team.each(columns, [=](int c) { y[c] += b[c]; });
+    team.each(columns, [=](int c) { to.set(c, product[c] + b[c]); });
   }
 };
+struct StoreProduct {                                            // y += a row of a product; where `add` is 0 it may lie in y
+  Output y; int C, add;
+  template <class Team> HD void operator()(Team team, size_t row, int first, int columns, real* product) const {
+    const Output to = y + (row * C + first);
+    if (add) team.each(columns, [=](int c) { to.full[c] += product[c]; });
+    else team.each(columns, [=](int c) { to.set(c, product[c]); });
+  }
+};
+
+// The product, then `then` on its pieces. It lies in `to` where that is full and free, else nowhere, or in memory of its own.
+template <class Then> void run_product(Tape& t, Gemm product, const Output& to, int add, const Then& then) {
+  const bool in_place = to.full && !add;
+  const Temporary<real> memory = t.temporary<real>(in_place || t.device.keeps_pieces() ? 0 : size_t(product.m) * product.n);
+  product.c = in_place ? to.full : memory.data;
+  t.device.gemm(product, then);
+}
 
 struct LinearShape {
   int rows, in, out;
@@ -43,19 +60,22 @@ inline void on_linear_backward(Tape& t, Tensor y, Tensor x, Tensor w, Tensor b, 
       t.device.gemm({.c = dw.data, .a = dy, .b = t.operand(x), .m = out, .n = in, .k = rows, .ta = true, .beta = real(dw.add)});
     }
     if (t.wants_gradient(x)) t.add_product_gradient(x, {.c = nullptr, .a = dy, .b = t.operand(w), .m = rows, .n = in, .k = out});
+    t.drop_rounded(w);
     if (residual) t.pass_gradient(y, residual);                                             // last: it may move dy
   });
 }
 
 // The bias of a linear with residual is added with it by the op that reads y, in its own pass (engine/tape.h, Epilogue).
-inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual = {}) {
+inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual = {}, Kept kept = Kept::full) {
   const LinearShape shape(x, w, b);
   if (residual && residual.shape != shape.y) fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.y.text());
-  Tensor y = t.make("linear", shape.y, {x, w, b, residual});
-  Gemm product = shape.product(t.operand(x), t.operand(w));
-  product.c = t.value(y);
-  if (b && !residual) t.device.gemm(product, AddBias{t.value(b)});
-  else t.device.gemm(product);
+  if (residual && kept != Kept::full) fail(ExitCode::failed, "linear: a sum with a residual cannot be kept for products alone");
+  Tensor y = t.make("linear", shape.y, {x, w, b, residual}, kept);
+  Gemm product = shape.product(t.operand(x), t.weight(w));
+  if (b && !residual) run_product(t, product, t.output(y), 0, AddBias{t.output(y), t.value(b), shape.out});
+  else if (t.output(y).full) product.c = t.output(y).full, t.device.gemm(product);
+  else run_product(t, product, t.output(y), 0, StoreProduct{t.output(y), shape.out, 0});
+  t.drop_rounded(w);
   if (residual) t.set_epilogue(y, {b ? t.value(b) : nullptr, t.value(residual)});
   on_linear_backward(t, y, x, w, b, residual);
   return y;

@@ -38,11 +38,9 @@ template <class H, class X> struct MapOfProduct {                // dh += H'(h) 
 
 template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tensor x, Tensor w, Tensor b, Kept kept) {
   const LinearShape shape(x, w, b);
-  auto run = [&](const Output& to, const auto& then) {           // the product lies where its first result will, if that is full
-    const Temporary<real> memory = t.temporary<real>(to.full || t.device.keeps_pieces() ? 0 : shape.y.size());
-    Gemm product = shape.product(t.operand(x), t.operand(w));
-    product.c = to.full ? to.full : memory.data;
-    t.device.gemm(product, then);
+  auto run = [&](const Output& to, const auto& then) {
+    run_product(t, shape.product(t.operand(x), t.weight(w)), to, 0, then);
+    t.drop_rounded(w);
   };
   if (!t.recording()) {
     Tensor a = t.make(op, shape.y, {x, w, b}, kept);
@@ -56,10 +54,7 @@ template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tens
   t.on_product_gradient(a, [=, &t](Gemm da) {
     t.drop(a);                                                   // its reader is done with it: dh may take its memory
     const auto [dh, add] = t.add_gradient_for_products(h);
-    const bool in_place = dh.full && !add;
-    const Temporary<real> memory = t.temporary<real>(in_place || t.device.keeps_pieces() ? 0 : h.shape.size());
-    da.c = in_place ? dh.full : memory.data;
-    t.device.gemm(da, MapOfProduct<H, X>{dh, stored<X>(t, h), h.shape.last(), add});
+    run_product(t, da, dh, add, MapOfProduct<H, X>{dh, stored<X>(t, h), h.shape.last(), add});
   });
   return a;
 }

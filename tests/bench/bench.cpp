@@ -33,7 +33,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
   Adam adam(vit.parameters(), {.lr = 1e-4, .weight_decay = 0, .clip = 0});
   TrainStep train(vit, adam, {.loss = "softmax"});
   Tape inference(*device, false);
-  inference.keep_rounded_leaves();
+  inference.keep_leaves();
 
   std::cout << fmt::format("{{\"ready\": 1, \"base\": {:.1f}}}", peak_megabytes()) << std::endl;
   for (std::string mode; std::cin >> mode && mode != "quit";) {
@@ -49,7 +49,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
         train.finish();
       } else {
         inference.clear();
-        inference.download(vit.forward(inference, inference.input("images", {batch, config.image_size, config.image_size, 3}, images)));
+        inference.download(vit.forward(inference, inference.borrow("images", {batch, config.image_size, config.image_size, 3}, images)));
       }
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

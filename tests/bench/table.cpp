@@ -44,11 +44,11 @@ void line(const std::string& name, int batch, const std::string& function, const
   }
   const double memory = peak_megabytes();                 // of training: before inference asks for its own
   Tape tape(profiler, false);
-  tape.keep_rounded_leaves();
+  tape.keep_leaves();
   for (int round = 0; round <= rounds; round++)
     infer = std::min(infer, seconds_of([&] {
       tape.clear();
-      tape.download(vit.forward(tape, tape.input("images", {batch, config.image_size, config.image_size, 3}, images)));
+      tape.download(vit.forward(tape, tape.borrow("images", {batch, config.image_size, config.image_size, 3}, images)));
     }));
   const double flops = 3 * forward_flops(config) * batch / train;
   fmt::print("{:<6}{:>6} {:<10}{:<6}{:>9.1f}{:>9.1f}{:>9.3f}{:>6.0f} %{:>8.0f}  {}\n", name, batch, function, precision, batch / train, batch / infer, flops / 1e12, 100 * flops / peak,
