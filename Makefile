@@ -149,6 +149,7 @@ test: packages
 bench: all
 	$(BUILD)/bench table
 	$(BUILD)/bench attention
+	$(BUILD)/bench growth
 	$(if $(PEERS),$(PEERS) tests/bench/peers.py --bench $(BUILD)/bench)
 
 # The tests of ops, attention and models on the emulated CUDA device, in other orders of threads and streams, and under TSan.

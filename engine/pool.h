@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 #include "engine/device.h"
+#include "engine/error.h"
 
 class Arena {
  public:
@@ -18,12 +19,7 @@ class Arena {
 
   char* take(size_t bytes) {
     auto fits = by_size_.lower_bound({bytes, nullptr});
-    if (fits == by_size_.end()) {
-      const size_t size = std::max(bytes, device_.slab());
-      char* memory = static_cast<char*>(device_.allocate(size));
-      slabs_[memory] = {size, 0};
-      fits = add_free(memory, size);
-    }
+    if (fits == by_size_.end()) fits = add_slab(bytes, std::max(bytes, device_.slab()));
     const auto [size, block] = *fits;
     remove_free(block, size);
     if (size > bytes) add_free(block + bytes, size - bytes);
@@ -55,7 +51,19 @@ class Arena {
 
  private:
   struct Slab { size_t size, used; };
-  std::set<std::pair<size_t, char*>>::iterator add_free(char* block, size_t size) {
+  using FreeBlock = std::set<std::pair<size_t, char*>>::iterator;
+  FreeBlock add_slab(size_t least, size_t size) {
+    char* memory = nullptr;
+    try {
+      memory = static_cast<char*>(device_.allocate(size));
+    } catch (const Error&) {                                   // not so much at once
+      if (size == least) throw;
+      return add_slab(least, least);
+    }
+    slabs_[memory] = {size, 0};
+    return add_free(memory, size);
+  }
+  FreeBlock add_free(char* block, size_t size) {
     free_[block] = size;
     return by_size_.insert({size, block}).first;
   }

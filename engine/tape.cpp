@@ -45,8 +45,8 @@ Tensor Tape::input(std::string_view name, Shape shape, std::span<const float> va
 }
 
 Tensor Tape::borrow(std::string_view name, Shape shape, std::span<const float> values) {
-  if constexpr (std::is_same_v<real, float>)
-    if (device.is_host() && values.size() == shape.size()) return leaf(name, shape, const_cast<real*>(values.data()));       // no op writes to a leaf
+  const bool in_place = std::is_same_v<real, float> && device.is_host() && values.size() == shape.size();
+  if (in_place) return leaf(name, shape, reinterpret_cast<real*>(const_cast<float*>(values.data())));                        // no op writes to a leaf
   return input(name, shape, values);
 }
 

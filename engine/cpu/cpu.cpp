@@ -160,15 +160,19 @@ class Cpu final : public Device {
 
   // Cut by shape alone, each piece on one thread: the same bits for any number of threads. Large products are cut in a
   // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first.
-  // Beside packed weights only rows are cut, since those products write whole rows. Calls done(piece, first row, first column) on the piece's thread.
+  // oneDNN is fastest where it writes whole rows: beside packed weights it must, for x Wᵀ in f32 it does if there are enough of them.
+  // Calls done(piece, first row, first column) on the piece's thread.
   template <class Done> void in_pieces(const Gemm& p, Done done) {
-    int m_tiles = pieces(p.m, 512), n_tiles = p.b.packed ? 1 : pieces(p.n, 768);
+    const bool whole_rows = p.b.packed || (onednn_ && precision_ == Precision::f32 && p.tb && !p.ta && p.m >= 8 * 96);
+    int m_tiles = pieces(p.m, 512), n_tiles = whole_rows ? 1 : pieces(p.n, 768);
     if (2.0 * p.m * p.n * p.k > 2e7) {
       const int unit = 8 / std::gcd(8, n_tiles);
       m_tiles = (m_tiles + unit - 1) / unit * unit;
-      while (m_tiles % 2 == 0 && p.m / m_tiles < 96 && (p.b.packed || p.n / n_tiles > 96)) m_tiles /= 2, n_tiles *= p.b.packed ? 1 : 2;
+      while (whole_rows && m_tiles % 2 == 0 && p.m / m_tiles < 24) m_tiles /= 2;
+      while (!whole_rows && m_tiles % 2 == 0 && p.m / m_tiles < 96 && p.n / n_tiles > 96) m_tiles /= 2, n_tiles *= 2;
     }
-    const int m = p.b.packed ? (p.m + m_tiles - 1) / m_tiles : part(p.m, m_tiles), n = part(p.n, n_tiles);
+    int m = part(p.m, m_tiles), n = part(p.n, n_tiles);
+    if (whole_rows && m < 256) m = (p.m + m_tiles - 1) / m_tiles;        // equal parts count more than whole registers
     parallel(size_t(m_tiles) * n_tiles, [&](size_t tile, int thread) {
       const int i = int(tile) % m_tiles * m, j = int(tile) / m_tiles * n;
       if (i >= p.m || j >= p.n) return;

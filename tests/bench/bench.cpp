@@ -1,5 +1,6 @@
 // build/bench roofline: predicted training steps on GPUs. build/bench gpu: kernels of the CUDA device against its own peaks.
 // build/bench table: training and inference of several models. build/bench attention: the attention op alone.
+// build/bench growth: how a training step grows with tokens, batch and width.
 // build/bench loader: images/s of reading, decoding and preparing the images of a source.
 // build/bench worker: one contender of an interleaved benchmark. Reads "train N", "infer N" or "quit" lines and answers each
 // with one JSON line: seconds for N steps and the peak memory. Synthetic images and labels; a training step is forward,
@@ -14,6 +15,7 @@
 #include "models/train_step.h"
 #include "tests/bench/attention.h"
 #include "tests/bench/gpu.h"
+#include "tests/bench/growth.h"
 #include "tests/bench/loader.h"
 #include "tests/bench/peak_memory.h"
 #include "tests/bench/roofline.h"
@@ -89,6 +91,13 @@ int main(int argc, char** argv) {
   attention_only->add_option("--functions", attentions.functions, "attention functions")->delimiter(',')->capture_default_str();
   attention_only->add_option("--batch", attentions.batch, "images")->check(CLI::PositiveNumber)->capture_default_str();
   device.add(*attention_only);
+  GrowthBench growths;
+  CLI::App* growth = app.add_subcommand("growth", "how the time of a training step grows with tokens, batch and width");
+  growth->add_option("--attention", growths.attention, "attention function")->capture_default_str();
+  growth->add_option("--tokens", growths.tokens, "some of 49, 196, 784, 3136")->delimiter(',')->capture_default_str();
+  growth->add_option("--batches", growths.batches, "images")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
+  growth->add_option("--widths", growths.widths, "multiples of 64")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
+  device.add(*growth);
   LoaderBench images;
   CLI::App* loader = app.add_subcommand("loader", "images/s of the loader on a source, and what an image costs");
   loader->add_option("--data", images.data, "the source, as in train --train")->required();
@@ -101,6 +110,7 @@ int main(int argc, char** argv) {
     if (*worker) work(bench_model(model, attention), batch, device, profile);
     if (*table) bench_table(lines);
     if (*attention_only) bench_attention(*device.open(), attentions);
+    if (*growth) bench_growth(*device.open(), growths);
     if (*roofline) std::cout << roofline_table();
     if (*gpu) bench_gpu();
     if (*loader) bench_loader(images);
