@@ -6,7 +6,8 @@
 Tape::~Tape() {
   clear();
   for (const auto& [value, leaf] : rounded_leaves_) pool_->give(leaf.first, leaf.second);
-  for (const auto& [value, leaf] : packed_leaves_) pool_->give(leaf.first, leaf.second);
+  for (const auto& [value, leaf] : packed_leaves_)
+    if (leaf.first) pool_->give(leaf.first, leaf.second);
 }
 
 Tensor Tape::append(Node node) {
@@ -128,12 +129,12 @@ Operand Tape::operand(Tensor x) {
 
 Operand Tape::weight(Tensor w) {
   const Node& n = node(w);
+  if (!keeps_leaves_ || n.owned) return operand(w);
+  const auto [leaf, is_new] = packed_leaves_.try_emplace(n.value);                                     // asks the device once: the answer costs as much as a small product
+  auto& [packed, size] = leaf->second;
   const int rows = w.shape[0], columns = w.shape.last();
-  const size_t bytes = keeps_leaves_ && !n.owned ? device.packed_bytes(rows, columns) : 0;
-  if (!bytes) return operand(w);
-  auto& [packed, size] = packed_leaves_[n.value];
-  if (!packed) packed = pool_->take<char>(size = bytes), device.pack(packed, n.value, rows, columns);
-  return Operand::from_packed(packed);
+  if (is_new && (size = device.packed_bytes(rows, columns))) packed = pool_->take<char>(size), device.pack(packed, n.value, rows, columns);
+  return packed ? Operand::from_packed(packed) : operand(w);
 }
 
 Operand Tape::kept(Tensor x) { return node(x).kept == Kept::for_products ? operand(x) : value(x); }
