@@ -56,7 +56,7 @@ class Device {
   virtual std::string description() const = 0;                     // for the start block: what runs, with which library
   virtual void* allocate(size_t bytes) = 0;                        // 64-byte aligned; fails with the size asked for
   virtual void release(void* memory) = 0;
-  virtual size_t slab() const { return 0; }                        // bytes that a pool asks for at once, where it needs no more
+  virtual size_t slab(size_t /*held*/) const { return 0; }         // bytes that a pool which holds so many asks for next, where it needs no more
   virtual bool is_host() const { return false; }                   // whether device pointers are host pointers
   // Both return when `host` may be used again. upload waits for what was started before; upload_early need not, so that it
   // may overlap: nothing started before may still use the memory. What is started later sees the values.

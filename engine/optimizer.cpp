@@ -62,7 +62,7 @@ void Adam::start(double multiplier) {
   for (const GradientPiece& g : parameters_.gradients()) {
     const size_t decayed = std::clamp(parameters_.decayed_size(), g.first, g.first + g.size) - g.first;
     parameters_.device().rows(chunks_of(g.size), AdamStep{parameters_.values() + g.first, m_ + g.first, v_ + g.first, g.data, norm_.on_device(), g.size, decayed, real(clip), real(lr * multiplier),
-                                                          real(decay * multiplier), real(beta1), real(beta2), real(1 - std::pow(beta1, t)), real(1 - std::pow(beta2, t)), real(epsilon)});
+                                                          real(decay * multiplier), real(beta1), real(beta2), real(1 / (1 - std::pow(beta1, t))), real(1 / (1 - std::pow(beta2, t))), real(epsilon)});
   }
 }
 

@@ -41,7 +41,7 @@ struct RootOfSum {                                          // *norm = √Σ par
 
 struct AdamStep {                                           // one chunk, which begins with `decayed` kernels; nothing where the norm is not finite
   real* theta; bf16* m; real* v; const real *g, *norm; size_t n, decayed;
-  real clip, lr, decay, beta1, beta2, correction1, correction2, epsilon;      // clip 0: none; lr and decay already times s(t)
+  real clip, lr, decay, beta1, beta2, unbias1, unbias2, epsilon;      // unbias: 1 / (1-β^(t+1)); clip 0: none; lr and decay already times s(t)
   template <class Team> HD void operator()(Team team, size_t chunk) const {
     const real length = *norm;
     if (!(length <= std::numeric_limits<real>::max())) return;
@@ -56,7 +56,7 @@ struct AdamStep {                                           // one chunk, which 
       const real vi = beta2 * v[i] + (1 - beta2) * gi * gi;
       m[i] = to_bf16(mi);
       v[i] = vi;
-      theta[i] -= lr * (mi / correction1 / (std::sqrt(vi / correction2) + epsilon)) + (k < kernels ? decay : real(0)) * theta[i];
+      theta[i] -= lr * (mi * unbias1 / (std::sqrt(vi * unbias2) + epsilon)) + (k < kernels ? decay : real(0)) * theta[i];
     });
   }
 };

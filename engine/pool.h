@@ -19,7 +19,7 @@ class Arena {
 
   char* take(size_t bytes) {
     auto fits = by_size_.lower_bound({bytes, nullptr});
-    if (fits == by_size_.end()) fits = add_slab(bytes, std::max(bytes, device_.slab()));
+    if (fits == by_size_.end()) fits = add_slab(bytes, std::max(bytes, device_.slab(used())));
     const auto [size, block] = *fits;
     remove_free(block, size);
     if (size > bytes) add_free(block + bytes, size - bytes);

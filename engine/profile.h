@@ -21,7 +21,7 @@ class Profiler final : public Device {
   std::string description() const override { return device_.description(); }
   void* allocate(size_t bytes) override { return device_.allocate(bytes); }
   void release(void* memory) override { device_.release(memory); }
-  size_t slab() const override { return device_.slab(); }
+  size_t slab(size_t held) const override { return device_.slab(held); }
   bool is_host() const override { return device_.is_host(); }
   void upload(void* device, const void* host, size_t bytes) override { device_.upload(device, host, bytes); }
   void upload_early(void* device, const void* host, size_t bytes) override { device_.upload_early(device, host, bytes); }

@@ -66,10 +66,11 @@ std::vector<float> Tape::download(Tensor x) {
 
 Tensor Tape::make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs, Kept kept) {
   const bool wanted = std::any_of(inputs.begin(), inputs.end(), [&](Tensor x) { return wants_gradient(x); });
+  for (Tensor x : inputs)
+    if (x) node(x).readers++;
   if (!device.rounds_operands()) kept = Kept::full;
   Node n{.op = op, .shape = shape, .kept = kept, .owned = true, .wants_gradient = wanted};
-  if (kept == Kept::full) n.value = pool_->take<real>(shape.size());
-  else n.rounded = pool_->take<bf16>(shape.size());
+  hold(n);
   return append(std::move(n));
 }
 
@@ -91,7 +92,7 @@ real* Tape::value(Tensor x) {
   if (n.kept == Kept::for_products) fail(ExitCode::failed, "tape: {} {} is kept for products alone", n.op, n.shape.text());
   if (!n.value) {
     if (!n.remake) fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
-    n.value = pool_->take<real>(n.shape.size());
+    hold(n);
     n.remake();
   }
   if (n.epilogue.bias || n.epilogue.residual) {
@@ -121,7 +122,7 @@ Operand Tape::operand(Tensor x) {
     device.each(n.shape.size(), Round{n.rounded, full});
   } else {
     if (!n.remake) fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
-    n.rounded = pool_->take<bf16>(n.shape.size());
+    hold(n);
     n.remake();
   }
   return n.rounded;
@@ -175,6 +176,16 @@ void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake =
 
 void Tape::drop(Tensor x) { release_value(node(x)); }
 
+Output Tape::refill(Tensor x) {
+  hold(node(x));
+  return output(x);
+}
+
+void Tape::hold(Node& n) {
+  if (n.kept == Kept::full) n.value = pool_->take<real>(n.shape.size());
+  else n.rounded = pool_->take<bf16>(n.shape.size());
+}
+
 void Tape::drop_rounded(Tensor x) {
   if (Node& n = node(x); !n.owned) release_value(n);
 }
@@ -207,6 +218,13 @@ Tape::ProductsGradient Tape::add_gradient_for_products(Tensor x) {
   return {{nullptr, n.rounded_gradient}, false};
 }
 
+void Tape::gradient_takes_value(Tensor x) {
+  Node& n = node(x);
+  n.gradient = std::exchange(n.value, nullptr);
+  n.rounded_gradient = std::exchange(n.rounded, nullptr);
+  n.written = true;
+}
+
 real* Tape::add_into_gradient(Tensor x) {
   const Gradient g = add_gradient(x);
   if (!g.add) device.each(x.shape.size(), Fill{g.data, 0});
@@ -234,6 +252,7 @@ void Tape::release_gradient(Node& n) {
 void Tape::backward(Tensor loss) { walk_back(loss, [](int) {}); }
 
 void Tape::backward(Tensor loss, std::initializer_list<Tensor> kept) {
+  releases_ = true;
   walk_back(loss, [&](int i) {
     if (std::none_of(kept.begin(), kept.end(), [i](Tensor x) { return x.node == i; })) release_value(nodes_[i]);
   });
@@ -263,7 +282,8 @@ void Tape::clear() {
   }
   give_back_scratch();
   nodes_.clear();
-  done_ = false;
+  loan_ = {};
+  done_ = releases_ = false;
 }
 
 void Tape::give_back_scratch() {
@@ -277,8 +297,19 @@ void Tape::forget(Tensor x) {
 
 void Tape::forget_since(size_t mark, Tensor keep) {
   if (recording_) return;
-  if (node(keep).kept == Kept::full) value(keep);                         // its residual may be among what is forgotten
+  settle_loan();
+  const real* residual = node(keep).epilogue.residual;
+  for (size_t i = mark; residual && i < nodes_.size(); i++)
+    if (nodes_[i].value == residual) loan_ = {int(i), keep.node};
+  if (loan_.lender < 0 && node(keep).kept == Kept::full) value(keep);     // what its residual lies in may be forgotten any time
   for (size_t i = mark; i < nodes_.size(); i++)
-    if (int(i) != keep.node) forget({nodes_[i].shape, int(i)});
+    if (int(i) != keep.node && int(i) != loan_.lender) release_value(nodes_[i]);
   give_back_scratch();
+}
+
+void Tape::settle_loan() {
+  const auto [lender, borrower] = std::exchange(loan_, {});
+  if (lender < 0) return;
+  if (Node& n = nodes_[borrower]; n.value) value({n.shape, borrower});
+  release_value(nodes_[lender]);
 }

@@ -82,10 +82,13 @@ class Tape {
   void on_product_gradient(Tensor x, std::function<void(Gemm)> take);
   // d to += the product, or what follows from it by on_product_gradient.
   void add_product_gradient(Tensor to, Gemm product);
+  // Whether what takes that product may as well refill x, which was dropped and has no reader left but the one whose backward runs.
+  bool refills_with_gradient(Tensor x) { return node(x).take_product && node(x).remake && !node(x).value && !node(x).rounded && dies_with_reader(x); }
 
   // Gives the memory of value(x) back. For a tensor that is cheap to compute again: `forward` refills it where it is read after that.
   void on_remake(Tensor x, std::function<void()> forward);
   void drop(Tensor x);
+  Output refill(Tensor x);                                        // memory for what was dropped; the caller writes the value there
   bool is_lost(Tensor x) { return !node(x).value && !node(x).rounded && !node(x).remake; }
 
   bool wants_gradient(Tensor x) { return x && node(x).wants_gradient; }
@@ -96,6 +99,8 @@ class Tape {
   ProductsGradient add_gradient_for_products(Tensor x);
   const bf16* rounded_gradient(Tensor x) { return node(x).rounded_gradient; }      // null where gradient(x) is full
   Operand kept_gradient(Tensor x) { return rounded_gradient(x) ? Operand(rounded_gradient(x)) : Operand(gradient(x)); }
+  bool dies_with_reader(Tensor x) { return releases_ && node(x).readers == 1; }     // one op read x, and nothing will after its backward
+  void gradient_takes_value(Tensor x);                            // d x comes at once, in the place of x
   real* add_into_gradient(Tensor x);                              // the same, zeroed if nothing was there: for ops that touch parts
   void pass_gradient(Tensor from, Tensor to);                     // d to += d from; ends the use of gradient(from)
 
@@ -128,6 +133,7 @@ class Tape {
     bool wants_gradient = false;
     bool lent = false;                   // the gradient is the caller's
     bool written = false;                // the gradient holds something to add to
+    int readers = 0;                     // ops that have it as input
     Epilogue epilogue = {};
     std::function<void()> backward = {}, remake = {};
     std::function<void(Gemm)> take_product = {};
@@ -136,14 +142,18 @@ class Tape {
   Tensor append(Node node);
   void walk_back(Tensor loss, const std::function<void(int)>& done);      // done(node): nothing of the tape will read it
   Node& node(Tensor x);
+  void hold(Node& node);                                          // memory for its value, as it is kept
   void release_value(Node& node);
   void release_gradient(Node& node);
   void give_back_scratch();
+  void settle_loan();
 
   std::shared_ptr<Pool> pool_;
-  bool recording_, done_ = false, keeps_leaves_ = false;
+  bool recording_, done_ = false, releases_ = false, keeps_leaves_ = false;
   std::map<const real*, std::pair<bf16*, size_t>> rounded_leaves_;
   std::map<const real*, std::pair<char*, size_t>> packed_leaves_;
   std::vector<Node> nodes_;
+  struct Loan { int lender = -1, borrower = -1; };
+  Loan loan_;                                                     // lender's value is kept, for the epilogue of what forget_since() kept last
   std::vector<std::pair<real*, size_t>> scratch_;
 };

@@ -18,6 +18,7 @@ constexpr float outside = 12345;           // between the rows of the result
 struct Options {
   float alpha = 1, beta = 0;
   int padding = 0;                         // between the rows of every matrix
+  bool a_rounded = false, b_rounded = false;
 };
 
 // A matrix with padding of `fill` after every row.
@@ -43,14 +44,20 @@ class Product {
         }
   }
 
-  // What the device makes of it, padding included. What must not be read is NaN.
-  std::vector<float> run(Device& device, const Options& o) const {
+  // What multiply(Gemm) makes of it, padding included. What must not be read is NaN.
+  std::vector<float> run(const auto& multiply, const Options& o) const {
     const int width_a = ta_ ? m_ : k_, width_b = tb_ ? k_ : n_;
     const std::vector<float> a = padded(a_, width_a, o.padding, NAN), b = padded(b_, width_b, o.padding, NAN);
     std::vector<float> c = padded(o.beta == 0 ? std::vector<float>(c_.size(), NAN) : c_, n_, o.padding, outside);
     auto stride = [&](int width) { return o.padding ? width + o.padding : 0; };
-    device.gemm({.c = c.data(), .a = a.data(), .b = b.data(), .m = m_, .n = n_, .k = k_, .ta = ta_, .tb = tb_, .alpha = o.alpha, .beta = o.beta,
-                 .lda = stride(width_a), .ldb = stride(width_b), .ldc = stride(n_)});
+    auto rounded = [](const std::vector<float>& values) {
+      std::vector<bf16> result(values.size());
+      std::transform(values.begin(), values.end(), result.begin(), to_bf16);
+      return result;
+    };
+    const std::vector<bf16> a_values = rounded(a), b_values = rounded(b);
+    multiply(Gemm{.c = c.data(), .a = o.a_rounded ? Operand(a_values.data()) : a.data(), .b = o.b_rounded ? Operand(b_values.data()) : b.data(), .m = m_, .n = n_, .k = k_,
+                  .ta = ta_, .tb = tb_, .alpha = o.alpha, .beta = o.beta, .lda = stride(width_a), .ldb = stride(width_b), .ldc = stride(n_)});
     return c;
   }
 
@@ -89,17 +96,42 @@ void check_library(Precision precision, GemmLibrary library) {
         const Product product(m, n, k, ta, tb, precision);
         for (const Options& o : options) {
           INFO(m, " x ", n, " x ", k, " ta ", ta, " tb ", tb, " alpha ", o.alpha, " beta ", o.beta, " padding ", o.padding);
-          const std::vector<float> c = product.run(*devices[0], o);
+          auto run = [&](int threads) { return product.run([&](const Gemm& g) { devices[threads - 1]->gemm(g); }, o); };
+          const std::vector<float> c = run(1);
           const double error = product.error(c, o);
           CHECK(error <= 1e-6);
           largest = std::max(largest, error);
-          for (int threads : {2, 3}) CHECK(std::memcmp(c.data(), product.run(*devices[threads - 1], o).data(), c.size() * sizeof(float)) == 0);
+          for (int threads : {2, 3}) CHECK(std::memcmp(c.data(), run(threads).data(), c.size() * sizeof(float)) == 0);
         }
       }
   MESSAGE(devices[0]->description() << ": errors of at most " << largest << " of the size of the terms");
 }
 
 }  // namespace
+
+TEST_CASE("the tiles of attention") {
+  for (const bool rounds : {false, true}) {
+    const GemmFunction multiply = tile_product(rounds);
+    if (!multiply) {
+      MESSAGE("skipped: no products of tiles in " << (rounds ? "bf16" : "f32") << " in this build");
+      continue;
+    }
+    if (rounds && !has_onednn_bf16()) continue;                // built for another processor
+    const int shapes[][3] = {{1, 1, 1}, {2, 3, 5}, {6, 64, 2}, {7, 16, 33}, {16, 17, 16}, {50, 50, 64}, {50, 64, 50}, {5, 197, 64}, {197, 64, 197}, {13, 130, 1}};
+    const Options options[] = {{}, {.alpha = 0.5f, .beta = 1}, {.beta = -0.5f, .padding = 1}, {.padding = 3}, {.alpha = 0.125f, .padding = 5}};
+    for (const auto [m, n, k] : shapes)
+      for (const bool ta : {false, true})
+        for (const bool tb : {false, true}) {
+          const Product product(m, n, k, ta, tb, rounds ? Precision::bf16 : Precision::f32);
+          for (Options o : options)
+            for (int kinds = 0; kinds < (rounds ? 4 : 1); kinds++) {
+              o.a_rounded = kinds & 1, o.b_rounded = kinds & 2;
+              INFO((rounds ? "bf16 " : "f32 "), m, " x ", n, " x ", k, " ta ", ta, " tb ", tb, " alpha ", o.alpha, " beta ", o.beta, " padding ", o.padding, " kinds ", kinds);
+              CHECK(product.error(product.run(multiply, o), o) <= 1e-6);
+            }
+        }
+  }
+}
 
 TEST_CASE("Eigen") {
   check_library(Precision::f32, GemmLibrary::eigen);

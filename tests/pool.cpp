@@ -16,7 +16,7 @@ constexpr size_t MiB = size_t(1) << 20;
 // Slabs lie side by side, as two of a device may.
 struct Slabs final : CountingDevice {
   explicit Slabs(size_t bytes) : bytes(bytes) {}
-  size_t slab() const override { return bytes; }
+  size_t slab(size_t) const override { return bytes; }
   void* allocate(size_t n) override { allocations++; return memory.get() + std::exchange(used, used + n); }
   void release(void*) override { releases++; }
   size_t bytes, used = 0;
@@ -74,7 +74,7 @@ TEST_CASE("pieces of two slabs are never one, and all go back to the device") {
 
 TEST_CASE("where a slab cannot be had the block alone is asked for, and its size is in the error") {
   struct Little final : CountingDevice {
-    size_t slab() const override { return 64 * MiB; }
+    size_t slab(size_t) const override { return 64 * MiB; }
     void* allocate(size_t n) override {
       if (n > 3 * MiB) fail(ExitCode::failed, "out of memory: {} MiB asked for", n / MiB);
       return CountingDevice::allocate(n);

@@ -43,7 +43,7 @@ class CountingDevice : public Device {
   std::string description() const override { return inner_->description(); }
   void* allocate(size_t bytes) override { allocations++; return inner_->allocate(bytes); }
   void release(void* memory) override { releases++; inner_->release(memory); }
-  size_t slab() const override { return inner_->slab(); }
+  size_t slab(size_t held) const override { return inner_->slab(held); }
   bool is_host() const override { return inner_->is_host(); }
   void upload(void* device, const void* host, size_t bytes) override { inner_->upload(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { inner_->download(host, device, bytes); }

@@ -165,16 +165,14 @@ struct HeadGradients { HeadRows<real> dq, dk, dv; AddToHeads add; };
 // Where views fill their tensor, alone or side by side, nothing is there before: the products then write. Fused kernels add.
 inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, const AttentionShape& n) {
   const int C = n.H * n.d, Cv = n.H * n.dv;
-  const bool apart = q.x.node != k.x.node && k.x.node != v.x.node && q.x.node != v.x.node;
-  auto whole = [&](Tensor x, int offset) {
+  const bool writes = !t.device.fuses_attention(), apart = q.x.node != k.x.node && k.x.node != v.x.node && q.x.node != v.x.node;
+  auto whole = [&](Tensor x) {
     const Gradient g = t.add_gradient(x);
-    return std::pair(HeadRows<real>{g.data + offset, x.shape[1], x.shape[2]}, g.add);
+    return std::pair(HeadRows<real>{g.data, x.shape[1], x.shape[2]}, g.add);
   };
-  auto alone = [&](HeadView view, int width) {
-    return apart && view.x.shape.last() == width && !t.device.fuses_attention() ? whole(view.x, 0) : std::pair(write_heads(t, view), 1);
-  };
-  if (q.x.node == k.x.node && k.x.node == v.x.node && q.offset == 0 && k.offset == C && v.offset == 2 * C && v.x.shape.last() == 2 * C + Cv && !t.device.fuses_attention()) {
-    const auto [dq, add] = whole(q.x, 0);
+  auto alone = [&](HeadView view, int width) { return writes && apart && view.x.shape.last() == width ? whole(view.x) : std::pair(write_heads(t, view), 1); };
+  if (writes && q.x.node == k.x.node && k.x.node == v.x.node && q.offset == 0 && k.offset == C && v.offset == 2 * C && v.x.shape.last() == 2 * C + Cv) {
+    const auto [dq, add] = whole(q.x);
     auto at = [&, dq = dq](int offset) { return HeadRows<real>{dq.data + offset, dq.L, dq.width}; };
     return {dq, at(C), at(2 * C), {add, add, add}};
   }

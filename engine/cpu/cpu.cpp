@@ -16,8 +16,6 @@
 
 namespace {
 
-using Product = void (*)(const Gemm&);
-
 // A team of one thread; its loops become SIMD code.
 struct Thread {
   template <class F> [[gnu::always_inline]] auto sum(int n, F f) const {
@@ -58,7 +56,7 @@ template <class Then> [[gnu::flatten]] void run_piece(const Then& then, const Ge
 // What a tile works with: one thread, its own scratch memory, products that stay on this thread.
 class CpuTile {
  public:
-  CpuTile(Product product, bool rounds) : product_(product), rounds_(rounds) {}
+  CpuTile(GemmFunction product, bool rounds) : product_(product), rounds_(rounds) {}
   real* scratch(int slot, size_t n) {
     std::vector<real>& memory = memory_[slot];
     if (memory.size() < n) memory.resize(n);
@@ -82,7 +80,7 @@ class CpuTile {
   void show(AttentionProbe& probe, int /*images*/, const AttentionTile& tile) const { probe.tile(tile); }
 
  private:
-  Product product_;
+  GemmFunction product_;
   bool rounds_;
   std::vector<real> memory_[4];
   std::vector<bf16> rounded_;
@@ -111,7 +109,7 @@ class Cpu final : public Device {
   Cpu(int threads, Precision precision, GemmLibrary library)
       : threads_(threads > 0 ? threads : int(std::max(1u, std::thread::hardware_concurrency()))),
         onednn_(library == GemmLibrary::onednn || (library == GemmLibrary::best && has_onednn)),
-        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_, rounds_operands())) {
+        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(choose_tile(), rounds_operands())) {
     if (onednn_ && !has_onednn) fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again");
     omp_set_num_threads(1);       // oneDNN asks this outside our parallel regions; its products stay on the calling thread
     for_each_kernel(Kernels{}, [&]<class Body> {
@@ -139,10 +137,10 @@ class Cpu final : public Device {
   }
   void release(void* memory) override { std::free(memory); }
   bool is_host() const override { return true; }
-  // Memory that nobody touches is only addresses; AddressSanitizer touches its own notes on all of it.
-  size_t slab() const override {
-#ifdef __SANITIZE_ADDRESS__
-    return size_t(64) << 20;
+  // Memory that nobody touches is only addresses; sanitizers touch their own notes on all of it.
+  size_t slab([[maybe_unused]] size_t held) const override {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return std::max(held, size_t(1) << 20);
 #else
     return size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGESIZE)) / 8;
 #endif
@@ -159,15 +157,16 @@ class Cpu final : public Device {
   }
 
   // Cut by shape alone, each piece on one thread: the same bits for any number of threads. Large products are cut in a
-  // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first.
+  // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first, but for
+  // aᵀ b wider than it is high: each piece puts its parts of a and b in order, and square pieces have the least of both.
   // oneDNN is fastest where it writes whole rows: beside packed weights it must, for x Wᵀ in f32 it does if there are enough of them.
   // Calls done(piece, first row, first column) on the piece's thread.
   template <class Done> void in_pieces(const Gemm& p, Done done) {
     const bool whole_rows = p.b.packed || (onednn_ && precision_ == Precision::f32 && p.tb && !p.ta && p.m >= 8 * 96);
     int m_tiles = pieces(p.m, 512), n_tiles = whole_rows ? 1 : pieces(p.n, 768);
     if (2.0 * p.m * p.n * p.k > 2e7) {
-      const int unit = 8 / std::gcd(8, n_tiles);
-      m_tiles = (m_tiles + unit - 1) / unit * unit;
+      int &first = p.ta && p.n > p.m ? n_tiles : m_tiles, unit = 8 / std::gcd(8, p.ta && p.n > p.m ? m_tiles : n_tiles);
+      first = (first + unit - 1) / unit * unit;
       while (whole_rows && m_tiles % 2 == 0 && p.m / m_tiles < 24) m_tiles /= 2;
       while (!whole_rows && m_tiles % 2 == 0 && p.m / m_tiles < 96 && p.n / n_tiles > 96) m_tiles /= 2, n_tiles *= 2;
     }
@@ -208,11 +207,17 @@ class Cpu final : public Device {
   static int pieces(int n, int most) { return std::max(1, (n + most / 2) / most); }
   static int part(int n, int pieces) { return ((n + pieces - 1) / pieces + 15) / 16 * 16; }       // whole SIMD registers
 
-  static Product choose(Precision precision, bool onednn) {
+  static GemmFunction choose(Precision precision, bool onednn) {
     if (precision == Precision::f32) return onednn ? gemm_onednn : gemm_eigen;
     if (!onednn) return [](const Gemm& p) { gemm_rounded(p, gemm_eigen); };
     if (!has_onednn_bf16()) return [](const Gemm& p) { gemm_rounded(p, gemm_onednn); };
     return gemm_onednn_bf16;
+  }
+
+  GemmFunction choose_tile() const {
+    const bool rounds = rounds_operands(), as_given = rounds || precision_ == Precision::f32;
+    const GemmFunction own = onednn_ && as_given ? tile_product(rounds) : nullptr;
+    return own ? own : product_;
   }
 
   template <class Body> void launch(size_t n, const Body& fields) {
@@ -248,7 +253,7 @@ class Cpu final : public Device {
   int threads_;
   bool onednn_;
   Precision precision_;
-  Product product_;
+  GemmFunction product_;
   std::vector<CpuTile> tiles_;
   std::unordered_map<std::type_index, void (*)(Cpu&, size_t, const void*)> kernels_;
   std::unordered_map<std::type_index, void (*)(Cpu&, const Gemm&, const void*)> then_;

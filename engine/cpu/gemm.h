@@ -1,8 +1,10 @@
 // Single-threaded matrix products: oneDNN where it was built in, else Eigen. Threads and the cut into tiles: cpu.cpp.
-// defines: gemm_eigen, gemm_onednn, gemm_onednn_bf16, gemm_rounded, has_onednn_bf16, has_onednn, eigen_name, onednn_name
+// defines: GemmFunction, gemm_eigen, gemm_onednn, gemm_onednn_bf16, gemm_rounded, has_onednn_bf16, has_onednn, tile_product, eigen_name, onednn_name
 #pragma once
 #include <string>
 #include "engine/device.h"
+
+using GemmFunction = void (*)(const Gemm&);
 
 void gemm_eigen(const Gemm& product);
 void gemm_onednn(const Gemm& product);       // fails where !has_onednn
@@ -13,6 +15,9 @@ void gemm_rounded(const Gemm& product, void (*multiply)(const Gemm&));
 // above. 0 bytes: there is none.
 size_t onednn_packed_bytes(int n, int k, bool rounded);
 void onednn_pack(void* to, const real* w, int n, int k, bool rounded);
+// Our own for the tiles of attention, whose products take a library hardly longer than the call: inputs as they are, or rounded to bfloat16
+// (but from subnormal to 0). Null where the build has no AVX-512, or none for bfloat16; of another precision than float.
+GemmFunction tile_product(bool rounds);
 bool has_onednn_bf16();                      // oneDNN on a processor that multiplies bfloat16
 extern const bool has_onednn;                // false in double too: oneDNN has no products in double
 std::string eigen_name();                    // "Eigen 3.4.0", for the start block

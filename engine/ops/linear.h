@@ -55,11 +55,16 @@ inline void on_linear_backward(Tape& t, Tensor y, Tensor x, Tensor w, Tensor b, 
       else t.device.each(shape.size(), Round{memory.data, dy});
     }
     const Operand dy = rounded ? Operand(rounded) : Operand(t.gradient(y));
+    const bool refills = t.refills_with_gradient(x);                                        // then dx first: dW reads what it leaves in x
+    auto add_dx = [&] {
+      if (t.wants_gradient(x)) t.add_product_gradient(x, {.c = nullptr, .a = dy, .b = t.operand(w), .m = rows, .n = in, .k = out});
+    };
+    if (refills) add_dx();
     if (t.wants_gradient(w)) {
       const Gradient dw = t.add_gradient(w);
       t.device.gemm({.c = dw.data, .a = dy, .b = t.operand(x), .m = out, .n = in, .k = rows, .ta = true, .beta = real(dw.add)});
     }
-    if (t.wants_gradient(x)) t.add_product_gradient(x, {.c = nullptr, .a = dy, .b = t.operand(w), .m = rows, .n = in, .k = out});
+    if (!refills) add_dx();
     t.drop_rounded(w);
     if (residual) t.pass_gradient(y, residual);                                             // last: it may move dy
   });

@@ -35,6 +35,19 @@ template <class H, class X> struct MapOfProduct {                // dh += H'(h) 
     else team.each(columns, [=](int c) { to.set(c, H::slope(widened(x[c])) * da[c]); });
   }
 };
+template <class H, class X> struct MapInPlaceOfProduct {         // h becomes dh, and the product da, which may lie in a, becomes a = H(h)
+  X* h; Output a; int C;
+  template <class Team> HD void operator()(Team team, size_t row, int first, int columns, real* da) const {
+    const size_t at = row * C + first;
+    const Output to_a = a + at;
+    X* to_h = h + at;
+    team.each(columns, [=](int c) {
+      const real x = widened(to_h[c]), d = da[c];
+      to_a.set(c, H::value(x));
+      put(to_h[c], H::slope(x) * d);
+    });
+  }
+};
 
 template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tensor x, Tensor w, Tensor b, Kept kept) {
   const LinearShape shape(x, w, b);
@@ -52,9 +65,15 @@ template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tens
   on_linear_backward(t, h, x, w, b);
   on_map_backward<H, X>(t, a, h);
   t.on_product_gradient(a, [=, &t](Gemm da) {
-    t.drop(a);                                                   // its reader is done with it: dh may take its memory
-    const auto [dh, add] = t.add_gradient_for_products(h);
-    run_product(t, da, dh, add, MapOfProduct<H, X>{dh, stored<X>(t, h), h.shape.last(), add});
+    X* x = stored<X>(t, h);
+    if (t.refills_with_gradient(a) && t.dies_with_reader(h)) {
+      t.gradient_takes_value(h);
+      const Output value = t.refill(a);
+      run_product(t, da, value, 0, MapInPlaceOfProduct<H, X>{x, value, h.shape.last()});
+    } else {
+      const auto [dh, add] = t.add_gradient_for_products(h);
+      run_product(t, da, dh, add, MapOfProduct<H, X>{dh, x, h.shape.last(), add});
+    }
   });
   return a;
 }

@@ -18,7 +18,7 @@ struct GeluTanh {
   template <class T> HD static T value(T x) { return x * logistic(twice_u(x)); }
   template <class T> HD static T slope(T x) {
     const T z = twice_u(x), s = logistic(z);
-    return s + x * s * logistic(-z) * T(2 * 0.7978845608028654) * (1 + T(3 * 0.044715) * x * x);
+    return s + x * s * (1 - s) * T(2 * 0.7978845608028654) * (1 + T(3 * 0.044715) * x * x);
   }
   template <class T> HD static T twice_u(T x) { return T(2 * 0.7978845608028654) * x * (1 + T(0.044715) * x * x); }
 };
