@@ -117,7 +117,7 @@ TEST_CASE("the tiles of attention") {
       continue;
     }
     if (rounds && !has_onednn_bf16()) continue;                // built for another processor
-    const int shapes[][3] = {{1, 1, 1}, {2, 3, 5}, {6, 64, 2}, {7, 16, 33}, {16, 17, 16}, {50, 50, 64}, {50, 64, 50}, {5, 197, 64}, {197, 64, 197}, {13, 130, 1}};
+    const int shapes[][3] = {{1, 1, 1}, {2, 3, 5}, {6, 64, 2}, {7, 16, 33}, {16, 17, 16}, {50, 50, 64}, {50, 64, 50}, {5, 197, 64}, {197, 64, 197}, {13, 130, 1}, {9, 20, 1111}};
     const Options options[] = {{}, {.alpha = 0.5f, .beta = 1}, {.beta = -0.5f, .padding = 1}, {.padding = 3}, {.alpha = 0.125f, .padding = 5}};
     for (const auto [m, n, k] : shapes)
       for (const bool ta : {false, true})

@@ -56,7 +56,7 @@ template <class Then> [[gnu::flatten]] void run_piece(const Then& then, const Ge
 // What a tile works with: one thread, its own scratch memory, products that stay on this thread.
 class CpuTile {
  public:
-  CpuTile(GemmFunction product, bool rounds) : product_(product), rounds_(rounds) {}
+  CpuTile(GemmFunction product, GemmFunction own, bool rounds) : product_(product), own_(own ? own : product), rounds_(rounds) {}
   real* scratch(int slot, size_t n) {
     std::vector<real>& memory = memory_[slot];
     if (memory.size() < n) memory.resize(n);
@@ -75,12 +75,13 @@ class CpuTile {
     run_elements(Round{rounded_.data(), x}, 0, n);
     return rounded_.data();
   }
-  void gemm(const Gemm& product) const { product_(product); }            // batch 1: launch() hands out one image at a time
+  // Batch 1: launch() hands out one image at a time. At these widths q kᵀ is faster by the library (measured).
+  void gemm(const Gemm& p) const { (p.tb && p.n > 512 && p.n <= 2048 ? product_ : own_)(p); }
   template <class Body> void rows(size_t n, const Body& body) const { for (size_t row = 0; row < n; row++) run_row(body, row); }
   void show(AttentionProbe& probe, int /*images*/, const AttentionTile& tile) const { probe.tile(tile); }
 
  private:
-  GemmFunction product_;
+  GemmFunction product_, own_;
   bool rounds_;
   std::vector<real> memory_[4];
   std::vector<bf16> rounded_;
@@ -109,7 +110,7 @@ class Cpu final : public Device {
   Cpu(int threads, Precision precision, GemmLibrary library)
       : threads_(threads > 0 ? threads : int(std::max(1u, std::thread::hardware_concurrency()))),
         onednn_(library == GemmLibrary::onednn || (library == GemmLibrary::best && has_onednn)),
-        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(choose_tile(), rounds_operands())) {
+        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_, own_product(), rounds_operands())) {
     if (onednn_ && !has_onednn) fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again");
     omp_set_num_threads(1);       // oneDNN asks this outside our parallel regions; its products stay on the calling thread
     for_each_kernel(Kernels{}, [&]<class Body> {
@@ -214,11 +215,7 @@ class Cpu final : public Device {
     return gemm_onednn_bf16;
   }
 
-  GemmFunction choose_tile() const {
-    const bool rounds = rounds_operands(), as_given = rounds || precision_ == Precision::f32;
-    const GemmFunction own = onednn_ && as_given ? tile_product(rounds) : nullptr;
-    return own ? own : product_;
-  }
+  GemmFunction own_product() const { return onednn_ && (precision_ == Precision::f32 || rounds_operands()) ? tile_product(rounds_operands()) : nullptr; }
 
   template <class Body> void launch(size_t n, const Body& fields) {
     if constexpr (std::invocable<const Body&, size_t>) {

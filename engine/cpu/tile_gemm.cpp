@@ -7,7 +7,7 @@
 #include "engine/cpu/gemm.h"
 
 // b is put in panels of 64 columns, in which 16 neighbours of a row of k make one register; a is read where it lies, a value at a
-// time, spread over a register. A block of 6 rows of c by one panel stays in registers over all of k.
+// time, spread over a register. A block of 6 rows of c by one panel stays in registers over up to 512 of k.
 // In bf16 the unit along k is a pair: two values of one column side by side, as the processor multiplies them.
 #ifdef TILE_PRODUCTS
 #if defined(__GNUC__) && !defined(__clang__)
@@ -16,7 +16,7 @@
 #include <immintrin.h>
 
 namespace {
-constexpr int lanes = 16, panel = 4 * lanes, most_rows = 6;
+constexpr int lanes = 16, panel = 4 * lanes, most_rows = 6, most_depth = 512;
 
 __mmask16 first_of(int n) { return n >= lanes ? 0xFFFF : __mmask16((1u << std::max(n, 0)) - 1); }
 template <class T> T* room(std::vector<T>& memory, size_t n) {
@@ -109,15 +109,15 @@ template <class F, int M, int V> void block(const Gemm& g, float* c, int n, cons
   };
   for (int p = 0; p + a.half < units; p++) add(false);
   if (a.half) add(true);
-  const __m512 alpha = _mm512_set1_ps(g.alpha), beta = _mm512_set1_ps(g.beta);
+  const __m512 scale = _mm512_set1_ps(g.alpha), keep = _mm512_set1_ps(g.beta);
 #pragma GCC unroll 8
   for (int i = 0; i < M; i++)
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) {
       float* to = c + size_t(i) * g.stride_c() + v * lanes;
       const __mmask16 mask = first_of(n - v * lanes);
-      const __m512 y = _mm512_mul_ps(sum[i][v], alpha);
-      _mm512_mask_storeu_ps(to, mask, g.beta == 0 ? y : _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, to), beta, y));
+      const __m512 y = _mm512_mul_ps(sum[i][v], scale);
+      _mm512_mask_storeu_ps(to, mask, g.beta == 0 ? y : _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, to), keep, y));
     }
 }
 
@@ -130,6 +130,14 @@ template <int most, class Call> void with_constant(int n, Call f) {
 
 // A and B are what F multiplies; f32 will do for Half where it is packed row by row: a that is transposed, b that is not.
 template <class F, class A, class B> void multiply(const Gemm& g, const A* a, int lda, const B* b, int ldb) {
+  if (g.k > most_depth) {                                                // part by part, each added to those before
+    for (int first = 0; first < g.k; first += most_depth) {
+      Gemm part = g;
+      part.k = std::min(most_depth, g.k - first), part.beta = first ? 1 : g.beta;
+      multiply<F>(part, a + (g.ta ? size_t(first) * lda : first), lda, b + (g.tb ? first : size_t(first) * ldb), ldb);
+    }
+    return;
+  }
   static thread_local std::vector<int> left, right;
   const int units = (g.k + F::group - 1) / F::group;
   Left from{reinterpret_cast<const char*>(a), lda * sizeof(A), 4, g.k % F::group == 1};
