@@ -29,7 +29,7 @@ template <class F, class Exact> static double largest_error(F f, Exact exact, fl
 }
 
 TEST_CASE("exponential") {
-  CHECK(largest_error([](float x) { return exponential(x); }, [](double x) { return std::exp(x); }, -86.9f) <= 1);
+  CHECK(largest_error([](float x) { return exponential(x); }, [](double x) { return std::exp(x); }, -86.9f) <= 1.2);
   CHECK(exponential(0.0f) == 1);
   CHECK(exponential(-86.91f) == 0);
   CHECK(exponential(-1e30f) == 0);

@@ -141,7 +141,7 @@ class Cpu final : public Device {
   // Memory that nobody touches is only addresses; sanitizers touch their own notes on all of it.
   size_t slab([[maybe_unused]] size_t held) const override {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return std::max(held, size_t(1) << 20);
+    return std::max(held, size_t(16) << 20);
 #else
     return size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGESIZE)) / 8;
 #endif
@@ -166,7 +166,8 @@ class Cpu final : public Device {
     const bool whole_rows = p.b.packed || (onednn_ && precision_ == Precision::f32 && p.tb && !p.ta && p.m >= 8 * 96);
     int m_tiles = pieces(p.m, 512), n_tiles = whole_rows ? 1 : pieces(p.n, 768);
     if (2.0 * p.m * p.n * p.k > 2e7) {
-      int &first = p.ta && p.n > p.m ? n_tiles : m_tiles, unit = 8 / std::gcd(8, p.ta && p.n > p.m ? m_tiles : n_tiles);
+      const bool columns_first = p.ta && p.n > p.m;
+      int &first = columns_first ? n_tiles : m_tiles, unit = 8 / std::gcd(8, columns_first ? m_tiles : n_tiles);
       first = (first + unit - 1) / unit * unit;
       while (whole_rows && m_tiles % 2 == 0 && p.m / m_tiles < 24) m_tiles /= 2;
       while (!whole_rows && m_tiles % 2 == 0 && p.m / m_tiles < 96 && p.n / n_tiles > 96) m_tiles /= 2, n_tiles *= 2;

@@ -25,7 +25,7 @@ class Cuda final : public Device {
 
   void* allocate(size_t bytes) override { return gpu::allocate(bytes); }
   void release(void* memory) override { cudaFree(memory); }
-  size_t slab(size_t held) const override { return std::clamp(held, size_t(1) << 20, size_t(64) << 20); }
+  size_t slab(size_t held) const override { return std::clamp(held, size_t(16) << 20, size_t(64) << 20); }
 
   void upload(void* device, const void* host, size_t bytes) override {
     uploads_.wait_for_compute();
