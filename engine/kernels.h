@@ -26,11 +26,11 @@ template <class... A, class... B, class... Rest> struct Joined<KernelList<A...>,
 template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<A...>; };
 
 // GELU of a product and by itself, its input kept as X.
-template <class H, class X> using GeluKernels = KernelList<MapForward<H, X>, MapBackward<H, X>, AfterProduct<BiasAndMap<H, X>>, AfterProduct<MapOfProduct<H, X>>, AfterProduct<MapInPlaceOfProduct<H, X>>>;
+template <class H, class X> using GeluKernels = KernelList<MapForward<H, X>, MapBackward<H, X>, AfterProduct<BiasAndMap<H, X>>, AfterProduct<BiasThenMap<H, X>>, AfterProduct<MapOfProduct<H, X>>, AfterProduct<MapInPlaceOfProduct<H, X>>>;
 
 using Kernels = Joined<
     GeluKernels<GeluTanh, real>, GeluKernels<GeluTanh, bf16>, GeluKernels<GeluErf, real>, GeluKernels<GeluErf, bf16>,
-    KernelList<AfterProduct<BiasThenMap<GeluTanh>>, AfterProduct<BiasThenMap<GeluErf>>, Fill, Accumulate, Round, Widen, AddEpilogue,
+    KernelList<Fill, Accumulate, Round, Widen, AddEpilogue,
                MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, AfterProduct<StoreProduct>, GateForward<Swish>, GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward,
                LayerScaleForward, LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward,

@@ -144,27 +144,29 @@ TEST_CASE("the same bits of every number for any number of threads") {
 }
 
 TEST_CASE("a probed update has the bits of one that is not") {
-  auto device = test_device(2, on_cuda() ? Precision::bf16 : Precision::f32);
-  ViTConfig c = config_of("relu");
-  if (on_cuda()) c.width = 128, c.heads = 2;                             // bf16 and 64 channels a head: fused, but for a probe
-  const MadeUpBatch batch = made_up_batch(c, 4);
-  std::vector<std::vector<float>> weights;
-  for (const bool probed : {false, true})
-    for (const bool rematerialise : {false, true}) {
-      ViT vit(*device, c);
-      train_a_little(vit, batch);
-      Adam adam(vit.parameters(), {});
-      TrainStep step(vit, adam, {.micro_batch = 2, .rematerialise = rematerialise});
-      std::vector<std::unique_ptr<AttentionStatistics>> statistics;
-      std::vector<AttentionProbe*> probes;
-      for (int i = 0; i < c.depth && probed; i++) statistics.push_back(std::make_unique<AttentionStatistics>(c, 2)), probes.push_back(statistics.back().get());
-      step.load(batch.images, batch.labels);
-      step.start(1, 1, probes);
-      step.finish();
-      for (const auto& s : statistics) CHECK(s->heads()[0].rows == 4 * c.tokens());
-      weights.push_back(vit.parameters().get(vit.parameters().find("blocks.1.attn.qkv.weight")));
-    }
-  for (const auto& w : weights) CHECK(w == weights[0]);
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    auto device = test_device(2, precision);
+    ViTConfig c = config_of("relu");
+    if (precision == Precision::bf16) c.width = 128, c.heads = 2;          // 64 channels a head: on CUDA fused, but for a probe
+    const MadeUpBatch batch = made_up_batch(c, 4);
+    std::vector<std::vector<float>> weights;
+    for (const bool probed : {false, true})
+      for (const bool rematerialise : {false, true}) {
+        ViT vit(*device, c);
+        train_a_little(vit, batch);
+        Adam adam(vit.parameters(), {});
+        TrainStep step(vit, adam, {.micro_batch = 2, .rematerialise = rematerialise});
+        std::vector<std::unique_ptr<AttentionStatistics>> statistics;
+        std::vector<AttentionProbe*> probes;
+        for (int i = 0; i < c.depth && probed; i++) statistics.push_back(std::make_unique<AttentionStatistics>(c, 2)), probes.push_back(statistics.back().get());
+        step.load(batch.images, batch.labels);
+        step.start(1, 1, probes);
+        step.finish();
+        for (const auto& s : statistics) CHECK(s->heads()[0].rows == 4 * c.tokens());
+        weights.push_back(vit.parameters().get(vit.parameters().find("blocks.1.attn.qkv.weight")));
+      }
+    for (const auto& w : weights) CHECK(w == weights[0]);
+  }
 }
 
 // At initialisation scores are close to N(0, 1), so the sum of L weights h(s)/L is E[h], and L times the sum of their squares E[h²].

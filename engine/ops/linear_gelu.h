@@ -14,12 +14,15 @@ template <class H, class X> struct BiasAndMap {                  // a row of x W
     team.each(columns, [=](int c) { to_a.set(c, H::value(put(to_h[c], product[c] + b[c]))); });
   }
 };
-template <class H> struct BiasThenMap {                          // a alone, where nobody will ask for h; the product may lie in a
+template <class H, class X> struct BiasThenMap {                 // the same bits of a where nobody will ask for h; the product may lie in a
   Output a; const real* bias; int C;
   template <class Team> HD void operator()(Team team, size_t row, int first, int columns, real* product) const {
     const Output to = a + (row * C + first);
     const real* b = bias + first;
-    team.each(columns, [=](int c) { to.set(c, H::value(product[c] + b[c])); });
+    team.each(columns, [=](int c) {
+      X h;
+      to.set(c, H::value(put(h, product[c] + b[c])));
+    });
   }
 };
 template <class H, class X> struct MapOfProduct {                // dh += H'(h) da of a row of the product da, which may lie in dh
@@ -54,7 +57,7 @@ template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tens
   };
   if (!t.recording()) {
     Tensor a = t.make(op, shape.y, {x, w, b}, kept);
-    run(t.output(a), BiasThenMap<H>{t.output(a), t.value(b), shape.out});
+    run(t.output(a), BiasThenMap<H, X>{t.output(a), t.value(b), shape.out});
     return a;
   }
   Tensor h = t.make("linear", shape.y, {x, w, b}, Kept::for_products), a = t.make(op, shape.y, {h}, kept);
