@@ -28,7 +28,7 @@ template <class T, class Convert> const T* packed(const real* from, int rows, in
 }
 }  // namespace
 
-void gemm_rounded(const Gemm& p, void (*multiply)(const Gemm&)) {
+void gemm_rounded(const Gemm& p, GemmFunction multiply) {
   static thread_local std::vector<real> a, b;
   auto round = [](real x) { return real(from_bf16(to_bf16(float(x)))); };
   Gemm rounded = p;

@@ -45,7 +45,6 @@ struct Full {                                                          // f32
   static constexpr int group = 1;
   static __m512i row(const float* x, int /*stride*/, int n, bool /*pair*/) { return _mm512_castps_si512(_mm512_maskz_loadu_ps(first_of(n), x)); }
   static __m512i along(const float* x, int n) { return row(x, 0, n, false); }
-  static int spread(const char* x, bool /*half*/) { int value; std::memcpy(&value, x, 4); return value; }
   static __m512 add(__m512 sum, __m512i a, __m512i b) { return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sum); }
 };
 #ifdef __AVX512BF16__
@@ -59,11 +58,6 @@ struct Half {                                                          // bfloat
     return pair ? _mm512_or_si512(even, _mm512_slli_epi32(_mm512_cvtepu16_epi32(load(x + stride, mask)), 16)) : even;
   }
   static __m512i along(const bf16* x, int n) { return _mm512_maskz_loadu_epi16(n >= 2 * lanes ? ~__mmask32(0) : (__mmask32(1) << std::max(n, 0)) - 1, x); }
-  static int spread(const char* x, bool half) {
-    int value = 0;
-    std::memcpy(&value, x, half ? 2 : 4);
-    return value;
-  }
   static __m512 add(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
 };
 #endif
@@ -86,6 +80,13 @@ template <class F, class T> void pack_transposed(int* to, size_t step, const T* 
     }
 }
 
+// A unit of a; of half a pair the other value is 0.
+int unit_at(const char* x, bool half) {
+  int unit = 0;
+  std::memcpy(&unit, x, half ? 2 : 4);
+  return unit;
+}
+
 struct Left { const char* data; size_t row, unit; bool half; };          // unit p of row i at data + i row + p unit; half: the last is not a pair
 
 template <class F, int M, int V> void block(const Gemm& g, float* c, int n, const Left& a, const int* b, int units) {
@@ -101,7 +102,7 @@ template <class F, int M, int V> void block(const Gemm& g, float* c, int n, cons
     for (int v = 0; v < V; v++) right[v] = _mm512_loadu_si512(b + v * lanes);
 #pragma GCC unroll 8
     for (int i = 0; i < M; i++) {
-      const __m512i left = _mm512_set1_epi32(F::spread(from + i * a.row, half));
+      const __m512i left = _mm512_set1_epi32(unit_at(from + i * a.row, half));
 #pragma GCC unroll 4
       for (int v = 0; v < V; v++) sum[i][v] = F::add(sum[i][v], left, right[v]);
     }
