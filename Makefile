@@ -3,6 +3,7 @@
 # make test      install missing packages (apt), build and run all tests
 # make bench     speed on this machine, in one table; PEERS=python: beside PyTorch, JAX, OpenVINO, ONNX Runtime
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make test-eigen      the tests with Eigen's products in place of oneDNN's, and without CUDA
 # make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
 # make test-gpu  the same tests on the GPU; make bench-gpu: its speed. make static: registers, spills, instructions of each kernel
 # make fuzz      readers of files and patterns under libFuzzer, each for FUZZ_SECONDS (60); skipped without clang
@@ -95,6 +96,9 @@ FORCE:
 $(BUILD)/double/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) -DREAL=double -c $< -o $@
+$(BUILD)/eigen/%.o: %.cpp $(BUILD)/settings
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) -c $< -o $@
 $(BUILD)/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(FLOAT) -c $< -o $@
@@ -117,11 +121,11 @@ $(BUILD)/engine/device.o: FLOAT += $(if $(filter 1,$(CUDA)),$(WITH_CUDA))
 
 $(BUILD)/data/imagenet.o: data/wnids.txt
 # Where the time goes: kernels, image resizing, counting what passes through attention. Resizing must round as TensorFlow does, so no fused multiply-add there.
-$(BUILD)/engine/cpu/%.o $(BUILD)/double/engine/cpu/%.o: OPT = -O3 -fno-math-errno
+$(BUILD)/engine/cpu/%.o $(BUILD)/double/engine/cpu/%.o $(BUILD)/eigen/engine/cpu/%.o: OPT = -O3 -fno-math-errno
 $(BUILD)/models/statistics.o: OPT = -O3
 $(BUILD)/data/transform.o $(BUILD)/data/randaug.o: OPT = -O3 -ffp-contract=off
 # Eigen's AVX-512 packets set off a false alarm of g++ 12 (as fmt does with -Wstringop-overflow).
-$(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o $(BUILD)/tests/emulator/cublas.o $(BUILD)/models/fewshot.o: CXXFLAGS += -Wno-maybe-uninitialized -Wno-uninitialized
+$(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o $(BUILD)/eigen/engine/cpu/gemm.o $(BUILD)/tests/emulator/cublas.o $(BUILD)/models/fewshot.o: CXXFLAGS += -Wno-maybe-uninitialized -Wno-uninitialized
 
 # Missing Debian packages, by name, through apt; says what it does.
 packages:
@@ -152,16 +156,30 @@ bench: all
 	$(BUILD)/bench growth
 	$(if $(PEERS),$(PEERS) tests/bench/peers.py --bench $(BUILD)/bench)
 
+# What is compiled otherwise without oneDNN and CUDA is these objects.
+WITHOUT_LIBRARIES = $(addprefix $(BUILD)/eigen/engine/,cpu/gemm.o device.o)
+WITH_EIGEN = $(addprefix $(BUILD)/eigen/,tests/run train eval pack bench)
+$(BUILD)/eigen/tests/run: $(TESTS:%.cpp=$(BUILD)/%.o)
+$(BUILD)/eigen/train: $(BUILD)/train.o
+$(BUILD)/eigen/eval:  $(BUILD)/eval.o
+$(BUILD)/eigen/pack:  $(BUILD)/data/pack.o
+$(BUILD)/eigen/bench: $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp))
+$(WITH_EIGEN): $(filter-out %/engine/cpu/gemm.o %/engine/device.o,$(CPU_LIBRARY)) $(WITHOUT_LIBRARIES)
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(filter-out -ldnnl,$(LDLIBS)) -o $@
+test-eigen: packages
+	@echo "test-eigen: builds the programs and the tests without oneDNN and CUDA, and runs the tests"
+	@$(MAKE) --no-print-directory -s -j$$(nproc) $(WITH_EIGEN)
+	RELUCENT_BUILD=$(BUILD)/eigen $(BUILD)/eigen/tests/run
+
 # The tests of ops, attention and models on the emulated CUDA device, in other orders of threads and streams, and under TSan.
 KERNEL_SUITES = -ts="attention,fused attention,ops on cuda,device,golden,optimizer"
 test-emulated: packages
 	@if [ -z "$(CUDA_HEADERS)" ]; then echo "skipped: the emulated CUDA device, for want of the CUDA Toolkit's headers"; exit; fi; \
 	set -e; echo "test-emulated: builds the CUDA device with g++, every CUDA thread a fiber, and runs the tests on it"; \
-	$(MAKE) --no-print-directory -s -j$$(nproc) $(EMULATED) $(BUILD)/tsan/tests/run; export RELUCENT_TEST_DEVICE=cuda; set -x; \
-	$(BUILD)/emulated/tests/run; \
-	EMULATOR_ORDER=1 EMULATOR_LAZY=1 $(BUILD)/emulated/tests/run $(KERNEL_SUITES); \
-	EMULATOR_ORDER=7 EMULATOR_LAZY=2 $(BUILD)/emulated/tests/run $(KERNEL_SUITES); \
-	$(BUILD)/tsan/tests/run $(KERNEL_SUITES)
+	$(MAKE) --no-print-directory -s -j$$(nproc) $(EMULATED) $(BUILD)/tsan/tests/run; export RELUCENT_TEST_DEVICE=cuda; \
+	tests/side_by_side '$(BUILD)/tsan/tests/run $(KERNEL_SUITES)' '$(BUILD)/emulated/tests/run' \
+	  'EMULATOR_ORDER=1 EMULATOR_LAZY=1 $(BUILD)/emulated/tests/run $(KERNEL_SUITES)' 'EMULATOR_ORDER=7 EMULATOR_LAZY=2 $(BUILD)/emulated/tests/run $(KERNEL_SUITES)'
 
 # On a machine with a GPU: the same tests on it, then under compute-sanitizer if it is there.
 $(BUILD)/gpu/tests/run: $(DEVICE_TESTS) $(LIBRARY)
@@ -209,8 +227,8 @@ CUDA_HEADERS = $(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h)
 asan:
 	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan OPT="-O1 -g -ffp-contract=off" \
 	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run $(if $(CUDA_HEADERS),$(BUILD)/asan/emulated/tests/run)
-	ASAN_OPTIONS=allocator_may_return_null=1 RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run
-	$(if $(CUDA_HEADERS),ASAN_OPTIONS=allocator_may_return_null=1 RELUCENT_TEST_DEVICE=cuda $(BUILD)/asan/emulated/tests/run $(KERNEL_SUITES) -tce="many tiles",@echo "skipped: the emulated CUDA device, for want of the CUDA Toolkit's headers")
+	@export ASAN_OPTIONS=allocator_may_return_null=1; tests/side_by_side 'RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run' \
+	  $(if $(CUDA_HEADERS),'RELUCENT_TEST_DEVICE=cuda $(BUILD)/asan/emulated/tests/run $(KERNEL_SUITES) -tce="many tiles"','echo skipped: the emulated CUDA device: there are no headers of the CUDA Toolkit')
 
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
@@ -240,5 +258,8 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: FORCE all clean packages demo test test-emulated planted fuzz test-gpu bench-gpu static static-update bench asan lines help planted-bugs
+# On a machine with other work threads that wait spinning are up to fifty times slower, on a quiet one threads that wait asleep hardly.
+demo test test-eigen asan test-emulated planted: export OMP_WAIT_POLICY = passive
+
+.PHONY: FORCE all clean packages demo test test-eigen test-emulated planted fuzz test-gpu bench-gpu static static-update bench asan lines help planted-bugs
 .SECONDARY:

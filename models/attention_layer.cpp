@@ -12,6 +12,7 @@
 #include "engine/ops/layerscale.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/scale_shift.h"
+#include "engine/ops/tokens.h"
 #include "models/learned.h"
 #include "models/require.h"
 
@@ -100,14 +101,16 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
     q = {headnorm(t, qkv, q.offset, c.heads, pass(name + "q_norm.weight"), read_by_products)};
     k = {headnorm(t, qkv, k.offset, c.heads, pass(name + "k_norm.weight"), read_by_products)};
   }
-  Tensor o = heads_output(pass, c, name, layer, q, k, v, constants, probe);
+  auto outputs = [&](Tensor tokens) { return c.outputs(layer) < c.tokens() ? first_token(t, tokens) : tokens; };      // rows are independent from here on
+  Tensor o = outputs(heads_output(pass, c, name, layer, q, k, v, constants, probe));
   if (c.output_norm == "rms") o = rmsnorm(t, o, 0, c.heads, c.head_width(), pass(name + "norm.weight"));
   if (c.output_norm == "rela") o = channel_gate(t, rmsnorm(t, o, 0, 1, c.width, pass(name + "norm.weight")), o, pass(name + "norm.gate"));
   if (c.gate) {
-    Tensor g = pass.linear(n, name + "gate");
+    Tensor g = outputs(pass.linear(n, name + "gate"));
     o = c.gate_function == "sigmoid" ? sigmoid_gate(t, o, g) : gate(t, o, g);
   }
   t.drop(n);
+  x = outputs(x);
   if (c.block == "hybrid-norm") return add(t, pass.layernorm(pass.linear(o, name + "proj"), name + "post_norm"), x);
   if (!t.device.fuses_attention()) t.keep_for_products(o);
   return pass.branch(o, name + "proj", x, fmt::format("blocks.{}.ls1.gamma", layer));
@@ -190,12 +193,12 @@ void check_attention(const ViTConfig& c) {
   }
 }
 
-double attention_multiply_adds(const ViTConfig& c) {
+double attention_multiply_adds(const ViTConfig& c, int layer) {
   const double L = c.tokens(), D = c.width, H = c.heads, d = c.head_width();
   if (c.block == "gau") return L * D * (2 * 2 * D + d) + L * L * (d + 2 * D) + L * 2 * D * D;
   double weights = 2 * L * L * D + (c.form == "talking-heads" ? 2 * H * H * L * L : 0);
   LinearFamilies::visit(c.attention, c.alpha, c.tokens(), [&](const auto& family) { weights = H * family.multiply_adds(L, d); });
-  return (c.gate ? 5 : 4) * L * D * D + weights;
+  return ((c.gate ? 4 : 3) * L + c.outputs(layer)) * D * D + weights;
 }
 
 double attention_kept(const ViTConfig& c, bool rounded) {

@@ -35,7 +35,8 @@ class AttentionConstants {
   real* values_ = nullptr;                                    // layer after layer
 };
 
-// x + what attention makes of n = norm1(x), both [B,L,D]; parameters "blocks.<layer>.attn...". Drops n.
+// x + what attention makes of n = norm1(x), both [B,L,D]; parameters "blocks.<layer>.attn...". Drops n. Where the head reads the class token
+// alone, the last layer gives that token alone, [B,D].
 Tensor attention_layer(const Pass& pass, const ViTConfig& config, int layer, Tensor x, Tensor n, const AttentionConstants& constants, AttentionProbe* probe);
 
 // calls add(name, shape) for each parameter, in the order of the computation
@@ -47,6 +48,6 @@ std::string attention_options(const ViTConfig& config);     // what there is bes
 
 double first_lambda(int layer);                              // λ₀ of differential attention in a layer, counted from 0 (2410.05258, section 2.1)
 void check_attention(const ViTConfig& config);               // usage errors with the reason
-double attention_multiply_adds(const ViTConfig& config);     // of one image and block
+double attention_multiply_adds(const ViTConfig& config, int layer);      // of one image
 double attention_kept(const ViTConfig& config, bool rounded);              // values a token and block between forward and backward; about
 std::string only_here(const ViTConfig& config);              // the first option that neither timm nor BigVision has; or empty

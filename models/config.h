@@ -27,5 +27,6 @@ struct ViTConfig {
   int value_width() const { return block == "gau" ? 2 * width : head_width(); }         // channels of v to each of them
   int grid() const { return image_size / patch; }
   int tokens() const { return grid() * grid() + (pool == "cls" ? 1 : 0); }    // L: keys a query sees
+  int outputs(int layer) const { return pool == "cls" && layer == depth - 1 ? 1 : tokens(); }      // tokens of a block's result that anything reads
   bool operator==(const ViTConfig&) const = default;
 };

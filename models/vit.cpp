@@ -30,9 +30,10 @@ void check_config(const ViTConfig& c) {
 
 double forward_flops(const ViTConfig& c) {
   const double N = c.grid() * c.grid(), L = c.tokens(), D = c.width, M = c.mlp_width;
-  const double attention = attention_multiply_adds(c), mlp = c.block == "gau" ? 0 : 2 * L * D * M;
+  double blocks = 0;
+  for (int i = 0; i < c.depth; i++) blocks += attention_multiply_adds(c, i) + (c.block == "gau" ? 0 : 2 * c.outputs(i) * D * M);
   const double pool = c.pool == "map" ? 2 * D * D + 2 * L * D * D + 2 * L * D + 2 * D * M : 0;
-  return 2 * (N * 3 * c.patch * c.patch * D + c.depth * (attention + mlp) + pool + (c.head_hidden ? D * D : 0) + D * c.classes);
+  return 2 * (N * 3 * c.patch * c.patch * D + blocks + pool + (c.head_hidden ? D * D : 0) + D * c.classes);
 }
 
 size_t parameter_count(const ViTConfig& c) {
@@ -44,9 +45,9 @@ size_t parameter_count(const ViTConfig& c) {
 double kept_bytes(const ViTConfig& c, bool rematerialise, bool rounded) {
   const double L = c.tokens(), D = c.width, M = c.mlp_width, of_products = rounded ? 0.5 : 1, patches = 3.0 * c.patch * c.patch * c.grid() * c.grid();
   const bool layerscale = c.learn.find("layerscale") != c.learn.npos;
-  const double block = L * (attention_kept(c, rounded) + 2 * layerscale * D + (c.block == "gau" ? 0 : D + of_products * M));
+  const double attention = L * attention_kept(c, rounded), mlp = 2 * layerscale * D + (c.block == "gau" ? 0 : D + of_products * M);
   const double working = L * (2 * D + of_products * M);                   // of a step of the backward pass
-  return 4 * (of_products * patches + 2 * L * D + (rematerialise ? c.depth * L * D + block : c.depth * block) + working);
+  return 4 * (of_products * patches + 2 * L * D + (rematerialise ? c.depth * L * D + attention + L * mlp : c.depth * attention + ((c.depth - 1) * L + c.outputs(c.depth - 1)) * mlp) + working);
 }
 
 std::vector<float> sincos2d(int height, int width, int D) {
@@ -154,7 +155,8 @@ Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> pro
     t.forget(previous);
   }
   x = pass.layernorm(x, "norm");                                                                          // before pooling
-  x = c.pool == "gap" ? mean_tokens(t, x) : c.pool == "cls" ? first_token(t, x) : attention_pool(pass, x);
+  if (c.pool == "gap") x = mean_tokens(t, x);
+  if (c.pool == "map") x = attention_pool(pass, x);
   if (c.head_hidden) x = tanh_op(t, pass.linear(x, "pre_logits.fc"));
   if (features) features->pre_logits = x;
   return pass.linear(x, "head");
@@ -174,7 +176,7 @@ Tensor ViT::embed(const Pass& pass, Tensor images) const {
   return with_class;
 }
 
-// x + attention(norm1(x)), then + mlp(norm2(·)); what is cheap to compute again is dropped
+// x + attention(norm1(x)), then + mlp(norm2(·)), of all tokens or, in the last block, of those that are read; what is cheap to compute again is dropped
 Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) const {
   const std::string name = fmt::format("blocks.{}.", i);
   x = attention_layer(pass, config_, i, x, pass.layernorm(x, name + "norm1", Kept::for_products), constants_, probe);

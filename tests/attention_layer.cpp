@@ -59,10 +59,10 @@ void randomise(ViT& vit) {
 
 TEST_CASE("every layer computes the formulas of its papers") {
   auto device = test_device(2);
-  for (const ViTConfig& c : all_configs()) {
+  for (const ViTConfig& c : all_configs()) for (const int layer : {0, 1}) {
     ViT vit(*device, c);
     randomise(vit);
-    const int B = 2, L = c.tokens(), D = c.width, layer = 1;
+    const int B = 2, L = c.tokens(), D = c.width;
     const std::vector<float> x = random_values(size_t(B) * L * D, 1), n = random_values(size_t(B) * L * D, 2);
     Tape tape(*device);
     const AttentionConstants constants(*device, c);
@@ -79,9 +79,11 @@ TEST_CASE("every layer computes the formulas of its papers") {
         for (int i = 0; i < L; i++) r.emplace_back(values.begin() + (size_t(b) * L + i) * D, values.begin() + (size_t(b) * L + i + 1) * D);
         return r;
       };
-      for (const Row& row : LayerReference{c, vit.parameters(), layer}(rows(x), rows(normed_values))) expected.insert(expected.end(), row.begin(), row.end());
+      const Rows y = LayerReference{c, vit.parameters(), layer}(rows(x), rows(normed_values));
+      const int read = layer == 1 && c.pool == "cls" ? 1 : L;                                       // of the last layer the class token alone
+      for (int i = 0; i < read; i++) expected.insert(expected.end(), y[i].begin(), y[i].end());
     }
-    INFO(describe(c));
+    INFO(describe(c), ", layer ", layer);
     CHECK(largest_error(got, expected) <= 5e-6);
   }
 }
@@ -330,6 +332,8 @@ TEST_CASE("operations counted: 4 L d² a head in place of 4 L² d") {
   CHECK(flops("cosformer", plain) - softmax == doctest::Approx(depth * H * (8 * L * d * d - 4 * L * L * d)));
   CHECK(flops("softmax", [](ViTConfig& c) { c.form = "differential"; }) == softmax);
   CHECK(flops("softmax", [](ViTConfig& c) { c.form = "talking-heads"; }) - softmax == doctest::Approx(depth * 4 * H * H * L * L));
+  const double cls = flops("softmax", [](ViTConfig& c) { c.pool = "cls"; }), more = L + 1;      // its last block ends with one token: projection and MLP, 3 D² a token
+  CHECK(cls - softmax == doctest::Approx(2 * depth * (6 * D * D + 2 * D * (more * more - L * L)) - 2 * 3 * L * D * D));
   const double mlp = 4 * L * D * D, attention = 8 * L * D * D + 4 * L * L * D;      // the MLP is D wide here
   CHECK(flops("softmax", [](ViTConfig& c) { c.block = "gau"; }) - softmax == doctest::Approx(depth * (2 * L * D * (6 * D + d) + 2 * L * L * (d + 2 * D) - attention - mlp)));
 }
