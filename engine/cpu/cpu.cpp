@@ -14,6 +14,12 @@
 #include "engine/error.h"
 #include "engine/kernels.h"
 
+// There in a program that has the sanitizer, in whichever of its parts.
+extern "C" {
+[[gnu::weak]] void __asan_init();
+[[gnu::weak]] void __tsan_init();
+}
+
 namespace {
 
 // A team of one thread; its loops become SIMD code.
@@ -139,12 +145,9 @@ class Cpu final : public Device {
   void release(void* memory) override { std::free(memory); }
   bool is_host() const override { return true; }
   // Memory that nobody touches is only addresses; sanitizers touch their own notes on all of it.
-  size_t slab([[maybe_unused]] size_t held) const override {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return std::max(held, size_t(16) << 20);
-#else
+  size_t slab(size_t held) const override {
+    if (__asan_init || __tsan_init) return std::max(held, size_t(16) << 20);
     return size_t(sysconf(_SC_PHYS_PAGES)) * size_t(sysconf(_SC_PAGESIZE)) / 8;
-#endif
   }
   void upload(void* device, const void* host, size_t bytes) override { if (bytes) std::memcpy(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { if (bytes) std::memcpy(host, device, bytes); }
