@@ -4,7 +4,7 @@
 #include <string>
 #include "engine/parameters.h"
 
-// Floating-point operations a second of a large square product: the yardstick for "% of peak".
+// Floating-point operations a second of a large x Wᵀ, inputs rounded before where products round: the yardstick for "% of peak".
 double measured_peak(Device& device);
 
 // Where values stop being finite after a step: the first parameter or op of the forward pass, else the parameter whose
