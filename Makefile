@@ -53,6 +53,8 @@ DOUBLE = $(wildcard tests/double/*.cpp) tests/main.cpp
 CPU_LIBRARY = $(patsubst %.cpp,$(BUILD)/%.o,$(ENGINE) $(MODELS) $(DATA))
 LIBRARY = $(CPU_LIBRARY) $(if $(filter 1,$(CUDA)),$(ON_CUDA:%.cpp=$(BUILD)/%.o) $(KERNELS:%.cu=$(BUILD)/%.o))
 PROGRAMS = $(BUILD)/train $(BUILD)/eval $(BUILD)/pack $(BUILD)/bench
+# Where the tests' own objects lie: under sanitizers those of the plain build will do.
+PLAIN ?= $(BUILD)
 
 all: $(PROGRAMS)
 	@echo "built: $(PROGRAMS), for the CPU$(if $(filter 1,$(CUDA)), and GPUs (sm $(CUDA_ARCH)), alone: $(if $(NVCC),CUDA=0 was given,no nvcc was found))"
@@ -63,26 +65,27 @@ help:
 $(BUILD)/train: $(BUILD)/train.o $(LIBRARY)
 $(BUILD)/eval:  $(BUILD)/eval.o $(LIBRARY)
 $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
-$(BUILD)/bench: $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp)) $(LIBRARY)
-$(BUILD)/tests/run: $(TESTS:%.cpp=$(BUILD)/%.o) $(LIBRARY)
+$(BUILD)/bench: $(LIBRARY) $(patsubst %.cpp,$(PLAIN)/%.o,$(wildcard tests/bench/*.cpp))
+$(BUILD)/tests/run: $(LIBRARY) $(TESTS:%.cpp=$(PLAIN)/%.o)
 # The gradient checks: tape, kernels and model again, in double.
 $(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/learned.cpp models/attention_layer.cpp)
 
 $(PROGRAMS) $(BUILD)/tests/run: LDLIBS += $(if $(filter 1,$(CUDA)),$(CUDA_LIBS))
 $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
+	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(LDLIBS) -o $@
 
 # The CUDA device on the CPU: the same sources, compiled by g++ and linked with tests/emulator in place of CUDA's libraries.
 # DEVICE_TESTS run on either device. Under TSan only the kernels are: the emulator tells it which threads there are.
-DEVICE_TESTS = $(patsubst %,$(BUILD)/tests/%.o,attention attention_layer inspect words tape vit golden optimizer device main) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/cuda/*.cpp))
+DEVICE_TESTS = $(patsubst %,$(PLAIN)/tests/%.o,attention attention_layer inspect words tape vit golden optimizer device main) $(patsubst %.cpp,$(PLAIN)/%.o,$(wildcard tests/cuda/*.cpp))
 EMULATION = $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/*.cpp) $(ON_CUDA)) $(filter-out %/engine/device.o,$(CPU_LIBRARY)) $(BUILD)/emulated/engine/device.o
 EMULATED = $(addprefix $(BUILD)/emulated/,tests/run train eval pack)
-$(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run: $(DEVICE_TESTS)
 $(BUILD)/emulated/train: $(BUILD)/train.o
 $(BUILD)/emulated/eval:  $(BUILD)/eval.o
 $(BUILD)/emulated/pack:  $(BUILD)/data/pack.o
 $(EMULATED): $(EMULATION) $(KERNELS:%.cu=$(BUILD)/emulated/%.o)
 $(BUILD)/tsan/tests/run: $(EMULATION) $(KERNELS:%.cu=$(BUILD)/tsan/%.o)
+$(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run: $(DEVICE_TESTS)
 $(BUILD)/tsan/%: private CXXFLAGS += -fsanitize=thread
 $(EMULATED) $(BUILD)/tsan/tests/run:
 	@mkdir -p $(@D)
@@ -224,8 +227,10 @@ planted-bugs:
 	@tests/emulator/planted/run $(BUILD)/planted
 
 CUDA_HEADERS = $(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h)
+# Of a function in a header the linker takes the first it meets, so that of the library, which is checked.
 asan:
-	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan OPT="-O1 -g -ffp-contract=off" \
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(BUILD)/tests/run $(if $(CUDA_HEADERS),$(BUILD)/emulated/tests/run)
+	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan PLAIN=$(BUILD) OPT="-O1 -g1 -ffp-contract=off" \
 	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run $(if $(CUDA_HEADERS),$(BUILD)/asan/emulated/tests/run)
 	@export ASAN_OPTIONS=allocator_may_return_null=1; tests/side_by_side 'RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run' \
 	  $(if $(CUDA_HEADERS),'RELUCENT_TEST_DEVICE=cuda $(BUILD)/asan/emulated/tests/run $(KERNEL_SUITES) -tce="many tiles"','echo skipped: the emulated CUDA device: there are no headers of the CUDA Toolkit')
