@@ -2,12 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include "data/scan_cache.h"
 #include "engine/attention/families.h"
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/json.h"
 #include "engine/npy.h"
 #include "engine/ops/loss.h"
 #include "engine/program.h"
@@ -49,7 +49,7 @@ int accuracy(const EvalOptions& o) {
     if (columns.empty()) json["loss"] = e.loss;
     else json["absent"] = absent;
     json.update({{"mean_row_sum", e.row_sum}, {"images_per_second", double(e.count) / e.seconds}, {"bad_images", e.bad_images}});
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", json_text(json));
   } else {
     fmt::print("images            {}/{}{}\ntop-1             {:.2f} %\ntop-5             {:.2f} %\n", e.count, index.size(), e.unlabelled ? fmt::format(", {} without a label", e.unlabelled) : "",
                100 * e.accuracy(), 100 * e.top5());
@@ -103,7 +103,7 @@ int predict(const EvalOptions& o) {
     }
     rows.push_back({{"image", names[i]}, {"top", top}});
   }
-  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"predictions", rows}}.dump());
+  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"predictions", rows}}));
   return 0;
 }
 
@@ -145,7 +145,7 @@ int gradients(const EvalOptions& o) {
   }
   if (!o.out.empty()) write_safetensors(o.out, stored);
   const double l = tape.download(loss)[0], norm = GlobalNorm(parameters)();
-  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"loss", l}, {"gradient_norm", norm}}.dump());
+  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"loss", l}, {"gradient_norm", norm}}));
   else fmt::print("{} loss    {:.6f}\ngradient norm   {:.6f}\n", o.loss, l, norm);
   return 0;
 }
@@ -159,7 +159,7 @@ int export_weights(const EvalOptions& o) {
   if (path.extension() == ".npz") write_bigvision(path, s.config(), tensors_of(s.vit()));
   else if (path.extension() == ".safetensors") save_weights(path, s.vit(), s.loaded.preprocess, s.loaded.classes);
   else fail(ExitCode::usage, "--to: '{}', expected a name that ends in .safetensors (timm) or .npz (BigVision)", o.to);
-  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"file", o.to}, {"parameters", s.vit().parameters().size()}}.dump());
+  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"file", o.to}, {"parameters", s.vit().parameters().size()}}));
   else fmt::print("{}: {} parameters\n", o.to, s.vit().parameters().size());
   return 0;
 }

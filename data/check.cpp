@@ -1,11 +1,13 @@
 #include "data/check.h"
 
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <set>
 
 #include "data/md5.h"
 #include "data/parallel.h"
 #include "engine/error.h"
+#include "engine/json.h"
 #include "engine/progress.h"
 
 namespace {

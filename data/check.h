@@ -1,7 +1,7 @@
 // A source read once, whole: what is in it and what is wrong with it.
 // defines: SourceCheck, check_source
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

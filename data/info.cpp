@@ -49,7 +49,7 @@ std::vector<fs::path> shards_of_info(const fs::path& path) {
   const auto member = [&](const char* key) { return split.is_object() ? split.value(key, nlohmann::json()) : nullptr; };
   if (const auto alternative = member("alt_label"); !alternative.is_null() && alternative != "")
     fail(ExitCode::data, "{}: labels lie in the JSON member {}, which is not read; expected an empty alt_label, and "
-         "labels in .cls", list.string(), alternative.dump());
+         "labels in .cls", list.string(), ascii_json(alternative));
   const auto filenames = member("filenames");
   std::vector<fs::path> shards;
   for (const auto& shard : filenames.is_array() ? filenames : nlohmann::json::array())

@@ -11,6 +11,7 @@
 #include "data/shard_plan.h"
 #include "data/transfer.h"
 #include "engine/error.h"
+#include "engine/json.h"
 #include "engine/program.h"
 
 namespace {
@@ -146,7 +147,7 @@ void add_check(CLI::App& app, ExitCode& result) {
   check->add_flag("--json", options->json, "one JSON object, with all names");
   check->callback([options, &result] {
     const SourceCheck found = check_source(Index::open(options->source, ""), options->threads);
-    fmt::print("{}", options->json ? as_json(found).dump(2) + "\n" : as_text(found));
+    fmt::print("{}", options->json ? json_text(as_json(found), 2) + "\n" : as_text(found));
     if (!found.damaged.empty()) result = ExitCode::data;
   });
 }

@@ -1,5 +1,6 @@
 #include "data/shard_plan.h"
 
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <cmath>
 #include <unordered_set>

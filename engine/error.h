@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 #ifndef __CUDACC__
-#include <fmt/format.h>
+#include <fmt/core.h>
 #endif
 
 // What the programs return. 130 and 143 (stopped by SIGINT, SIGTERM, everything saved) are made in train.cpp.

@@ -1,19 +1,15 @@
-// JSON of files that may hold anything.
-// defines: deepest_json, parse_json
+// JSON of files that may hold anything. Reading and printing are compiled once: the library's templates for them take seconds in every file.
+// defines: deepest_json, parse_json, json_text, ascii_json
 #pragma once
 #include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
 
 // Nothing that is read nests deeper. Printing and copying recurse: much deeper would end at the end of the stack.
 constexpr int deepest_json = 50;
 
-// The value; one that is_discarded() where the text is no JSON, or too deep.
-inline nlohmann::json parse_json(std::string_view text) {
-  bool too_deep = false;
-  const auto shallow = [&](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
-    too_deep |= depth > deepest_json;
-    return !too_deep;
-  };
-  nlohmann::json json = nlohmann::json::parse(text, shallow, false);
-  return too_deep ? nlohmann::json(nlohmann::json::value_t::discarded) : json;
-}
+nlohmann::json parse_json(std::string_view text);      // one that is_discarded() where the text is no JSON, or too deep
+
+std::string json_text(const nlohmann::json& json, int indent = -1);            // indent -1: one line
+std::string json_text(const nlohmann::ordered_json& json, int indent = -1);
+std::string ascii_json(const nlohmann::json& json);    // for messages: whatever strings hold

@@ -3,9 +3,9 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/json.h"
 
 namespace {
 // Keeps the lines of a file whose step is at most `step`.
@@ -47,7 +47,7 @@ void CsvLog::add(int64_t step, std::span<const double> values) {
 Metrics::Metrics(const std::filesystem::path& folder, std::vector<std::string> columns, int64_t step)
     : jsonl_(folder / "metrics.jsonl"), csv_(folder / "metrics.csv", std::move(columns), step), events_(folder) {
   keep_until(jsonl_, step, [](const std::string& line) {
-    const auto row = nlohmann::json::parse(line, nullptr, false);      // a line cut short by a kill is not kept
+    const auto row = parse_json(line);      // a line cut short by a kill is not kept
     return row.is_object() && row.contains("step") && row["step"].is_number_integer() ? row["step"].get<int64_t>() : INT64_MAX;
   });
 }
@@ -63,6 +63,6 @@ void Metrics::add(int64_t step, const std::map<std::string, double>& values) {
     row[c] = value->second;
     events_.scalar(c, value->second, step, now);
   }
-  append(jsonl_, row.dump());
+  append(jsonl_, json_text(row));
   csv_.add(step, in_order);
 }

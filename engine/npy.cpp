@@ -56,7 +56,7 @@ Header parse_header(std::string_view text, const std::string& where) {
   for (const auto& [description, dtype] : descriptions)
     if (header["descr"] == description) return {dtype, header["shape"], header["fortran_order"]};
   fail(ExitCode::data, "{}: elements {} are not read; expected little-endian floats or integers: array.astype('<f4')",
-       where, header["descr"].dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, 80));
+       where, ascii_json(header["descr"]).substr(0, 80));
 }
 
 // Fortran order counts the first axis fastest, row-major order the last.

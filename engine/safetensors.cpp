@@ -23,7 +23,7 @@ uint32_t crc_of(std::span<const std::byte> bytes, uint32_t crc = 0) {
 
 // JSON as shown in a message: escaped, so on one line, and not longer than a line.
 std::string shown(const Json& json) {
-  const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace);
+  const std::string text = ascii_json(json);
   return text.size() <= 100 ? text : text.substr(0, 100) + "...";
 }
 
@@ -176,7 +176,7 @@ void write_safetensors(const std::filesystem::path& path, std::vector<StoredTens
 
   std::string text;
   try {
-    text = header.dump();
+    text = json_text(header);
   } catch (const Json::exception& error) {
     fail(ExitCode::failed, "{}: names and metadata must be UTF-8: {}", path.string(), error.what());
   }

@@ -1,6 +1,6 @@
 #include "models/checkpoint.h"
-#include <nlohmann/json.hpp>
 #include "engine/error.h"
+#include "engine/json.h"
 #include "engine/safetensors.h"
 
 namespace {
@@ -45,7 +45,7 @@ std::map<std::string, NamedTensor> tensors_of(const ViT& vit) {
 void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess, const std::vector<std::string>& classes,
                   Metadata extra) {
   extra["crop"] = preprocess.crop;
-  if (!classes.empty()) extra["class_names"] = nlohmann::json(classes).dump();
+  if (!classes.empty()) extra["class_names"] = json_text(nlohmann::json(classes));
   write_weights(path, vit.config(), tensors_of(vit), extra);
 }
 
@@ -60,7 +60,7 @@ Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConf
   check_preprocess(loaded.preprocess);
   if (auto names = weights.metadata.find("class_names"); names != weights.metadata.end()) {
     try {
-      loaded.classes = nlohmann::json::parse(names->second).get<std::vector<std::string>>();
+      loaded.classes = parse_json(names->second).get<std::vector<std::string>>();
     } catch (const nlohmann::json::exception&) {
       fail(ExitCode::data, "{}: metadata 'class_names' is no JSON list of strings", path.string());
     }

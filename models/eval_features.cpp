@@ -1,8 +1,9 @@
 // The subcommands features and fewshot of eval.
+#include <fmt/ranges.h>
 #include <numeric>
-#include <nlohmann/json.hpp>
 #include "data/scan_cache.h"
 #include "engine/error.h"
+#include "engine/json.h"
 #include "engine/npy.h"
 #include "engine/progress.h"
 #include "models/eval_commands.h"
@@ -52,7 +53,7 @@ int features(const EvalOptions& o) {
   else forward_batches(s, read_input(s, o.input).floats(), o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all, tape.download(f.pre_logits)); });
   const int64_t n = int64_t(all.size()) / s.config().width;
   write_npy(o.out, {n, s.config().width}, all);
-  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}.dump());
+  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}));
   else fmt::print("{}: [{}, {}]\n", o.out, n, s.config().width);
   return 0;
 }
@@ -88,6 +89,6 @@ int fewshot_probe(const EvalOptions& o) {
     overall[std::to_string(shots)] = mean;
     if (!o.json) fmt::print("{:<16}{:>6}{:>8.2f} %\n", fmt::format("{} tasks", values.size()), shots, 100 * mean);
   }
-  if (o.json) fmt::print("{}\n", nlohmann::ordered_json{{"tasks", tasks}, {"mean", overall}}.dump());
+  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"tasks", tasks}, {"mean", overall}}));
   return 0;
 }

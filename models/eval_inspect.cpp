@@ -1,10 +1,10 @@
 // The subcommand inspect of eval.
 #include <fmt/ranges.h>
 #include <numeric>
-#include <nlohmann/json.hpp>
 #include "data/scan_cache.h"
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/json.h"
 #include "engine/progress.h"
 #include "models/eval_commands.h"
 #include "models/evaluate.h"
@@ -26,7 +26,7 @@ Images images_of(const EvalOptions& o, const EvalSession& s) {
   const Index index = Index::open(o.data, default_cache_dir(), s.config().classes);
   fmt::print(stderr, "data    {}\n", index.summary());
   index.require_labels_below(s.config().classes);
-  if (o.flags->count("--images") && size_t(o.image_count) > index.size()) fail(ExitCode::usage, "--images: {} are asked for, but {} has {}", o.image_count, o.data, index.size());
+  if (o.given("--images") && size_t(o.image_count) > index.size()) fail(ExitCode::usage, "--images: {} are asked for, but {} has {}", o.image_count, o.data, index.size());
   LoaderOptions options = loader_options(o, s);
   options.limit = std::min<size_t>(o.image_count, index.size());
   options.batch = std::min<int>(options.batch, int(options.limit));
@@ -54,7 +54,7 @@ int inspect_command(const EvalOptions& o) {
   InspectOptions options{.loss = o.loss, .batch = o.batch, .pictures = o.pictures, .arrays = o.arrays, .layers = o.layers};
   const std::vector<Query> queries = parse_queries(o.queries, TokenGrid(c));
   constexpr double most_for_maps = 2e9;          // bytes, unless more are asked for
-  if (!o.flags->count("--pictures")) while (options.pictures > 0 && map_values(c, options, options.pictures) * sizeof(real) > most_for_maps) options.pictures--;
+  if (!o.given("--pictures")) while (options.pictures > 0 && map_values(c, options, options.pictures) * sizeof(real) > most_for_maps) options.pictures--;
   if (options.pictures < o.pictures)
     fmt::print(stderr, "note    maps of {} pictures: the weights of one take {:.1f} GB; --layers keeps fewer, --pictures insists\n", options.pictures, map_values(c, options, 1) * sizeof(real) / 1e9);
   check_arrays(c, options, o.image_count);
@@ -89,7 +89,7 @@ int inspect_command(const EvalOptions& o) {
   }
 
   if (o.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"images", inspection.images}, {"loss", inspection.loss}, {"words", words}, {"files", files}}.dump());
+    fmt::print("{}\n", json_text(nlohmann::ordered_json{{"images", inspection.images}, {"loss", inspection.loss}, {"words", words}, {"files", files}}));
   } else {
     fmt::print("{}\n", fmt::join(files, "\n"));
   }

@@ -1,9 +1,12 @@
 #include "models/eval_session.h"
+#include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 #include "engine/attention/families.h"
 #include "engine/error.h"
 #include "models/attention_layer.h"
 #include "models/init.h"
+
+bool EvalOptions::given(const std::string& flag) const { return flags->count(flag); }
 
 void add_model(CLI::App& app, EvalOptions& o) {
   app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
@@ -38,12 +41,12 @@ EvalSession open(const EvalOptions& o, bool any_values) {
   EvalSession s{o.device.open(), {}};
   std::string resized;                             // what was done about another image size
   s.loaded = load_vit(*s.device, o.checkpoint, wanted, any_values, [&](Weights& weights) {
-    if (o.flags->count("--image-size") && wanted.image_size != weights.config.image_size)
-      resized = at_image_size(weights, wanted.image_size, o.flags->count("--alpha") ? std::optional(wanted.alpha) : std::nullopt);
+    if (o.given("--image-size") && wanted.image_size != weights.config.image_size)
+      resized = at_image_size(weights, wanted.image_size, o.given("--alpha") ? std::optional(wanted.alpha) : std::nullopt);
   });
   const ViTConfig& c = s.config();
   auto agree = [&](const char* flag, const auto& given, const auto& has) {     // no flag is passed over in silence
-    if (o.flags->count(flag) && given != has) fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag, given, o.checkpoint, has);
+    if (o.given(flag) && given != has) fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag, given, o.checkpoint, has);
   };
   agree("--attention", wanted.attention, c.attention), agree("--gelu", wanted.gelu, c.gelu);
   if (resized.empty()) agree("--alpha", wanted.alpha, c.alpha);

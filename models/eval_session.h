@@ -1,7 +1,6 @@
 // What the subcommands of eval share: flags, the model they open, its images.
 // defines: EvalOptions, add_model, add_source, add_loss, EvalSession, open, describe, loader_options, read_input, forward_batches
 #pragma once
-#include <CLI/CLI.hpp>
 #include "data/loader.h"
 #include "engine/npy.h"
 #include "models/checkpoint.h"
@@ -23,6 +22,8 @@ struct EvalOptions {
   int batch = 64, workers = 1;
   bool json = false;
   const CLI::App* flags = nullptr;     // of the subcommand
+
+  bool given(const std::string& flag) const;
 };
 
 // What every subcommand needs: the weights, and what a foreign file does not say of itself.

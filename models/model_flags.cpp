@@ -1,4 +1,5 @@
 #include "models/model_flags.h"
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include "engine/attention/families.h"
 #include "models/presets.h"

@@ -1,10 +1,13 @@
 // The command-line flags that say what a model is and where it runs; the same in every program.
 // defines: ModelFlags, DeviceFlags, attention_table
 #pragma once
-#include <CLI/CLI.hpp>
+#include <memory>
 #include <optional>
+#include <string>
 #include "engine/device.h"
 #include "models/config.h"
+
+namespace CLI { class App; }
 
 class ModelFlags {
  public:

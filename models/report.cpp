@@ -1,14 +1,14 @@
 #include "models/report.h"
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 #include "engine/attention/families.h"
 #include "engine/error.h"
+#include "engine/json.h"
 #include "models/page.h"
 #include "models/plot.h"
+#include "models/run_config.h"
 #include "models/statistics.h"
 #include "models/trajectories.h"
 
@@ -22,16 +22,14 @@ const std::set<std::string> only_of_the_run{"attention", "alpha", "seed", "threa
 RunSummary read_run(const fs::path& folder) {
   RunSummary run;
   run.folder = folder.string();
-  const std::string config = (folder / "config.toml").string();
-  std::map<std::string, std::string> flags;
-  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file(config)) flags[item.name] = item.inputs.empty() ? "" : item.inputs[0];
+  const std::map<std::string, std::string> flags = read_config(folder);
   try {
     run.attention = flags.at("attention");
     run.alpha = std::stod(flags.at("alpha"));
     run.qk_norm = flags.at("qk-norm") == "true", run.gate = flags.at("gate") == "true";
     run.steps = std::stoll(flags.at("steps"));
   } catch (const std::exception&) {
-    fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps", config);
+    fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps", (folder / "config.toml").string());
   }
   run.scaled = has_alpha(run.attention);
   for (const auto& [flag, usual] : {std::pair{"gate-function", "silu"}, {"attention-form", "plain"}, {"output-norm", "none"}, {"block", "pre-norm"}, {"learn", ""}})
@@ -42,7 +40,7 @@ RunSummary read_run(const fs::path& folder) {
   double speeds = 0;
   int logged = 0;
   for (std::string line; std::getline(lines, line);) {
-    const nlohmann::json row = nlohmann::json::parse(line, nullptr, false);
+    const nlohmann::json row = parse_json(line);
     if (!row.is_object() || !row.contains("step")) continue;               // a line that is being written
     const int64_t step = row["step"];
     run.step = std::max(run.step, step);
@@ -191,7 +189,7 @@ std::string report_json(const std::vector<RunSummary>& runs) {
     if (run.best_accuracy >= 0) row.update({{"best_accuracy", run.best_accuracy}, {"last_accuracy", run.last_accuracy}, {"last_loss", run.last_loss}});
     rows.push_back(row);
   }
-  return nlohmann::ordered_json{{"runs", rows}}.dump();
+  return json_text(nlohmann::ordered_json{{"runs", rows}});
 }
 
 std::string report_page(const std::vector<RunSummary>& runs) {

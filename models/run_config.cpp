@@ -1,4 +1,5 @@
 #include "models/run_config.h"
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <sstream>
@@ -33,6 +34,11 @@ std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, con
 void write_config(const fs::path& folder, const std::string& text) {
   fs::create_directories(folder);
   write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
+}
+std::map<std::string, std::string> read_config(const fs::path& folder) {
+  std::map<std::string, std::string> flags;
+  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file((folder / "config.toml").string())) flags[item.name] = item.inputs.empty() ? "" : item.inputs[0];
+  return flags;
 }
 
 // Whole batches of images that are held at once: three that are made ready, two that are taken, what mixup makes of one, and those of an

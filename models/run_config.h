@@ -1,5 +1,5 @@
 // The flags of a run as text: what is written into its folder, what --resume takes from there, and what --print-config shows.
-// defines: resolved_flags, write_config, print_config, value_of, with_value, with_config_of_run, save_arguments, with_saved_arguments, run_identity
+// defines: resolved_flags, write_config, read_config, print_config, value_of, with_value, with_config_of_run, save_arguments, with_saved_arguments, run_identity
 #pragma once
 #include <filesystem>
 #include <map>
@@ -12,6 +12,7 @@
 // The flags as they are resolved, from which the run, or the whole grid without `member`, can be repeated or resumed.
 std::string resolved_flags(CLI::App& app, const ViTConfig& config, int64_t steps, const Member* member);
 void write_config(const std::filesystem::path& folder, const std::string& text);
+std::map<std::string, std::string> read_config(const std::filesystem::path& folder);      // flags without --; of several values the first
 // The flags, then what they cost. Returns the exit status.
 int print_config(CLI::App& app, const TrainOptions& options, ViTConfig config, const std::vector<Member>& members, Device& device);
 

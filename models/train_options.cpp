@@ -1,8 +1,9 @@
 #include "models/train_options.h"
-#include "models/recipes.h"
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include "engine/attention/families.h"
+#include "models/recipes.h"
 
 std::vector<Member> TrainOptions::grid() const {
   std::vector<Member> members;

@@ -1,6 +1,7 @@
 #include "tests/bench/table.h"
 #include <sys/wait.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
 #include "engine/error.h"
