@@ -49,6 +49,7 @@ MODELS = $(wildcard models/*.cpp)
 DATA   = $(filter-out data/pack.cpp,$(wildcard data/*.cpp))
 TESTS  = $(wildcard tests/*.cpp)
 DOUBLE = $(wildcard tests/double/*.cpp) tests/main.cpp
+BENCH  = $(wildcard tests/bench/*.cpp)
 
 CPU_LIBRARY = $(patsubst %.cpp,$(BUILD)/%.o,$(ENGINE) $(MODELS) $(DATA))
 LIBRARY = $(CPU_LIBRARY) $(if $(filter 1,$(CUDA)),$(ON_CUDA:%.cpp=$(BUILD)/%.o) $(KERNELS:%.cu=$(BUILD)/%.o))
@@ -65,7 +66,7 @@ help:
 $(BUILD)/train: $(BUILD)/train.o $(LIBRARY)
 $(BUILD)/eval:  $(BUILD)/eval.o $(LIBRARY)
 $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
-$(BUILD)/bench: $(LIBRARY) $(patsubst %.cpp,$(PLAIN)/%.o,$(wildcard tests/bench/*.cpp))
+$(BUILD)/bench: $(LIBRARY) $(BENCH:%.cpp=$(PLAIN)/%.o)
 $(BUILD)/tests/run: $(LIBRARY) $(TESTS:%.cpp=$(PLAIN)/%.o)
 # The gradient checks: tape, kernels and model again, in double.
 $(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/learned.cpp models/attention_layer.cpp)
@@ -80,9 +81,9 @@ $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
 DEVICE_TESTS = $(patsubst %,$(PLAIN)/tests/%.o,attention attention_layer inspect words tape vit golden optimizer device main) $(patsubst %.cpp,$(PLAIN)/%.o,$(wildcard tests/cuda/*.cpp))
 EMULATION = $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/*.cpp) $(ON_CUDA)) $(filter-out %/engine/device.o,$(CPU_LIBRARY)) $(BUILD)/emulated/engine/device.o
 EMULATED = $(addprefix $(BUILD)/emulated/,tests/run train eval pack)
-$(BUILD)/emulated/train: $(BUILD)/train.o
-$(BUILD)/emulated/eval:  $(BUILD)/eval.o
-$(BUILD)/emulated/pack:  $(BUILD)/data/pack.o
+$(BUILD)/emulated/train $(BUILD)/eigen/train: $(BUILD)/train.o
+$(BUILD)/emulated/eval $(BUILD)/eigen/eval:   $(BUILD)/eval.o
+$(BUILD)/emulated/pack $(BUILD)/eigen/pack:   $(BUILD)/data/pack.o
 $(EMULATED): $(EMULATION) $(KERNELS:%.cu=$(BUILD)/emulated/%.o)
 $(BUILD)/tsan/tests/run: $(EMULATION) $(KERNELS:%.cu=$(BUILD)/tsan/%.o)
 $(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run: $(DEVICE_TESTS)
@@ -166,10 +167,7 @@ bench: all
 WITHOUT_LIBRARIES = $(addprefix $(BUILD)/eigen/engine/,cpu/gemm.o device.o)
 WITH_EIGEN = $(addprefix $(BUILD)/eigen/,tests/run train eval pack bench)
 $(BUILD)/eigen/tests/run: $(TESTS:%.cpp=$(BUILD)/%.o)
-$(BUILD)/eigen/train: $(BUILD)/train.o
-$(BUILD)/eigen/eval:  $(BUILD)/eval.o
-$(BUILD)/eigen/pack:  $(BUILD)/data/pack.o
-$(BUILD)/eigen/bench: $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/bench/*.cpp))
+$(BUILD)/eigen/bench: $(BENCH:%.cpp=$(BUILD)/%.o)
 $(WITH_EIGEN): $(filter-out %/engine/cpu/gemm.o %/engine/device.o,$(CPU_LIBRARY)) $(WITHOUT_LIBRARIES)
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(filter-out -ldnnl,$(LDLIBS)) -o $@
@@ -232,7 +230,7 @@ planted-bugs:
 CUDA_HEADERS = $(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h)
 # Of a function in a header the linker takes the first it meets, so that of the library, which is checked.
 asan:
-	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(BUILD)/tests/run $(if $(CUDA_HEADERS),$(BUILD)/emulated/tests/run)
+	@$(MAKE) --no-print-directory -s -j$$(nproc) $(TESTS:%.cpp=$(BUILD)/%.o) $(BENCH:%.cpp=$(BUILD)/%.o) $(if $(CUDA_HEADERS),$(DEVICE_TESTS))
 	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan PLAIN=$(BUILD) CUDA=0 OPT="-O1 -g1 -ffp-contract=off" \
 	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run $(if $(CUDA_HEADERS),$(BUILD)/asan/emulated/tests/run)
 	@export ASAN_OPTIONS=allocator_may_return_null=1; tests/side_by_side 'RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run' \
