@@ -26,9 +26,11 @@ CUDA_ARCH ?= $(if $(NVCC),$(filter $(patsubst compute_%,%,$(shell $(NVCC) --list
 PACKAGES = g++ make libeigen3-dev libdnnl-dev libstb-dev libcli11-dev doctest-dev libarchive-dev nlohmann-json3-dev libfmt-dev zlib1g-dev \
            libssl-dev libtiff-dev libmatio-dev gnuplot-nox
 
-OPT     = -O2
+# Of what takes no time when it runs, for the shortest compiling. Garbage in the compiler stays until there is half a GiB of it.
+OPT     = -Og
+QUICK   = --param ggc-min-heapsize=524288
 # -march without -ffast-math: NaN and infinity must stay visible. Contraction to FMA only changes rounding.
-CXXFLAGS += -std=c++20 $(OPT) -march=$(ARCH) -fopenmp -Wall -Wextra -Werror -Wno-psabi -Wno-stringop-overflow -I. -isystem $(EIGEN) \
+CXXFLAGS += -std=c++20 $(OPT) $(QUICK) -march=$(ARCH) -fopenmp -Wall -Wextra -Werror -Wno-psabi -Wno-stringop-overflow -I. -isystem $(EIGEN) \
             -DEIGEN_DONT_PARALLELIZE -MMD -MP
 FLOAT     = $(if $(filter 1,$(ONEDNN)),-DRELUCENT_ONEDNN)
 LDLIBS   += $(if $(filter 1,$(ONEDNN)),-ldnnl) -larchive -ltiff -lmatio -lcrypto -lz -lfmt -lpthread
@@ -93,9 +95,11 @@ $(EMULATED) $(BUILD)/tsan/tests/run:
 	$(CXX) $(CXXFLAGS) -rdynamic $^ $(LDFLAGS) $(LDLIBS) -o $@
 
 # Other settings than those of the last build: everything again. (:= since what asks for it first has flags of its own.)
-SETTINGS := $(CXX) $(CXXFLAGS) $(FLOAT) $(LDLIBS) CUDA=$(CUDA) $(if $(filter 1,$(CUDA)),$(NVCC) $(NVCCFLAGS))
-$(BUILD)/settings: FORCE
+$(BUILD)/settings:      SETTINGS := $(CXX) $(CXXFLAGS) $(FLOAT) $(LDLIBS)
+$(BUILD)/cuda-settings: SETTINGS := CUDA=$(CUDA) $(if $(filter 1,$(CUDA)),$(NVCC) $(NVCCFLAGS))
+$(BUILD)/settings $(BUILD)/cuda-settings: FORCE
 	@mkdir -p $(BUILD); echo '$(SETTINGS)' | cmp -s - $@ || echo '$(SETTINGS)' > $@
+$(BUILD)/engine/device.o: $(BUILD)/cuda-settings
 FORCE:
 $(BUILD)/double/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
@@ -106,7 +110,7 @@ $(BUILD)/eigen/%.o: %.cpp $(BUILD)/settings
 $(BUILD)/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(FLOAT) -c $< -o $@
-$(BUILD)/%.o: %.cu $(BUILD)/settings
+$(BUILD)/%.o: %.cu $(BUILD)/cuda-settings
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 $(BUILD)/emulated/%.o: %.cu $(BUILD)/settings
@@ -124,13 +128,11 @@ $(BUILD)/engine/cuda/%.o $(BUILD)/tests/cuda/%.o $(BUILD)/tests/emulator/%.o: CX
 $(BUILD)/engine/device.o: FLOAT += $(if $(filter 1,$(CUDA)),$(WITH_CUDA))
 
 $(BUILD)/data/imagenet.o: data/wnids.txt
-# Where the time goes: kernels, image resizing, counting what passes through attention. Resizing must round as TensorFlow does, so no fused multiply-add there.
+# Where the time goes: kernels, pictures, counting what passes through attention, Eigen's solver. Resizing must round as TensorFlow does, so no fused multiply-add there.
 $(BUILD)/engine/cpu/%.o $(BUILD)/eigen/engine/cpu/%.o: OPT = -O3 -fno-math-errno
 $(BUILD)/models/statistics.o: OPT = -O3
-# Where it does not: a quarter less to compile.
-$(BUILD)/train.o $(BUILD)/eval.o $(BUILD)/data/pack.o $(BUILD)/models/%.o $(BUILD)/tests/%.o $(BUILD)/double/%.o: OPT = -O1
-$(BUILD)/models/fewshot.o $(BUILD)/tests/emulator/%.o: OPT = -O2
 $(BUILD)/data/transform.o $(BUILD)/data/randaug.o: OPT = -O3 -ffp-contract=off
+$(addprefix $(BUILD)/,engine/dtype.o data/image.o data/draw.o data/encode.o models/fewshot.o) $(BUILD)/tests/emulator/%.o $(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: OPT = -O2
 # Eigen's AVX-512 packets set off a false alarm of g++ 12 (as fmt does with -Wstringop-overflow).
 $(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o $(BUILD)/eigen/engine/cpu/gemm.o $(BUILD)/tests/emulator/cublas.o $(BUILD)/models/fewshot.o: CXXFLAGS += -Wno-maybe-uninitialized -Wno-uninitialized
 
@@ -141,10 +143,12 @@ packages:
 	  echo "packages: installing" $$missing; sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; fi
 
+# nvcc takes its time: where there is no GPU the demo does without.
+GPU = $(wildcard /dev/nvidiactl /dev/dxg)
 DEMO_MODEL = --image-size 32 --patch 4 --width 64 --depth 2 --heads 2 --qk-norm
 demo: packages
 	@echo "demo: builds the programs, draws 7200 pictures, trains four small ViTs (about two minutes) and compares them"
-	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BUILD)/train $(BUILD)/eval $(BUILD)/pack
+	@$(MAKE) --no-print-directory -s -j$$(nproc) $(if $(GPU),,CUDA=0) $(BUILD)/train $(BUILD)/eval $(BUILD)/pack
 	@rm -rf demo && $(BUILD)/pack drawn --out demo
 	$(BUILD)/train --train 'demo/train-*.tar' --val 'demo/val-*.tar' --out demo/run $(DEMO_MODEL) \
 	  --attention softmax,relu,relu:0,identity --crop none --no-flip --epochs 10 --batch 50 --lr 4e-3
@@ -219,6 +223,7 @@ static-update:
 # Bugs planted in kernels, calls and the shipped sources: each must be found.
 planted: packages
 	@if [ -z "$(CUDA_HEADERS)" ]; then echo "skipped: planted bugs, for want of the CUDA Toolkit's headers"; else $(MAKE) --no-print-directory planted-bugs; fi
+planted-bugs: OPT = -O2
 planted-bugs:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run
 	@BUILD=$(BUILD)/planted COMPILE='$(CXX) $(CXXFLAGS) $(CUDA_INCLUDE) -Wno-unknown-pragmas -Wno-maybe-uninitialized -fno-strict-aliasing' \

@@ -32,7 +32,7 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 struct Result {
-  Member member;
+  GridMember member;
   std::string folder;
   Evaluation evaluation;               // count 0 without --val
   double images_per_second = 0;
@@ -211,8 +211,8 @@ int run(CLI::App& app, TrainOptions& o) {
   if (!o.steps && !o.epochs) fail(ExitCode::usage, "--steps or --epochs is missing: how long to train");
   ViTConfig config = o.model.config();
   o.preprocess.image_size = config.image_size;
-  const std::vector<Member> members = o.grid();
-  for (const Member& m : members) config.attention = m.attention, config.alpha = m.alpha, check_config(config);
+  const std::vector<GridMember> members = o.grid();
+  for (const GridMember& m : members) config.attention = m.attention, config.alpha = m.alpha, check_config(config);
 
   if (const int unseen = config.image_size % config.patch)
     fmt::print(stderr, "note    the last {} rows and columns of pixels are not seen: image size {} is no multiple of patch {}\n", unseen, config.image_size, config.patch);
@@ -239,7 +239,7 @@ int run(CLI::App& app, TrainOptions& o) {
              double(s.steps) * o.batch / double(train.size()), s.warmup, s.peak / 1e12);
 
   std::vector<Result> results;
-  for (const Member& m : members) {
+  for (const GridMember& m : members) {
     const fs::path folder = members.size() == 1 ? fs::path(o.out) : fs::path(o.out) / m.name();
     const fs::path state = folder / "last.state";
     const bool finished = fs::exists(state) && saved_step(state) >= s.steps;

@@ -3,8 +3,8 @@
 //   each   operator()(size_t i)               one element
 //   rows   operator()(Team team, size_t row)  one row, by a team: a CPU thread with SIMD loops, or a CUDA warp
 //   tiles  operator()(Tile& tile, int head, int first_image, int images)   products and rows on a piece of attention, in host code
-// Bodies are listed in engine/kernels.h, from which each device makes its table.
-// defines: Operand, Gemm, AfterProduct, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
+// Those of each and rows are listed in engine/kernels.h, from which each device makes its table.
+// defines: Operand, Gemm, AfterProduct, Tile, TilesBody, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
 #pragma once
 #include <memory>
 #include <string>
@@ -50,6 +50,36 @@ template <class Then> struct AfterProduct {
   template <class Team> HD void operator()(Team team, size_t row) const { then(team, row, 0, n, c + row * stride); }
 };
 
+struct AttentionProbe;
+struct AttentionTile;
+
+// What a tiles body works with, for some images of one head (CPU: one image).
+class Tile {
+ public:
+  virtual real* scratch(int slot, size_t n) = 0;                              // of 4 slots; until the next request for the same
+  virtual int query_rows(int Lq, int L) const = 0;                            // so many at a time against L keys
+  virtual Operand operand(const real* x, size_t n) = 0;                       // x[n] as input of more than one product; until the next call
+  virtual void gemm(const Gemm& product) = 0;
+  virtual void run(std::type_index body, size_t n, const void* fields) = 0;   // through rows below
+  virtual void show(AttentionProbe& probe, int images, const AttentionTile& tile) = 0;
+  template <class Body> void rows(size_t n, const Body& body) { run(typeid(Body), n, &body); }
+
+ protected:
+  ~Tile() = default;
+};
+
+// A tiles body, its type forgotten. A slot holds up to query_rows(queries, keys) x keys numbers an image.
+struct TilesBody {
+  template <class Body> explicit TilesBody(const Body& body)
+      : type(typeid(Body)), fields(&body), images(body.images()), heads(body.heads()), queries(body.queries()), keys(body.keys()),
+        run([](const void* fields, Tile& tile, int head, int first_image, int images) { (*static_cast<const Body*>(fields))(tile, head, first_image, images); }) {}
+  void operator()(Tile& tile, int head, int first_image, int count) const { run(fields, tile, head, first_image, count); }
+  std::type_index type;
+  const void* fields;
+  int images, heads, queries, keys;
+  void (*run)(const void* fields, Tile& tile, int head, int first_image, int images);
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -72,7 +102,8 @@ class Device {
   // Whether attention takes a fused kernel where it applies: its sums round otherwise than with a probe, and its backward reads o.
   virtual bool fuses_attention() const { return false; }
   virtual int columns_per_team() const { return 1 << 30; }                    // at most so many for a team that sums columns
-  virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each, rows, tiles below
+  virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each and rows below
+  virtual void run_tiles(const TilesBody& body) = 0;                            // through tiles below
 
   // Whether c of gemm_then may be null: then its pieces stay where they were made, and only `then` sees them.
   virtual bool keeps_pieces() const { return false; }
@@ -85,7 +116,7 @@ class Device {
 
   template <class Body> void each(size_t n, const Body& body) { run(typeid(Body), n, &body); }
   template <class Body> void rows(size_t n, const Body& body) { run(typeid(Body), n, &body); }
-  template <class Body> void tiles(const Body& body) { run(typeid(Body), size_t(body.images()) * body.heads(), &body); }
+  template <class Body> void tiles(const Body& body) { run_tiles(TilesBody(body)); }
 };
 
 enum class GemmLibrary { best, eigen, onednn };

@@ -1,4 +1,4 @@
-// Every kernel body: from this list each device makes its table of what it can run.
+// Every kernel body of each and rows: from this list each device makes its table of what it can run.
 // defines: Kernels, for_each_kernel
 #pragma once
 #include "engine/attention/differential.h"
@@ -42,11 +42,8 @@ using Kernels = Joined<
     KernelList<PointwiseFeatures<EluPlusOne>, PointwiseFeaturesBackward<EluPlusOne>, PointwiseFeatures<Relu>, PointwiseFeaturesBackward<Relu>,
                CosineFeatures, CosineFeaturesBackward, TokenSums<AbsoluteTerm>, TokenSums<ProductTerm>, TokenNormalised, TokenNormalisedBackward,
                Exponents, LargestOfHead, ExponentialFeatures, ExponentsBackward, ReluFeatures, ReluFeaturesBackward,
-               AppendOne, DivideByLast, DivideByLastBackward, LinearForward, LinearBackward, ScaleByImage>,
+               AppendOne, DivideByLast, DivideByLastBackward, ScaleByImage>,
     KernelList<LambdaForward, LambdaBackward, Difference, DifferenceBackward, LaserLargest, LaserExponentials, LaserExponentialsBackward, LaserLogarithm, LaserLogarithmBackward>,
-    AttentionFunctions::Kernels<DifferentialForward, KernelList>, AttentionFunctions::Kernels<DifferentialBackward, KernelList>,
-    AttentionFunctions::Kernels<TalkingForward, KernelList>, AttentionFunctions::Kernels<TalkingBackward, KernelList>,
-    AttentionFunctions::Kernels<AttentionForward, KernelList>, AttentionFunctions::Kernels<AttentionBackward, KernelList>,
     AttentionFunctions::Kernels<WeightsForward, KernelList>, AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;
 
 // calls f.template operator()<Body>() for each

@@ -35,6 +35,7 @@ class Profiler final : public Device {
   void gemm(const Gemm& product) override { measure(products_, [&] { device_.gemm(product); }); }
   void gemm_then(const Gemm& p, std::type_index body, const void* fields) override { measure(products_, [&] { device_.gemm_then(p, body, fields); }); }
   void run(std::type_index body, size_t n, const void* fields) override { measure(times_[body], [&] { device_.run(body, n, fields); }); }
+  void run_tiles(const TilesBody& body) override { measure(times_[body.type], [&] { device_.run_tiles(body); }); }
 
  private:
   struct Time { double seconds = 0; size_t calls = 0; };

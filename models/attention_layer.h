@@ -3,7 +3,7 @@
 // defines: Pass, AttentionConstants, attention_layer, attention_parameters, attention_draw, attention_options, check_attention, attention_multiply_adds, attention_kept, first_lambda, only_here
 #pragma once
 #include <functional>
-#include "engine/attention/attention.h"
+#include "engine/attention/probe.h"
 #include "engine/parameters.h"
 #include "engine/random.h"
 #include "models/config.h"

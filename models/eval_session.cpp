@@ -1,31 +1,9 @@
 #include "models/eval_session.h"
-#include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 #include "engine/attention/families.h"
 #include "engine/error.h"
 #include "models/attention_layer.h"
 #include "models/init.h"
-
-bool EvalOptions::given(const std::string& flag) const { return flags->count(flag); }
-
-void add_model(CLI::App& app, EvalOptions& o) {
-  app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
-  o.model.add(app, true);
-  app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
-  app.add_option("--alpha", o.alpha, "its exponent of L; with another --image-size than trained with: the exponent of the change, from the factor of training")->check(CLI::NonNegativeNumber)->capture_default_str()->group("Model");
-  o.device.add(app);
-  app.add_option("--batch", o.batch, "images at a time")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_flag("--json", o.json, "one JSON object on stdout");
-}
-
-void add_source(CLI::App& app, EvalOptions& o) {
-  app.add_option("--workers", o.workers, "threads that decode images ahead")->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_option("--on-bad-image", o.bad, "error, or skip and count")->check(CLI::IsMember({"error", "skip"}))->capture_default_str();
-}
-
-void add_loss(CLI::App& app, EvalOptions& o) {
-  app.add_option("--loss", o.loss, "softmax or sigmoid")->check(CLI::IsMember({"softmax", "sigmoid"}))->capture_default_str();
-}
 
 std::string describe(const EvalSession& s, const std::string& checkpoint) {
   const ViTConfig& c = s.config();

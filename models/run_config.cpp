@@ -1,5 +1,4 @@
 #include "models/run_config.h"
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <sstream>
@@ -14,33 +13,10 @@
 
 namespace fs = std::filesystem;
 
-std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, const Member* member) {
-  auto set = [&](const char* flag, const auto& value) {
-    CLI::Option* option = app.get_option(flag);
-    option->clear();
-    option->add_result(fmt::format("{}", value));
-  };
-  set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
-  set("--qk-norm", c.qk_norm), set("--gate", c.gate), set("--head-hidden", c.head_hidden);
-  if (steps) set("--steps", steps), app.get_option("--epochs")->clear(), app.get_option("--epochs")->default_str("");
-  if (member) set("--attention", member->attention), set("--alpha", member->alpha);
-  std::istringstream lines(app.config_to_str(true));
-  std::string text;
-  for (std::string line; std::getline(lines, line);)
-    if (!line.ends_with("=\"\"")) text += line + "\n";               // not set and without a default
-  return text;
-}
-
 void write_config(const fs::path& folder, const std::string& text) {
   fs::create_directories(folder);
   write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
 }
-std::map<std::string, std::string> read_config(const fs::path& folder) {
-  std::map<std::string, std::string> flags;
-  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_file((folder / "config.toml").string())) flags[item.name] = item.inputs.empty() ? "" : item.inputs[0];
-  return flags;
-}
-
 // Whole batches of images that are held at once: three that are made ready, two that are taken, what mixup makes of one, and those of an
 // evaluation; also two on a device with memory of its own.
 static double held_batches(const TrainOptions& o, const Device& device) { return 5.0 + (o.mixup > 0) + 1.3 * !o.val.empty() + 2 * !device.is_host(); }
@@ -52,7 +28,7 @@ static double training_bytes(const TrainOptions& o, const ViTConfig& c, int imag
   return 10 * parameters + std::max(4 * parameters, kept_bytes(c, o.rematerialise, rounded) * images) + held_batches(o, device) * batch;
 }
 
-int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const std::vector<Member>& members, Device& device) {
+int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const std::vector<GridMember>& members, Device& device) {
   if (o.classes) config.classes = o.classes;
   fmt::print("{}", resolved_flags(app, config, 0, nullptr));
   int64_t steps = o.steps;

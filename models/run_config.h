@@ -10,11 +10,11 @@
 #include "models/train_options.h"
 
 // The flags as they are resolved, from which the run, or the whole grid without `member`, can be repeated or resumed.
-std::string resolved_flags(CLI::App& app, const ViTConfig& config, int64_t steps, const Member* member);
+std::string resolved_flags(CLI::App& app, const ViTConfig& config, int64_t steps, const GridMember* member);
 void write_config(const std::filesystem::path& folder, const std::string& text);
 std::map<std::string, std::string> read_config(const std::filesystem::path& folder);      // flags without --; of several values the first
 // The flags, then what they cost. Returns the exit status.
-int print_config(CLI::App& app, const TrainOptions& options, ViTConfig config, const std::vector<Member>& members, Device& device);
+int print_config(CLI::App& app, const TrainOptions& options, ViTConfig config, const std::vector<GridMember>& members, Device& device);
 
 // The value of a flag before the command line is parsed; empty if it is not there.
 std::string value_of(const std::vector<std::string>& args, const std::string& flag);

@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 #include <vector>
-#include "engine/attention/attention.h"
+#include "engine/attention/probe.h"
 #include "engine/histogram.h"
 #include "models/config.h"
 

@@ -1,5 +1,5 @@
 // What build/train can be told: the flags, their defaults, and what follows from them.
-// defines: Member, TrainOptions
+// defines: GridMember, TrainOptions
 #pragma once
 #include <cmath>
 #include "data/transform.h"
@@ -8,7 +8,7 @@
 #include "models/model_flags.h"
 
 // One member of the grid: an attention function and its exponent of L.
-struct Member {
+struct GridMember {
   std::string attention;
   double alpha;
   bool scaled;                         // α matters
@@ -39,7 +39,7 @@ struct TrainOptions {
 
   void add(CLI::App& app);                       // the flags
   // --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once
-  std::vector<Member> grid() const;
+  std::vector<GridMember> grid() const;
   bool takes_alpha() const;                      // whether a member has its exponent from --alpha
   int64_t updates(size_t images) const { return steps ? steps : std::max<int64_t>(1, std::llround(epochs * double(images) / batch)); }      // BigVision's steps()
   int64_t warmup_steps(int64_t total) const;     // of --warmup, a number or a share

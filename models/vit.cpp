@@ -1,6 +1,7 @@
 #include "models/vit.h"
 #include <algorithm>
 #include <functional>
+#include "engine/attention/attention.h"
 #include "engine/error.h"
 #include "engine/hash.h"
 #include "engine/ops/activations.h"
@@ -11,8 +12,8 @@
 #include "engine/ops/remat.h"
 #include "engine/ops/tokens.h"
 #include "engine/random.h"
-#include "models/require.h"
 #include "models/learned.h"
+#include "models/require.h"
 
 void check_config(const ViTConfig& c) {
   for (auto [what, value] : {std::pair{"image size", c.image_size}, {"patch", c.patch}, {"width", c.width}, {"depth", c.depth}, {"heads", c.heads},

@@ -208,10 +208,10 @@ Numbers numbers_of(const HeadValues& v, bool scaled, int L, int h) {
 Result<double> learned_reference(const Problem& p, const std::string& function, const HeadValues& values, Maps* maps = nullptr) {
   return reference(p, [&](int h) {
     const auto [temperature, bias, factor, number] = numbers_of(values, AttentionFunctions::find(function)->scaled_by_length, p.L, h);
-    const RowFunction f = reference_function(function, 0, number);
+    const ReferenceFunction f = reference_function(function, 0, number);
     auto seen = [=](const Row& s) { return map_of(s, [=](double x) { return temperature * x + bias; }); };
     auto times = [](const Row& x, double y) { return map_of(x, [=](double v) { return y * v; }); };
-    return RowFunction{[=](const Row& s) { return times(f.forward(seen(s)), factor); },
+    return ReferenceFunction{[=](const Row& s) { return times(f.forward(seen(s)), factor); },
                        [=](const Row& s, const Row& da) { return times(f.backward(seen(s), times(da, factor)), temperature); }};
   }, maps);
 }

@@ -38,11 +38,11 @@ struct Maps {
 inline float number_of_head(int h) { return 0.25f + 0.5f * float(h); }
 
 // With the function of each head.
-inline Result<double> reference(const Problem& p, const std::function<RowFunction(int h)>& of_head, Maps* maps = nullptr) {
+inline Result<double> reference(const Problem& p, const std::function<ReferenceFunction(int h)>& of_head, Maps* maps = nullptr) {
   Result<double> r{std::vector<double>(p.q.size()), std::vector<double>(p.q.size()), std::vector<double>(p.kv.size())};
   for (int b = 0; b < p.B; b++)
     for (int h = 0; h < p.H; h++) {
-      const RowFunction f = of_head(h);
+      const ReferenceFunction f = of_head(h);
       for (int i = 0; i < p.Lq; i++) {
         const size_t q = p.at(b, i, h);
         Row s(p.L), da(p.L);

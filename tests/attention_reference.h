@@ -1,5 +1,5 @@
 // The attention functions in double, written from their formulas: what the engine's are compared with.
-// defines: Row, RowFunction, reference_function
+// defines: Row, ReferenceFunction, reference_function
 #pragma once
 #include <doctest/doctest.h>
 #include <algorithm>
@@ -13,7 +13,7 @@
 using Row = std::vector<double>;
 
 // a = forward(s), ds = backward(s, da)
-struct RowFunction {
+struct ReferenceFunction {
   std::function<Row(const Row& s)> forward;
   std::function<Row(const Row& s, const Row& da)> backward;
 };
@@ -27,7 +27,7 @@ inline Row map_of(const Row& x, const Scalar& f) {
 }
 // From a row's Jacobian da_k / ds_j = δ_kj diagonal_j - left_k right_j, in parts of s and a.
 struct Jacobian { Row diagonal, left, right; };
-inline RowFunction with_jacobian(std::function<Row(const Row&)> forward, std::function<Jacobian(const Row& s, const Row& a)> jacobian) {
+inline ReferenceFunction with_jacobian(std::function<Row(const Row&)> forward, std::function<Jacobian(const Row& s, const Row& a)> jacobian) {
   return {forward, [=](const Row& s, const Row& da) {
             const auto [diagonal, left, right] = jacobian(s, forward(s));
             const double sum = std::inner_product(da.begin(), da.end(), left.begin(), 0.0);
@@ -38,7 +38,7 @@ inline RowFunction with_jacobian(std::function<Row(const Row&)> forward, std::fu
 }
 
 // e^s / (e^b + Σ e^s); b = -∞: softmax
-inline RowFunction softmax_reference(double b = -INFINITY) {
+inline ReferenceFunction softmax_reference(double b = -INFINITY) {
   return with_jacobian([=](const Row& s) {
     double sum = std::exp(b);
     for (double x : s) sum += std::exp(x);
@@ -46,7 +46,7 @@ inline RowFunction softmax_reference(double b = -INFINITY) {
   }, [](const Row&, const Row& a) { return Jacobian{a, a, a}; });
 }
 
-inline RowFunction pointwise_reference(const std::function<double(double L)>& scale, const Scalar& h, const Scalar& slope) {
+inline ReferenceFunction pointwise_reference(const std::function<double(double L)>& scale, const Scalar& h, const Scalar& slope) {
   return {[=](const Row& s) { return map_of(s, [&](double x) { return scale(double(s.size())) * h(x); }); },
           [=](const Row& s, const Row& da) {
             Row ds;
@@ -55,7 +55,7 @@ inline RowFunction pointwise_reference(const std::function<double(double L)>& sc
           }};
 }
 
-inline RowFunction normalised_reference(const Scalar& h, const Scalar& slope) {
+inline ReferenceFunction normalised_reference(const Scalar& h, const Scalar& slope) {
   auto denominator = [=](const Row& s) { return sum_of(map_of(s, h)) + 1e-6; };
   return with_jacobian([=](const Row& s) { const double z = denominator(s); return map_of(s, [&](double x) { return h(x) / z; }); },
                        [=](const Row& s, const Row& a) {
@@ -66,7 +66,7 @@ inline RowFunction normalised_reference(const Scalar& h, const Scalar& slope) {
 }
 
 // max(s/p - t, 0)^p by bisection
-inline RowFunction threshold_reference(double p) {
+inline ReferenceFunction threshold_reference(double p) {
   return with_jacobian([=](const Row& s) {
     const double highest = *std::max_element(s.begin(), s.end()) / p;
     double low = highest - 1, high = highest;
@@ -82,7 +82,7 @@ inline RowFunction threshold_reference(double p) {
   });
 }
 
-inline RowFunction softpick_reference() {
+inline ReferenceFunction softpick_reference() {
   auto denominator = [](const Row& s) { return sum_of(map_of(s, [](double x) { return std::abs(std::exp(x) - 1); })) + 1e-8; };
   return with_jacobian([=](const Row& s) { const double z = denominator(s); return map_of(s, [&](double x) { return std::max(std::exp(x) - 1, 0.0) / z; }); },
                        [=](const Row& s, const Row& a) {
@@ -91,7 +91,7 @@ inline RowFunction softpick_reference() {
                        });
 }
 
-inline RowFunction standard_scores_reference(double alpha) {
+inline ReferenceFunction standard_scores_reference(double alpha) {
   struct Standard { Row x; double deviation, scale; };
   auto standard = [=](const Row& s) {
     const double L = double(s.size()), mean = sum_of(s) / L;
@@ -109,7 +109,7 @@ inline RowFunction standard_scores_reference(double alpha) {
 }
 
 // `number` is what the head has learned, for functions that have such a number.
-inline RowFunction reference_function(const std::string& name, double alpha, double number = 0) {
+inline ReferenceFunction reference_function(const std::string& name, double alpha, double number = 0) {
   static const Scalar inner = [](double s) { return std::sqrt(2 / M_PI) * (s + 0.044715 * s * s * s); };
   static const Scalar sigmoid = [](double s) { return 1 / (1 + std::exp(-s)); }, sigmoid_slope = [](double s) { return sigmoid(s) * sigmoid(-s); };
   static const Scalar relu = [](double s) { return std::max(s, 0.0); }, step = [](double s) { return double(s > 0); };
@@ -141,18 +141,18 @@ inline RowFunction reference_function(const std::string& name, double alpha, dou
       {"taylor2", {[](double s) { return 1 + s + std::pow(s, 2) / 2; }, [](double s) { return 1 + s; }}},
       {"stable", {stable, stable_slope}}};
   auto shifted = [](const Scalar& f, double by) { return [=](double s) { return f(s - by); }; };
-  const std::map<std::string, std::function<RowFunction()>> rows = {
+  const std::map<std::string, std::function<ReferenceFunction()>> rows = {
       {"softmax", [] { return softmax_reference(); }},
       {"softmax1", [] { return softmax_reference(0); }},
       {"softmax-sink", [=] { return softmax_reference(number); }},
       {"ssmax", [=] {
          auto scaled = [=](const Row& s) { return map_of(s, [&](double x) { return number * std::log(double(s.size())) * x; }); };
-         return RowFunction{[=](const Row& s) { return softmax_reference().forward(scaled(s)); },
+         return ReferenceFunction{[=](const Row& s) { return softmax_reference().forward(scaled(s)); },
                             [=](const Row& s, const Row& da) { return map_of(softmax_reference().backward(scaled(s), da), [&](double x) { return number * std::log(double(s.size())) * x; }); }};
        }},
       {"sigmoid-bias", [=] {
          auto at_length = [=](size_t L) { return pointwise_reference([](double) { return 1; }, shifted(sigmoid, std::log(double(L))), shifted(sigmoid_slope, std::log(double(L)))); };
-         return RowFunction{[=](const Row& s) { return at_length(s.size()).forward(s); }, [=](const Row& s, const Row& da) { return at_length(s.size()).backward(s, da); }};
+         return ReferenceFunction{[=](const Row& s) { return at_length(s.size()).forward(s); }, [=](const Row& s, const Row& da) { return at_length(s.size()).backward(s, da); }};
        }},
       {"reluformer", [] { return pointwise_reference([](double L) { return std::sqrt(2 / L); }, relu, step); }},
       {"relu-norm", [&] { return normalised_reference(relu, step); }},

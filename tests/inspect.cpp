@@ -38,7 +38,7 @@ double norm_of(const Row& values) { return std::sqrt(std::inner_product(values.b
 // The statistics of one head, from nothing but q, k, v and dO [N, H, L, d].
 std::map<std::string, Expected> recompute(const AttentionStatistics& kept, const ViTConfig& c, int N, int head) {
   const int L = c.tokens(), d = c.head_width(), first = c.pool == "cls", side = c.grid();
-  const RowFunction f = reference_function(c.attention, c.alpha);
+  const ReferenceFunction f = reference_function(c.attention, c.alpha);
   Row S, A, dA, dS, row_sum, D, keys, entropy, top, distance, parts[6];
   double zeros = 0, negative = 0, dead = 0, asked = 0, passed = 0, flat = 0;
   for (int b = 0; b < N; b++) {

@@ -56,6 +56,7 @@ class CountingDevice : public Device {
   bool fuses_attention() const override { return inner_->fuses_attention(); }
   int columns_per_team() const override { return inner_->columns_per_team(); }
   void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
+  void run_tiles(const TilesBody& body) override { inner_->run_tiles(body); }
   explicit CountingDevice(std::unique_ptr<Device> inner = test_device(1)) : inner_(std::move(inner)) {}
   int allocations = 0, releases = 0, packs = 0;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include "engine/attention/functions.h"
 #include "models/presets.h"
 #include "models/train_step.h"
 #include "tests/difference.h"

@@ -6,30 +6,16 @@
 //
 // A tile is some query rows of one head, of one image (CPU) or several (CUDA), against all their keys: φ sees whole rows and
 // may be any row function. The device's Tile says how many rows at once.
-// defines: HeadView, HeadRows, HeadOperands, AttentionProbe, AttentionTile, AttentionOperands, read_heads, product_heads, write_heads, require_heads, attention
+// defines: HeadView, read_heads, product_heads, write_heads, require_heads, attention
 #pragma once
-#include "engine/attention/learned.h"
+#include "engine/attention/probe.h"
+#include "engine/attention/row_function.h"
 #include "engine/error.h"
 #include "engine/ops/linear.h"
 #include "engine/tape.h"
 
 // The H heads of d channels that start at column `offset` of x[B,L,W].
 struct HeadView { Tensor x; int offset = 0; };
-
-// q, k, v, o or their gradients: element (b, i, h, c) lies at data + (b L + i) width + h d + c
-template <class T> struct HeadRows {
-  T* data; int L, width;
-  HD T* at(size_t b, int i, int h, int d) const { return data + (b * L + i) * size_t(width) + h * d; }
-  HD size_t step() const { return size_t(L) * width; }                   // from image to image
-};
-
-// The same of what products alone read: reals, or rounded values.
-struct HeadOperands {
-  Operand data; int L, width;
-  Operand at(size_t b, int i, int h, int d) const { Operand x = data; x += (b * L + i) * size_t(width) + h * d; return x; }
-  size_t step() const { return size_t(L) * width; }
-  HeadRows<const real> full() const { return {data.full, L, width}; }      // null where rounded
-};
 
 // Where the heads of a view lie, and where their gradients go.
 inline HeadOperands product_heads(Tape& t, HeadView view) {
@@ -46,54 +32,13 @@ inline void require_heads(const char* op, HeadView view, int B, int L, int heads
     fail(ExitCode::failed, "{}: input is {}, expected [{}, {}, at least {}]", op, view.x.shape.text(), B, L, view.offset + heads * d);
 }
 
-struct AttentionShape {
-  int B, H, Lq, L, d, dv = d;                                              // dv: channels of a head's values
-};
-
-// One tile as a probe sees it: row-major [rows, L] in host memory, valid during the call. dA and dS are null in a forward pass.
-// S is what φ sees: with a learned temperature or bias τ q·k/√d + b. dS is the gradient of q·k/√d.
-struct AttentionTile {
-  int image, head, first_row, rows, L;
-  const real *S, *A, *dA, *dS;
-};
-// What a backward pass read and made, on the device.
-struct AttentionOperands {
-  AttentionShape n;
-  HeadOperands q, k, v, d_o, dq, dk, dv;
-};
-struct AttentionProbe {
-  virtual ~AttentionProbe() = default;
-  // Called while the real computation passes, from several threads at once, never twice at once for the same image and head.
-  // With recording on, it is called again with gradients in the backward pass.
-  virtual void tile(const AttentionTile& tile) = 0;
-  // Called once after the tiles of a backward pass. Differential attention's maps have half of their head's values each; LASER's values are
-  // the exponentials that it weighs.
-  virtual void operands(Device&, const AttentionOperands&) {}
-};
-
-template <class F> struct WeightsForward {                    // A = φ(S), row by row; S becomes what φ sees
-  real *A, *S; HeadFunction<F> f;
-  template <class Team> HD void operator()(Team team, size_t row) const { f.forward(team, A + row * f.L, S + row * f.L); }
-};
-// Where the rows of a tile lie in [B,Lq,H].
-struct TileRows {
-  size_t first = 0; int rows = 1, Lq = 0, H = 0;
-  HD size_t at(size_t row) const { return first + (row / rows * Lq + row % rows) * H; }
-};
-template <class F> struct WeightsBackward {                   // dS = φ'(S; A, dA); parts[B,Lq,H] of what is learned
-  real* dS; const real *dA, *A, *S; HeadFunction<F> f; Learned<real*> parts; TileRows place;
-  template <class Team> HD void operator()(Team team, size_t row) const {
-    f.backward(team, dS + row * f.L, dA + row * f.L, A + row * f.L, S + row * f.L, parts, place.at(row));
-  }
-};
-
-template <class F> struct AttentionForward {
-  HeadRows<real> o; HeadOperands q, k, v; AttentionShape n; F f; real scale; AttentionProbe* probe; Learned<HeadNumbers> learned;
+struct AttentionForward {
+  HeadRows<real> o; HeadOperands q, k, v; AttentionShape n; std::shared_ptr<const RowFunction> f; real scale; AttentionProbe* probe; Learned<HeadNumbers> learned;
   int images() const { return n.B; }
   int heads() const { return n.H; }
   int queries() const { return n.Lq; }
   int keys() const { return n.L; }
-  template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
+  void operator()(Tile& tile, int h, int b, int images) const {
     const int most = tile.query_rows(n.Lq, n.L);
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
@@ -106,12 +51,12 @@ template <class F> struct AttentionForward {
       if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, nullptr, nullptr});
     }
   }
-  HeadFunction<F> head(int h) const { return {f, n.L, learned.template map<const real*>([=](const HeadNumbers& x) { return x.of(h); })}; }
-  template <class Tile> void weights(Tile& tile, real* S, real* A, int h, int b, int images, int first, int rows) const {
+  Learned<const real*> learned_by(int h) const { return learned.map<const real*>([=](const HeadNumbers& x) { return x.of(h); }); }
+  void weights(Tile& tile, real* S, real* A, int h, int b, int images, int first, int rows) const {
     scores(tile, S, h, b, images, first, rows);
-    tile.rows(size_t(images) * rows, WeightsForward<F>{A, S, head(h)});
+    f->forward(tile, size_t(images) * rows, A, S, n.L, learned_by(h));
   }
-  template <class Tile> void scores(Tile& tile, real* S, int h, int b, int images, int first, int rows) const {
+  void scores(Tile& tile, real* S, int h, int b, int images, int first, int rows) const {
     tile.gemm({.c = S, .a = q.at(b, first, h, n.d), .b = k.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .alpha = scale,
                .lda = q.width, .ldb = k.width, .batch = images, .step_a = q.step(), .step_b = k.step(), .step_c = size_t(rows) * n.L});
   }
@@ -120,13 +65,13 @@ template <class F> struct AttentionForward {
 // Whether to add to what is in dq, dk, dv.
 struct AddToHeads { int q = 1, k = 1, v = 1; };
 
-template <class F> struct AttentionBackward {
-  HeadRows<real> dq, dk, dv; HeadOperands d_o; AttentionForward<F> forward; Learned<real*> parts; AddToHeads add = {};
+struct AttentionBackward {
+  HeadRows<real> dq, dk, dv; HeadOperands d_o; AttentionForward forward; Learned<real*> parts; AddToHeads add = {};
   int images() const { return forward.images(); }
   int heads() const { return forward.heads(); }
   int queries() const { return forward.queries(); }
   int keys() const { return forward.keys(); }
-  template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
+  void operator()(Tile& tile, int h, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
     const int most = tile.query_rows(n.Lq, n.L);
     for (int first = 0; first < n.Lq; first += most) {
@@ -140,7 +85,7 @@ template <class F> struct AttentionBackward {
                  .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
       tile.gemm({.c = dv.at(b, 0, h, n.dv), .a = A, .b = dout, .m = n.L, .n = n.dv, .k = rows, .ta = true, .beta = real(first || add.v), .ldb = d_o.width,
                  .ldc = dv.width, .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
-      tile.rows(size_t(images) * rows, WeightsBackward<F>{dS, dA, A, S, forward.head(h), parts, {(size_t(b) * n.Lq + first) * n.H + h, rows, n.Lq, n.H}});
+      f->backward(tile, size_t(images) * rows, dS, dA, A, S, n.L, forward.learned_by(h), parts, {(size_t(b) * n.Lq + first) * n.H + h, rows, n.Lq, n.H});
       add_score_gradients(tile, dS, h, b, images, first, rows);
       if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, dA, dS});
     }
@@ -150,7 +95,7 @@ template <class F> struct AttentionBackward {
     auto made = [](HeadRows<real> rows) { return HeadOperands{rows.data, rows.L, rows.width}; };
     if (probe) probe->operands(device, {n, q, k, v, d_o, made(dq), made(dk), made(dv)});
   }
-  template <class Tile> void add_score_gradients(Tile& tile, const real* dS, int h, int b, int images, int first, int rows) const {
+  void add_score_gradients(Tile& tile, const real* dS, int h, int b, int images, int first, int rows) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
     const Operand ds = tile.operand(dS, size_t(images) * rows * n.L);
     tile.gemm({.c = dq.at(b, first, h, n.d), .a = ds, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = real(add.q), .ldb = k.width,
@@ -194,27 +139,25 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
   });
   Tensor o = t.make("attention", {n.B, n.Lq, heads * n.dv}, {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number});
   const real scale = 1 / std::sqrt(real(d));
-  AttentionFunctions::visit_known(function, learned.alpha ? 0 : alpha, n.L, [&](auto f) {
-    using F = decltype(f);
-    if (!F::scaled_by_length && (learned.alpha || learned.log_gamma)) fail(ExitCode::failed, "attention: {} has no factor L^-alpha to learn", function);
-    if (F::number.empty() == bool(learned.number)) fail(ExitCode::failed, "attention: {} {} a number of the head", function, learned.number ? "does not have" : "needs");
-    auto forward = [=, &t](real* output) {
-      const auto numbers = learned.template map<HeadNumbers>([&](Tensor x) { return x ? HeadNumbers{t.value(x), x.shape.size() > 1} : HeadNumbers{}; });
-      return AttentionForward<F>{{output, n.Lq, heads * n.dv}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, scale, probe, numbers};
-    };
-    t.device.tiles(forward(t.value(o)));
-    t.on_backward(o, [=, &t] {
-      const HeadOperands d_o{t.kept_gradient(o), n.Lq, heads * n.dv};
-      const size_t rows = size_t(n.B) * n.Lq * heads;
-      const auto parts = learned.template map<real*>([&](Tensor x) { return t.wants_gradient(x) ? t.scratch(rows) : nullptr; });
-      const auto [dq, dk, dv, add] = write_heads(t, q, k, v, n);
-      const AttentionBackward<F> backward{dq, dk, dv, d_o, forward(t.device.fuses_attention() ? t.value(o) : nullptr), parts, add};
-      t.device.tiles(backward);
-      learned.each_with(parts, [&](Tensor x, real* part) {
-        if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());
-      });
-      backward.show_operands(t.device);
+  const auto f = row_function(function, learned.alpha ? 0 : alpha, n.L);
+  if (!f->scaled_by_length && (learned.alpha || learned.log_gamma)) fail(ExitCode::failed, "attention: {} has no factor L^-alpha to learn", function);
+  if (f->has_number != bool(learned.number)) fail(ExitCode::failed, "attention: {} {} a number of the head", function, learned.number ? "does not have" : "needs");
+  auto forward = [=, &t](real* output) {
+    const auto numbers = learned.map<HeadNumbers>([&](Tensor x) { return x ? HeadNumbers{t.value(x), x.shape.size() > 1} : HeadNumbers{}; });
+    return AttentionForward{{output, n.Lq, heads * n.dv}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, scale, probe, numbers};
+  };
+  t.device.tiles(forward(t.value(o)));
+  t.on_backward(o, [=, &t] {
+    const HeadOperands d_o{t.kept_gradient(o), n.Lq, heads * n.dv};
+    const size_t rows = size_t(n.B) * n.Lq * heads;
+    const auto parts = learned.map<real*>([&](Tensor x) { return t.wants_gradient(x) ? t.scratch(rows) : nullptr; });
+    const auto [dq, dk, dv, add] = write_heads(t, q, k, v, n);
+    const AttentionBackward backward{dq, dk, dv, d_o, forward(t.device.fuses_attention() ? t.value(o) : nullptr), parts, add};
+    t.device.tiles(backward);
+    learned.each_with(parts, [&](Tensor x, real* part) {
+      if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());
     });
+    backward.show_operands(t.device);
   });
   if (t.device.rounds_operands() && !t.device.fuses_attention())           // the backward pass reads d o in products alone
     t.on_product_gradient(o, [=, &t](Gemm d_o) {

@@ -26,13 +26,13 @@ struct DifferenceBackward {                                    // dA₂ = -λ dA
 };
 
 // `maps` has the 2H maps; its v and o are read as H heads of 2d channels.
-template <class F> struct DifferentialForward {
-  AttentionForward<F> maps; const real* lambda;
+struct DifferentialForward {
+  AttentionForward maps; const real* lambda;
   int images() const { return maps.n.B; }
   int heads() const { return maps.n.H / 2; }
   int queries() const { return maps.n.Lq; }
   int keys() const { return 2 * maps.n.L; }                   // of both maps
-  template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
+  void operator()(Tile& tile, int h, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = maps;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
@@ -51,13 +51,13 @@ template <class F> struct DifferentialForward {
   }
 };
 
-template <class F> struct DifferentialBackward {
-  AttentionBackward<F> maps; const real* lambda; real* dlambda;      // dlambda[B, H, Lq]
+struct DifferentialBackward {
+  AttentionBackward maps; const real* lambda; real* dlambda;      // dlambda[B, H, Lq]
   int images() const { return maps.images(); }
   int heads() const { return maps.heads() / 2; }
   int queries() const { return maps.queries(); }
   int keys() const { return 2 * maps.keys(); }
-  template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
+  void operator()(Tile& tile, int h, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = maps.forward;
     const HeadOperands& d_o = maps.d_o;
     const int most = tile.query_rows(n.Lq, keys());
@@ -76,7 +76,7 @@ template <class F> struct DifferentialBackward {
       const size_t heads_rows = size_t(heads()) * n.Lq;
       tile.rows(all_rows, DifferenceBackward{dA + map, dlambda + b * heads_rows + size_t(h) * n.Lq + first, dA, A + map, lambda, n.L, rows, heads_rows});
       for (int i : {0, 1}) {
-        tile.rows(all_rows, WeightsBackward<F>{dS + i * map, dA + i * map, A + i * map, S + i * map, {f, n.L, {}}, {}, {}});
+        f->backward(tile, all_rows, dS + i * map, dA + i * map, A + i * map, S + i * map, n.L);
         maps.add_score_gradients(tile, dS + i * map, 2 * h + i, b, images, first, rows);
         if (probe) tile.show(*probe, images, {b, 2 * h + i, first, rows, n.L, S + i * map, A + i * map, dA + i * map, dS + i * map});
       }
@@ -93,21 +93,19 @@ inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v
   Tensor o = t.make("differential attention", {n.B, n.L, maps * d}, {q.x, k.x, v.x, lambda});
   const size_t rows = size_t(n.B) * (maps / 2) * n.L;
   real* dlambda = t.recording() ? t.scratch(rows) : nullptr;
-  AttentionFunctions::visit_known(function, alpha, n.L, [&](auto f) {
-    using F = decltype(f);
-    if (!F::number.empty()) fail(ExitCode::failed, "differential attention: {} has a number of the head, for which there is no place", function);
-    auto forward = [=, &t](real* output) {
-      return AttentionForward<F>{{output, n.L, maps * d}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}};
-    };
-    t.device.tiles(DifferentialForward<F>{forward(t.value(o)), t.value(lambda)});
-    t.on_backward(o, [=, &t] {
-      const HeadOperands d_o{t.gradient(o), n.L, maps * d};
-      AttentionBackward<F> both{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), {}};
-      t.device.tiles(DifferentialBackward<F>{both, t.value(lambda), dlambda});
-      both.forward.n.dv = d;                                    // to a probe a map has half of the head's values
-      both.show_operands(t.device);
-      add_column_sums(t, lambda, Values{dlambda, 1}, rows);
-    });
+  const auto f = row_function(function, alpha, n.L);
+  if (f->has_number) fail(ExitCode::failed, "differential attention: {} has a number of the head, for which there is no place", function);
+  auto forward = [=, &t](real* output) {
+    return AttentionForward{{output, n.L, maps * d}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}};
+  };
+  t.device.tiles(DifferentialForward{forward(t.value(o)), t.value(lambda)});
+  t.on_backward(o, [=, &t] {
+    const HeadOperands d_o{t.gradient(o), n.L, maps * d};
+    AttentionBackward both{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), {}};
+    t.device.tiles(DifferentialBackward{both, t.value(lambda), dlambda});
+    both.forward.n.dv = d;                                    // to a probe a map has half of the head's values
+    both.show_operands(t.device);
+    add_column_sums(t, lambda, Values{dlambda, 1}, rows);
   });
   return o;
 }

@@ -52,24 +52,24 @@ struct LinearForward {
   int queries() const { return n.L; }
   int keys() const { return std::max(n.m, n.d + 1); }         // a slot holds at most L x this, or S
   struct Matrices { const real* data; int stride; size_t step; };      // one an image
-  template <class Tile> Matrices values(Tile& tile, int h, int b, int images) const {
+  Matrices values(Tile& tile, int h, int b, int images) const {
     if (!n.normalised) return {v.at(b, 0, h, n.d), v.width, v.step()};
     real* extended = tile.scratch(0, size_t(images) * n.L * n.columns());
     tile.rows(size_t(images) * n.L, AppendOne{extended, v.at(b, 0, h, n.d), n.d, v.width});
     return {extended, n.columns(), size_t(n.L) * n.columns()};
   }
-  template <class Tile> real* state(Tile& tile, Matrices values, int h, int b, int images) const {
+  real* state(Tile& tile, Matrices values, int h, int b, int images) const {
     const size_t size = size_t(n.m) * n.columns();
     real* S = tile.scratch(1, images * size);
     tile.gemm({.c = S, .a = k.at(b, 0, h, n.m), .b = values.data, .m = n.m, .n = n.columns(), .k = n.L, .ta = true, .lda = k.width, .ldb = values.stride,
                .batch = images, .step_a = k.step(), .step_b = values.step, .step_c = size});
     return S;
   }
-  template <class Tile> void product(Tile& tile, real* to, int stride, size_t step, const real* S, int h, int b, int images) const {      // c q S
+  void product(Tile& tile, real* to, int stride, size_t step, const real* S, int h, int b, int images) const {      // c q S
     tile.gemm({.c = to, .a = q.at(b, 0, h, n.m), .b = S, .m = n.L, .n = n.columns(), .k = n.m, .alpha = n.scale, .lda = q.width, .ldc = stride,
                .batch = images, .step_a = q.step(), .step_b = size_t(n.m) * n.columns(), .step_c = step});
   }
-  template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
+  void operator()(Tile& tile, int h, int b, int images) const {
     const real* S = state(tile, values(tile, h, b, images), h, b, images);
     if (!n.normalised) return product(tile, o.at(b, 0, h, n.d), o.width, o.step(), S, h, b, images);
     const size_t size = size_t(n.L) * n.columns();
@@ -85,7 +85,7 @@ struct LinearBackward {
   int heads() const { return forward.heads(); }
   int queries() const { return forward.queries(); }
   int keys() const { return forward.keys(); }
-  template <class Tile> void operator()(Tile& tile, int h, int b, int images) const {
+  void operator()(Tile& tile, int h, int b, int images) const {
     const auto& [o, q, k, v, n] = forward;
     const int w = n.columns();
     const size_t size = size_t(n.m) * w, rows = size_t(images) * n.L;

@@ -9,24 +9,24 @@
 #include "engine/attention/attention.h"
 #include "engine/ops/column_sums.h"
 
-template <class F> struct TalkingForward {
-  AttentionForward<F> heads_; const real *pre, *post;         // [H,H]
+struct TalkingForward {
+  AttentionForward heads_; const real *pre, *post;         // [H,H]
   int images() const { return heads_.n.B; }
   int heads() const { return 1; }                             // all at once
   int queries() const { return heads_.n.Lq; }
   int keys() const { return 2 * heads_.n.H * heads_.n.L; }    // a slot holds at most two tiles
   // c[H,part] = mix[H,H] x, or its transpose
-  template <class Tile> void mix(Tile& tile, real* c, const real* matrix, const real* x, size_t part, bool transposed) const {
+  void mix(Tile& tile, real* c, const real* matrix, const real* x, size_t part, bool transposed) const {
     tile.gemm({.c = c, .a = matrix, .b = x, .m = heads_.n.H, .n = int(part), .k = heads_.n.H, .ta = transposed});
   }
-  template <class Tile> void weights(Tile& tile, real* S, real* mixed, real* A, int b, int images, int first, int rows) const {
+  void weights(Tile& tile, real* S, real* mixed, real* A, int b, int images, int first, int rows) const {
     const auto& n = heads_.n;
     const size_t part = size_t(images) * rows * n.L;
     for (int h = 0; h < n.H; h++) heads_.scores(tile, S + h * part, h, b, images, first, rows);
     mix(tile, mixed, pre, S, part, false);
-    tile.rows(size_t(n.H) * images * rows, WeightsForward<F>{A, mixed, {heads_.f, n.L, {}}});
+    heads_.f->forward(tile, size_t(n.H) * images * rows, A, mixed, n.L);
   }
-  template <class Tile> void operator()(Tile& tile, int, int b, int images) const {
+  void operator()(Tile& tile, int, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = heads_;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
@@ -44,13 +44,13 @@ template <class F> struct TalkingForward {
   }
 };
 
-template <class F> struct TalkingBackward {
-  AttentionBackward<F> heads_; TalkingForward<F> forward; real *dpre, *dpost;      // of each image: [B,H,H]
+struct TalkingBackward {
+  AttentionBackward heads_; TalkingForward forward; real *dpre, *dpost;      // of each image: [B,H,H]
   int images() const { return forward.images(); }
   int heads() const { return 1; }
   int queries() const { return forward.queries(); }
   int keys() const { return forward.keys(); }
-  template <class Tile> void operator()(Tile& tile, int, int b, int images) const {
+  void operator()(Tile& tile, int, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned] = heads_.forward;
     const HeadOperands& d_o = heads_.d_o;
     const HeadRows<real>& dv = heads_.dv;
@@ -76,7 +76,7 @@ template <class F> struct TalkingBackward {
       add_outer(dpost, d_used, A);
       forward.mix(tile, dA, forward.post, d_used, part, true);
       real* dmixed = d_used;
-      tile.rows(size_t(n.H) * images * rows, WeightsBackward<F>{dmixed, dA, A, mixed, {f, n.L, {}}, {}, {}});
+      f->backward(tile, size_t(n.H) * images * rows, dmixed, dA, A, mixed, n.L);
       if (probe)
         for (int h = 0; h < n.H; h++) tile.show(*probe, images, {b, h, first, rows, n.L, mixed + h * part, A + h * part, dA + h * part, dmixed + h * part});
       add_outer(dpre, dmixed, S);
@@ -98,23 +98,21 @@ inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView 
   Tensor o = t.make("talking heads", {n.B, n.L, heads * d}, {q.x, k.x, v.x, pre, post});
   const size_t size = size_t(n.B) * heads * heads;
   real *dpre = t.recording() ? t.scratch(size) : nullptr, *dpost = t.recording() ? t.scratch(size) : nullptr;
-  AttentionFunctions::visit_known(function, alpha, n.L, [&](auto f) {
-    using F = decltype(f);
-    if (!F::number.empty()) fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
-    auto forward = [=, &t](real* output) {
-      return TalkingForward<F>{{{output, n.L, heads * d}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}},
-                               t.value(pre), t.value(post)};
-    };
-    t.device.tiles(forward(t.value(o)));
-    t.on_backward(o, [=, &t] {
-      const HeadOperands d_o{t.gradient(o), n.L, heads * d};
-      const TalkingForward<F> again = forward(nullptr);
-      const AttentionBackward<F> heads_alone{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, again.heads_, {}};
-      t.device.tiles(TalkingBackward<F>{heads_alone, again, dpre, dpost});
-      heads_alone.show_operands(t.device);
-      add_column_sums(t, pre, Values{dpre, size_t(heads) * heads}, n.B);
-      add_column_sums(t, post, Values{dpost, size_t(heads) * heads}, n.B);
-    });
+  const auto f = row_function(function, alpha, n.L);
+  if (f->has_number) fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
+  auto forward = [=, &t](real* output) {
+    return TalkingForward{{{output, n.L, heads * d}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}},
+                             t.value(pre), t.value(post)};
+  };
+  t.device.tiles(forward(t.value(o)));
+  t.on_backward(o, [=, &t] {
+    const HeadOperands d_o{t.gradient(o), n.L, heads * d};
+    const TalkingForward again = forward(nullptr);
+    const AttentionBackward heads_alone{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, again.heads_, {}};
+    t.device.tiles(TalkingBackward{heads_alone, again, dpre, dpost});
+    heads_alone.show_operands(t.device);
+    add_column_sums(t, pre, Values{dpre, size_t(heads) * heads}, n.B);
+    add_column_sums(t, post, Values{dpost, size_t(heads) * heads}, n.B);
   });
   return o;
 }

@@ -48,6 +48,8 @@ struct Thread {
   }
 };
 
+template <class Body> concept OnRows = std::invocable<const Body&, Thread, size_t>;
+
 // Flattened: all of a body becomes part of its loop, or the loop would not become SIMD code.
 template <class Body> [[gnu::flatten]] void run_elements(const Body& fields, size_t first, size_t end) {
   const Body body = fields;
@@ -59,36 +61,46 @@ template <class Then> [[gnu::flatten]] void run_piece(const Then& then, const Ge
   for (int row = 0; row < piece.m; row++) then(Thread{}, size_t(first_row) + row, first_column, piece.n, piece.c + size_t(row) * piece.ldc);
 }
 
-// What a tile works with: one thread, its own scratch memory, products that stay on this thread.
-class CpuTile {
+// Rows of a body, in a loop.
+using RowKernels = std::unordered_map<std::type_index, void (*)(size_t n, const void* fields)>;
+
+template <class Table> auto find(const Table& table, std::type_index body) {
+  const auto entry = table.find(body);
+  if (entry == table.end()) fail(ExitCode::failed, "cpu: kernel {} is not in engine/kernels.h", body.name());
+  return entry->second;
+}
+
+// One thread, its own scratch memory, products that stay on this thread.
+class CpuTile final : public Tile {
  public:
-  CpuTile(GemmFunction product, GemmFunction own, bool rounds) : product_(product), own_(own ? own : product), rounds_(rounds) {}
-  real* scratch(int slot, size_t n) {
+  CpuTile(GemmFunction product, GemmFunction own, bool rounds, const RowKernels& kernels)
+      : product_(product), own_(own ? own : product), rounds_(rounds), kernels_(&kernels) {}
+  real* scratch(int slot, size_t n) override {
     std::vector<real>& memory = memory_[slot];
     if (memory.size() < n) memory.resize(n);
     return memory.data();
   }
   // Query rows at a time, in equal parts: scores within 192 KiB, or (long rows) enough of them to read keys and values seldom,
   // within 1.3 MiB.
-  int query_rows(int Lq, int L) const {
+  int query_rows(int Lq, int L) const override {
     const int most = std::max({1, 49152 / L, std::min(96, 340'000 / L)}), tiles = (Lq + most - 1) / most;
     return (Lq + tiles - 1) / tiles;
   }
-  // x[n] as input of more than one product; until the next call
-  Operand operand(const real* x, size_t n) {
+  Operand operand(const real* x, size_t n) override {
     if (!rounds_) return x;
     if (rounded_.size() < n) rounded_.resize(n);
     run_elements(Round{rounded_.data(), x}, 0, n);
     return rounded_.data();
   }
   // Batch 1: launch() hands out one image at a time. At these widths q kᵀ is faster by the library (measured).
-  void gemm(const Gemm& p) const { (p.tb && p.n > 512 && p.n <= 2048 ? product_ : own_)(p); }
-  template <class Body> void rows(size_t n, const Body& body) const { for (size_t row = 0; row < n; row++) run_row(body, row); }
-  void show(AttentionProbe& probe, int /*images*/, const AttentionTile& tile) const { probe.tile(tile); }
+  void gemm(const Gemm& p) override { (p.tb && p.n > 512 && p.n <= 2048 ? product_ : own_)(p); }
+  void run(std::type_index body, size_t n, const void* fields) override { find(*kernels_, body)(n, fields); }
+  void show(AttentionProbe& probe, int /*images*/, const AttentionTile& tile) override { probe.tile(tile); }
 
  private:
   GemmFunction product_, own_;
   bool rounds_;
+  const RowKernels* kernels_;
   std::vector<real> memory_[4];
   std::vector<bf16> rounded_;
 };
@@ -116,11 +128,13 @@ class Cpu final : public Device {
   Cpu(int threads, Precision precision, GemmLibrary library)
       : threads_(threads > 0 ? threads : int(std::max(1u, std::thread::hardware_concurrency()))),
         onednn_(library == GemmLibrary::onednn || (library == GemmLibrary::best && has_onednn)),
-        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_, own_product(), rounds_operands())) {
+        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_, own_product(), rounds_operands(), row_kernels_)) {
     if (onednn_ && !has_onednn) fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again");
     omp_set_num_threads(1);       // oneDNN asks this outside our parallel regions; its products stay on the calling thread
     for_each_kernel(Kernels{}, [&]<class Body> {
       kernels_[typeid(Body)] = [](Cpu& cpu, size_t n, const void* fields) { cpu.launch(n, *static_cast<const Body*>(fields)); };
+      if constexpr (OnRows<Body>)
+        row_kernels_[typeid(Body)] = [](size_t n, const void* fields) { for (size_t row = 0; row < n; row++) run_row(*static_cast<const Body*>(fields), row); };
       if constexpr (requires(const Body& body) { body.then; })
         then_[typeid(Body)] = [](Cpu& cpu, const Gemm& p, const void* fields) {
           cpu.in_pieces(p, [&](const Gemm& piece, int i, int j) { run_piece(static_cast<const Body*>(fields)->then, piece, i, j); });
@@ -155,9 +169,7 @@ class Cpu final : public Device {
   void gemm(const Gemm& p) override { in_pieces(p, [](const Gemm&, int, int) {}); }
 
   void gemm_then(const Gemm& p, std::type_index body, const void* fields) override {
-    const auto then = then_.find(body);
-    if (then == then_.end()) fail(ExitCode::failed, "cpu: kernel {} is not in engine/kernels.h", body.name());
-    then->second(*this, p, fields);
+    find(then_, body)(*this, p, fields);
   }
 
   // Cut by shape alone, each piece on one thread: the same bits for any number of threads. Large products are cut in a
@@ -202,9 +214,11 @@ class Cpu final : public Device {
   bool rounds_operands() const override { return precision_ == Precision::bf16 && onednn_ && has_onednn_bf16(); }
 
   void run(std::type_index body, size_t n, const void* fields) override {
-    const auto kernel = kernels_.find(body);
-    if (kernel == kernels_.end()) fail(ExitCode::failed, "cpu: kernel {} is not in engine/kernels.h", body.name());
-    if (n > 0) kernel->second(*this, n, fields);
+    const auto kernel = find(kernels_, body);
+    if (n > 0) kernel(*this, n, fields);
+  }
+  void run_tiles(const TilesBody& body) override {
+    parallel(size_t(body.images) * body.heads, [&](size_t i, int thread) { body(tiles_[thread], int(i) % body.heads, int(i) / body.heads, 1); });
   }
 
  private:
@@ -222,17 +236,14 @@ class Cpu final : public Device {
   GemmFunction own_product() const { return onednn_ && (precision_ == Precision::f32 || rounds_operands()) ? tile_product(rounds_operands()) : nullptr; }
 
   template <class Body> void launch(size_t n, const Body& fields) {
-    if constexpr (std::invocable<const Body&, size_t>) {
+    if constexpr (!OnRows<Body>) {
       constexpr size_t block = 8192;
       const size_t blocks = (n + block - 1) / block;
 #pragma omp parallel for schedule(static) num_threads(threads_) if (blocks > 1)
       for (size_t k = 0; k < blocks; k++) run_elements(fields, k * block, std::min(n, (k + 1) * block));
-    } else if constexpr (std::invocable<const Body&, Thread, size_t>) {
+    } else {
 #pragma omp parallel for schedule(static) num_threads(threads_) if (n > 1)
       for (size_t row = 0; row < n; row++) run_row(fields, row);
-    } else {
-      const int heads = fields.heads();
-      parallel(n, [&](size_t i, int thread) { fields(tiles_[thread], int(i) % heads, int(i) / heads, 1); });
     }
   }
 
@@ -255,6 +266,7 @@ class Cpu final : public Device {
   bool onednn_;
   Precision precision_;
   GemmFunction product_;
+  RowKernels row_kernels_;
   std::vector<CpuTile> tiles_;
   std::unordered_map<std::type_index, void (*)(Cpu&, size_t, const void*)> kernels_;
   std::unordered_map<std::type_index, void (*)(Cpu&, const Gemm&, const void*)> then_;

@@ -2,25 +2,23 @@
 #include <algorithm>
 #include <cstring>
 #include <vector>
+#include "engine/attention/probe.h"
 #include "engine/cuda/fused_attention.h"
 #include "engine/cuda/gemm.h"
 #include "engine/error.h"
-#include "engine/kernels.h"
 
 namespace {
 
 class Cuda final : public Device {
  public:
   explicit Cuda(const CudaOptions& options)
-      : name_(find_device()), compute_(gpu::make_stream()), launchers_(kernel_launchers()), rounds_(options.precision == Precision::bf16), products_(compute_.get(), options.precision, launchers_),
-        uploads_(compute_.get()), tile_(*this, options.workspace) {
-    if (options.fused_attention && options.precision == Precision::bf16) fused_ = fused_attention_launchers();
-    for_each_kernel(Kernels{}, AddTiles{tiled_});
-  }
+      : name_(find_device()), compute_(gpu::make_stream()), launchers_(kernel_launchers()), rounds_(options.precision == Precision::bf16), fuses_(rounds_ && options.fused_attention),
+        products_(compute_.get(), options.precision, launchers_),
+        uploads_(compute_.get()), tile_(*this, options.workspace) {}
   ~Cuda() override { cudaStreamSynchronize(compute_.get()); }
 
   std::string description() const override {
-    return fmt::format("cuda: {}, products by {}, attention {}", name_, products_.description(), fused_.empty() ? "tiled" : "fused where it applies, else tiled");
+    return fmt::format("cuda: {}, products by {}, attention {}", name_, products_.description(), fuses_ ? "fused where it applies, else tiled" : "tiled");
   }
 
   void* allocate(size_t bytes) override { return gpu::allocate(bytes); }
@@ -39,17 +37,23 @@ class Cuda final : public Device {
 
   void gemm(const Gemm& product) override { products_(product); }
   bool rounds_operands() const override { return rounds_; }
-  bool fuses_attention() const override { return !fused_.empty(); }
+  bool fuses_attention() const override { return fuses_; }
   int columns_per_team() const override { return 32; }           // one a lane: many teams, or memory would wait for few
 
   void run(std::type_index body, size_t n, const void* fields) override {
     if (n == 0) return;
-    if (const auto kernel = launchers_.find(body); kernel != launchers_.end()) return gpu::check(kernel->second(n, fields, compute_.get()), body.name());
-    if (const auto fused = fused_.find(body); fused != fused_.end() && fused->second.applies(fields))
-      return gpu::check(fused->second.launch(fields, [this](size_t bytes) { return tile_.scratch(0, bytes / sizeof(real)); }, compute_.get()), body.name());
-    const auto tiled = tiled_.find(body);
-    if (tiled == tiled_.end()) fail(ExitCode::failed, "cuda: kernel {} is not in engine/kernels.h", body.name());
-    tiled->second(tile_, fields);
+    const auto kernel = launchers_.find(body);
+    if (kernel == launchers_.end()) fail(ExitCode::failed, "cuda: kernel {} is not in engine/kernels.h", body.name());
+    gpu::check(kernel->second(n, fields, compute_.get()), body.name());
+  }
+  void run_tiles(const TilesBody& body) override {
+    if (body.images == 0) return;
+    if (fuses_)
+      if (const auto fused = launch_fused_attention(body, [this](size_t bytes) { return tile_.scratch(0, bytes / sizeof(real)); }, compute_.get()))
+        return gpu::check(*fused, body.type.name());
+    const int most = tile_.images(body.queries, body.keys);
+    for (int h = 0; h < body.heads; h++)
+      for (int b = 0; b < body.images; b += most) body(tile_, h, b, std::min(most, body.images - b));
   }
 
  private:
@@ -88,17 +92,17 @@ class Cuda final : public Device {
   };
 
   // A tile is a chunk of the batch, one head of it, as large as the workspace allows.
-  class Tile {
+  class CudaTile final : public Tile {
    public:
-    Tile(Cuda& device, size_t workspace) : device_(device), scores_(workspace / (4 * sizeof(real))) {}
-    int query_rows(int Lq, int L) const { return int(std::clamp<size_t>(scores_ / L, 1, Lq)); }
+    CudaTile(Cuda& device, size_t workspace) : device_(device), scores_(workspace / (4 * sizeof(real))) {}
+    int query_rows(int Lq, int L) const override { return int(std::clamp<size_t>(scores_ / L, 1, Lq)); }
     int images(int Lq, int L) const { return int(std::max<size_t>(1, scores_ / (size_t(query_rows(Lq, L)) * L))); }
-    real* scratch(int i, size_t n) { return static_cast<real*>(slots_[i].at_least(n * sizeof(real))); }
-    Operand operand(const real* x, size_t) const { return x; }
-    void gemm(const Gemm& product) { device_.gemm(product); }
-    template <class Body> void rows(size_t n, const Body& body) { device_.rows(n, body); }
+    real* scratch(int i, size_t n) override { return static_cast<real*>(slots_[i].at_least(n * sizeof(real))); }
+    Operand operand(const real* x, size_t) override { return x; }
+    void gemm(const Gemm& product) override { device_.gemm(product); }
+    void run(std::type_index body, size_t n, const void* fields) override { device_.run(body, n, fields); }
     // A probe reads in host memory, image by image.
-    void show(AttentionProbe& probe, int images, const AttentionTile& tile) {
+    void show(AttentionProbe& probe, int images, const AttentionTile& tile) override {
       const size_t n = size_t(tile.rows) * tile.L;
       const real* const maps[] = {tile.S, tile.A, tile.dA, tile.dS};
       for (int k = 0; k < 4; k++) {
@@ -119,20 +123,6 @@ class Cuda final : public Device {
     std::vector<real> shown_[4];
   };
 
-  using Tiled = void (*)(Tile& tile, const void* fields);
-  struct AddTiles {
-    std::unordered_map<std::type_index, Tiled>& table;
-    template <class Body> void operator()() {
-      if constexpr (requires(const Body& body) { body.heads(); }) table[typeid(Body)] = run_tiles<Body>;
-    }
-  };
-  template <class Body> static void run_tiles(Tile& tile, const void* fields) {
-    const Body& body = *static_cast<const Body*>(fields);
-    const int most = tile.images(body.queries(), body.keys());
-    for (int h = 0; h < body.heads(); h++)
-      for (int b = 0; b < body.images(); b += most) body(tile, h, b, std::min(most, body.images() - b));
-  }
-
   static std::string find_device() {
     int count = 0;
     if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0)
@@ -147,12 +137,10 @@ class Cuda final : public Device {
   std::string name_;
   gpu::Stream compute_;
   std::unordered_map<std::type_index, Launcher> launchers_;
-  bool rounds_;
-  std::unordered_map<std::type_index, FusedLauncher> fused_;
-  std::unordered_map<std::type_index, Tiled> tiled_;
+  bool rounds_, fuses_;
   CudaProducts products_;
   Uploads uploads_;
-  Tile tile_;
+  CudaTile tile_;
 };
 
 }  // namespace

@@ -7,22 +7,22 @@
 // and Σ a da, that a pass before the backward ones makes again.
 #include "engine/cuda/fused_attention.h"
 #include "engine/cuda/mma.h"
-#include "engine/kernels.h"
+#include "engine/attention/attention.h"
 
 namespace {
 
 using bf16x1 = __nv_bfloat16;
 constexpr int d = 64, tile = 64, threads = 128;
 constexpr int pitch = d + 8;                                          // 144-byte rows: ldmatrix meets no bank twice
-using Tile = bf16x1[tile][pitch];
+using SharedTile = bf16x1[tile][pitch];
 using Sums = float[d / 8][4];                                         // 16 rows of d channels, in one warp
 using Scores = float[2][4];                                           // 16 rows, 16 columns
 
 // What the kernels need of AttentionForward and AttentionBackward: more in their arguments would cost registers.
 template <class F> struct Forward { HeadRows<real> o; HeadRows<const real> q, k, v; AttentionShape n; F f; real scale; };
 template <class F> struct Backward { HeadRows<real> dq, dk, dv; HeadRows<const real> d_o; Forward<F> forward; };
-template <class F> Forward<F> operands(const AttentionForward<F>& a) { return {a.o, a.q.full(), a.k.full(), a.v.full(), a.n, a.f, a.scale}; }
-template <class F> Backward<F> operands(const AttentionBackward<F>& a) { return {a.dq, a.dk, a.dv, a.d_o.full(), operands(a.forward)}; }
+template <class F> Forward<F> operands(const AttentionForward& a) { return {a.o, a.q.full(), a.k.full(), a.v.full(), a.n, static_cast<const RowFunctionOf<F>&>(*a.f).f, a.scale}; }
+template <class F> Backward<F> operands(const AttentionBackward& a) { return {a.dq, a.dk, a.dv, a.d_o.full(), operands<F>(a.forward)}; }
 
 template <class F> concept ElementWise = requires(float s) { F::value(s); F::slope(s); };
 
@@ -45,7 +45,7 @@ struct Place {
 };
 
 // 64 rows from `first` on, rounded; zeros after the last row
-__device__ inline void load(Tile& to, const HeadRows<const real>& from, const Place& place, int first, int rows) {
+__device__ inline void load(SharedTile& to, const HeadRows<const real>& from, const Place& place, int first, int rows) {
   for (int i = int(threadIdx.x); i < tile * d / 8; i += threads) {
     const int row = i / (d / 8), column = i % (d / 8) * 8;
     uint4 eight = {0, 0, 0, 0};
@@ -58,13 +58,13 @@ __device__ inline void load(Tile& to, const HeadRows<const real>& from, const Pl
   }
 }
 
-__device__ inline void own_rows(Fragment (&own)[d / 16], const Tile& from, Lane l) {
+__device__ inline void own_rows(Fragment (&own)[d / 16], const SharedTile& from, Lane l) {
 #pragma unroll
   for (int c = 0; c < d / 16; c++) own[c] = load_fragment(&from[l.warp * 16 + l.lane % 16][c * 16 + l.lane / 16 * 8]);
 }
 
 // s = own · rows 16 g ... of the tile, transposed
-__device__ inline void product(Scores& s, const Fragment (&own)[d / 16], const Tile& other, int g, Lane l) {
+__device__ inline void product(Scores& s, const Fragment (&own)[d / 16], const SharedTile& other, int g, Lane l) {
 #pragma unroll
   for (int i = 0; i < 8; i++) s[i / 4][i % 4] = 0;
 #pragma unroll
@@ -76,7 +76,7 @@ __device__ inline void product(Scores& s, const Fragment (&own)[d / 16], const T
 }
 
 // sums += s · rows 16 g ... of the tile
-__device__ inline void add_product(Sums& sums, const Scores& s, const Tile& other, int g, Lane l) {
+__device__ inline void add_product(Sums& sums, const Scores& s, const SharedTile& other, int g, Lane l) {
   const Fragment a{{pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]), pack(s[1][2], s[1][3])}};
 #pragma unroll
   for (int c = 0; c < d / 16; c++) {
@@ -133,7 +133,7 @@ struct OnlineSoftmax {
 };
 
 // Scores of all 64 keys of the tile, -∞ where there is no key
-__device__ inline void masked_scores(Scores (&s)[tile / 16], const Fragment (&queries)[d / 16], const Tile& keys, int keys_left, real scale, Lane l) {
+__device__ inline void masked_scores(Scores (&s)[tile / 16], const Fragment (&queries)[d / 16], const SharedTile& keys, int keys_left, real scale, Lane l) {
 #pragma unroll
   for (int g = 0; g < tile / 16; g++) {
     product(s[g], queries, keys, g, l);
@@ -319,44 +319,41 @@ template <class F> __global__ void __launch_bounds__(threads) queries_kernel(Bac
 
 template <class T> bool aligned(const HeadRows<T>& x) { return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.width % 4 == 0; }
 bool aligned(const HeadOperands& x) { return x.data.full && aligned(x.full()); }
-template <class F> bool applies(const AttentionForward<F>& a) { return a.n.d == d && a.n.dv == d && !a.probe && !a.learned.any() && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v); }
+bool applies(const AttentionForward& a) { return a.n.d == d && a.n.dv == d && !a.probe && !a.learned.any() && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v); }
+bool applies(const AttentionBackward& a) { return applies(a.forward) && aligned(a.dq) && aligned(a.dk) && aligned(a.dv) && aligned(a.d_o); }
 dim3 grid(const AttentionShape& n, int rows) { return dim3(unsigned(n.B) * n.H * ((rows + tile - 1) / tile)); }
 
-template <class F> cudaError_t launch_forward(const void* fields, FusedScratch, cudaStream_t stream) {
-  const auto& a = *static_cast<const AttentionForward<F>*>(fields);
-  return gpu::launch(forward_kernel<F>, grid(a.n, a.n.Lq), dim3(threads), stream, operands(a));
+template <class F> cudaError_t launch(const AttentionForward& a, FusedScratch, cudaStream_t stream) {
+  return gpu::launch(forward_kernel<F>, grid(a.n, a.n.Lq), dim3(threads), stream, operands<F>(a));
 }
-template <class F> cudaError_t launch_backward(const void* fields, FusedScratch scratch, cudaStream_t stream) {
-  const auto& a = *static_cast<const AttentionBackward<F>*>(fields);
+template <class F> cudaError_t launch(const AttentionBackward& a, FusedScratch scratch, cudaStream_t stream) {
   const AttentionShape& n = a.forward.n;
   RowStatistics* statistics = nullptr;
   if constexpr (!ElementWise<F>) {
     statistics = static_cast<RowStatistics*>(scratch(size_t(n.B) * n.H * n.Lq * sizeof(RowStatistics)));
-    if (const cudaError_t e = gpu::launch(statistics_kernel<F>, grid(n, n.Lq), dim3(threads), stream, operands(a), statistics)) return e;
+    if (const cudaError_t e = gpu::launch(statistics_kernel<F>, grid(n, n.Lq), dim3(threads), stream, operands<F>(a), statistics)) return e;
   }
-  if (const cudaError_t e = gpu::launch(keys_kernel<F>, grid(n, n.L), dim3(threads), stream, operands(a), statistics)) return e;
-  return gpu::launch(queries_kernel<F>, grid(n, n.Lq), dim3(threads), stream, operands(a), statistics);
+  if (const cudaError_t e = gpu::launch(keys_kernel<F>, grid(n, n.L), dim3(threads), stream, operands<F>(a), statistics)) return e;
+  return gpu::launch(queries_kernel<F>, grid(n, n.Lq), dim3(threads), stream, operands<F>(a), statistics);
 }
 
-struct Add {
-  std::unordered_map<std::type_index, FusedLauncher>& table;
-  template <class Body> void operator()() { add(static_cast<const Body*>(nullptr)); }
-  template <class F> void add(const AttentionForward<F>*) {
-    table[typeid(AttentionForward<F>)] = {[](const void* a) { return applies(*static_cast<const AttentionForward<F>*>(a)); }, launch_forward<F>};
-  }
-  template <class F> void add(const AttentionBackward<F>*) {
-    table[typeid(AttentionBackward<F>)] = {[](const void* fields) {
-      const auto& a = *static_cast<const AttentionBackward<F>*>(fields);
-      return applies(a.forward) && aligned(a.dq) && aligned(a.dk) && aligned(a.dv) && aligned(a.d_o);
-    }, launch_backward<F>};
-  }
-};
+template <class Pass, class... F>
+std::optional<cudaError_t> launch_if_known(const Pass& a, const RowFunction& f, FusedScratch scratch, cudaStream_t stream, AttentionFunctionList<F...>) {
+  std::optional<cudaError_t> status;
+  if (applies(a)) ((typeid(f) == typeid(RowFunctionOf<F>) && (status = launch<F>(a, scratch, stream), true)) || ...);
+  return status;
+}
 
 }  // namespace
 
-std::unordered_map<std::type_index, FusedLauncher> fused_attention_launchers() {
-  std::unordered_map<std::type_index, FusedLauncher> table;
-  for_each_kernel(PaperFunctions::Kernels<AttentionForward, KernelList>{}, Add{table});
-  for_each_kernel(PaperFunctions::Kernels<AttentionBackward, KernelList>{}, Add{table});
-  return table;
+std::optional<cudaError_t> launch_fused_attention(const TilesBody& body, FusedScratch scratch, cudaStream_t stream) {
+  if (body.type == typeid(AttentionForward)) {
+    const auto& a = *static_cast<const AttentionForward*>(body.fields);
+    return launch_if_known(a, *a.f, scratch, stream, PaperFunctions{});
+  }
+  if (body.type == typeid(AttentionBackward)) {
+    const auto& a = *static_cast<const AttentionBackward*>(body.fields);
+    return launch_if_known(a, *a.forward.f, scratch, stream, PaperFunctions{});
+  }
+  return {};
 }

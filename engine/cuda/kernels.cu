@@ -66,8 +66,7 @@ struct Add {
   std::unordered_map<std::type_index, Launcher>& table;
   template <class Body> void operator()() {
     if constexpr (std::is_invocable_v<const Body&, size_t>) table[typeid(Body)] = launch_each<Body>;
-    else if constexpr (std::is_invocable_v<const Body&, Warp, size_t>) table[typeid(Body)] = launch_rows<Body>;
-    // tiles are host code: engine/cuda/cuda.cpp
+    else table[typeid(Body)] = launch_rows<Body>;
   }
 };
 
