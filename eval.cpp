@@ -4,7 +4,6 @@
 #include <iostream>
 #include <numeric>
 #include "data/scan_cache.h"
-#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/json.h"

@@ -13,6 +13,7 @@
 #include "engine/ops/linear.h"
 #include "engine/ops/scale_shift.h"
 #include "engine/ops/tokens.h"
+#include "models/attention_list.h"
 #include "models/learned.h"
 #include "models/require.h"
 

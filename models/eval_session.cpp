@@ -1,8 +1,8 @@
 #include "models/eval_session.h"
 #include <fmt/ranges.h>
-#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "models/attention_layer.h"
+#include "models/attention_list.h"
 #include "models/init.h"
 
 std::string describe(const EvalSession& s, const std::string& checkpoint) {

@@ -1,9 +1,9 @@
 #include "models/evaluate.h"
 #include <chrono>
 #include <limits>
-#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "engine/ops/loss.h"
+#include "models/attention_list.h"
 #include "models/train_step.h"
 
 void RowSums::tile(const AttentionTile& tile) {

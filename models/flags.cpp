@@ -1,21 +1,11 @@
 // The flags of train and eval on the command line, in --help and in config.toml: all that CLI11 does for them, in one place, for it takes long to compile.
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 #include <sstream>
-#include "engine/attention/families.h"
-#include "models/attention_layer.h"
+#include "models/attention_list.h"
 #include "models/eval_session.h"
 #include "models/presets.h"
 #include "models/recipes.h"
 #include "models/run_config.h"
-
-std::string attention_table() {
-  std::string table = "Attention functions (s = q.k/sqrt(d), L keys):\n";
-  for (const auto& f : AttentionFunctions::all()) table += fmt::format("  {:<15} {:<55} {}\n", f.name, f.formula, f.source);
-  table += "Linear families, without L x L weights (S = sum k'_j v_j, z = sum k'_j):\n";
-  for (const auto& f : LinearFamilies::all()) table += fmt::format("  {:<15} {:<55} {}\n", f.name, f.formula, f.source);
-  return table;
-}
 
 void ModelFlags::add(CLI::App& app, bool foreign) {
   const std::string group = "Model";

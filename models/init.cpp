@@ -1,7 +1,7 @@
 #include "models/init.h"
 #include <cmath>
-#include "engine/attention/families.h"
 #include "engine/error.h"
+#include "models/attention_list.h"
 
 std::vector<float> resample_positions(const std::vector<float>& values, int from, int to) {
   const size_t D = values.size() / (size_t(from) * from);

@@ -1,10 +1,10 @@
 #include "models/inspect.h"
 #include <algorithm>
 #include <fmt/ranges.h>
-#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "engine/npy.h"
 #include "engine/ops/loss.h"
+#include "models/attention_list.h"
 #include "models/diagnose.h"
 #include "models/train_step.h"
 

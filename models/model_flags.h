@@ -1,5 +1,5 @@
 // The command-line flags that say what a model is and where it runs; the same in every program.
-// defines: ModelFlags, DeviceFlags, attention_table
+// defines: ModelFlags, DeviceFlags
 #pragma once
 #include <memory>
 #include <optional>
@@ -24,8 +24,6 @@ class ModelFlags {
   std::optional<int> width_, depth_, heads_, mlp_width_, patch_;
   ViTConfig config_;
 };
-
-std::string attention_table();             // a line each, for --help
 
 // Where and how to compute.
 class DeviceFlags {

@@ -3,9 +3,9 @@
 #include <fstream>
 #include <map>
 #include <set>
-#include "engine/attention/families.h"
 #include "engine/error.h"
 #include "engine/json.h"
+#include "models/attention_list.h"
 #include "models/page.h"
 #include "models/plot.h"
 #include "models/run_config.h"

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include "engine/attention/families.h"
+#include "models/attention_list.h"
 
 std::vector<GridMember> TrainOptions::grid() const {
   std::vector<GridMember> members;

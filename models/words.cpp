@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 #include <map>
 #include <numeric>
-#include "engine/attention/families.h"
+#include "engine/attention/functions.h"
 #include "engine/attention/host_team.h"
 #include "engine/random.h"
+#include "models/attention_list.h"
 
 namespace {
 

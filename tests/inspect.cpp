@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "engine/attention/families.h"
+#include "models/attention_list.h"
 #include "models/inspect.h"
 #include "models/learned.h"
 #include "models/maps.h"

@@ -1,9 +1,9 @@
 // README's tables of attention functions and linear families are the lists of engine/attention/.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <fstream>
 #include <sstream>
-#include "engine/attention/families.h"
-#include <fmt/format.h>
+#include "models/attention_list.h"
 
 TEST_SUITE_BEGIN("readme");
 

@@ -1,7 +1,7 @@
 // The linear families: attention without an L x L matrix, one struct each, from q, k, v of a block to the heads' output. To add one,
 // write its struct and append it to LinearFamilies: command line, help, checks and README's table take it from there.
 // Some need numbers that no training changes, a function of (L, d, layer) alone: `constants` with their shape.
-// defines: the families, LinearInputs, LinearFamilies, attention_infos, attention_names, has_alpha, is_linear
+// defines: the families, LinearInputs, LinearFamilies
 #pragma once
 #include <algorithm>
 #include <numeric>
@@ -151,17 +151,3 @@ struct PerformerRelu : PerformerFamily {
 };
 
 using LinearFamilies = AttentionFunctionList<LinearElu, LinearRelu, CosFormer, SimA, LinearIdentity, Hydra, Performer, PerformerRelu>;
-
-inline bool is_linear(std::string_view name) { return LinearFamilies::visit(name, 1, 1, [](const auto&) {}); }
-
-// Everything --attention takes: row functions φ, then linear families.
-inline std::vector<AttentionFunctionInfo> attention_infos() {
-  std::vector<AttentionFunctionInfo> infos = AttentionFunctions::all();
-  for (const AttentionFunctionInfo& info : LinearFamilies::all()) infos.push_back(info);
-  return infos;
-}
-inline bool has_alpha(std::string_view name) {
-  for (const AttentionFunctionInfo& info : attention_infos()) if (info.name == name) return info.scaled_by_length;
-  return true;
-}
-inline std::string attention_names() { return AttentionFunctions::names() + ", " + LinearFamilies::names(); }

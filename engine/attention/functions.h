@@ -1,7 +1,7 @@
 // The attention functions φ: one struct each. A row of scores s[L] becomes a row of weights a[L]; backward turns d a into d s.
 // To add one, write its struct in engine/attention/functions/ and append it to AttentionFunctions: the command line, the help, both
 // devices and the gradient checks take it from there; the tests then ask for its row in README's table and in tests/double/variants.txt.
-// defines: AttentionFunctionInfo, AttentionFunctionList, PaperFunctions, AttentionFunctions
+// defines: AttentionFunctionList, PaperFunctions, AttentionFunctions
 #pragma once
 #include <algorithm>
 #include <optional>
@@ -10,13 +10,8 @@
 #include "engine/attention/functions/normalised.h"
 #include "engine/attention/functions/softmax.h"
 #include "engine/attention/functions/threshold.h"
+#include "engine/attention/info.h"
 #include "engine/error.h"
-
-struct AttentionFunctionInfo {
-  std::string name, formula, source;
-  bool scaled_by_length, shift_matters, scale_matters, homogeneous;  // see AttentionFunction; the first: α matters
-  std::string number;                                                // likewise; empty: none
-};
 
 template <class... F> struct AttentionFunctionList {
   // calls f(function) with the one called `name`, made for α and L; false if there is none
