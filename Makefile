@@ -143,8 +143,8 @@ packages:
 	  echo "packages: installing" $$missing; sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; fi
 
-# nvcc takes its time: where there is no GPU the demo does without.
-GPU = $(wildcard /dev/nvidiactl /dev/dxg)
+# nvcc takes its time: where there is no GPU, and kernels were not built before, the demo does without.
+GPU = $(wildcard /dev/nvidiactl /dev/dxg $(BUILD)/engine/cuda/kernels.o)
 DEMO_MODEL = --image-size 32 --patch 4 --width 64 --depth 2 --heads 2 --qk-norm
 demo: packages
 	@echo "demo: builds the programs, draws 7200 pictures, trains four small ViTs (about two minutes) and compares them"

@@ -48,7 +48,9 @@ double kept_bytes(const ViTConfig& c, bool rematerialise, bool rounded) {
   const bool layerscale = c.learn.find("layerscale") != c.learn.npos;
   const double attention = L * attention_kept(c, rounded), mlp = 2 * layerscale * D + (c.block == "gau" ? 0 : D + of_products * M);
   const double working = L * (2 * D + of_products * M);                   // of a step of the backward pass
-  return 4 * (of_products * patches + 2 * L * D + (rematerialise ? c.depth * L * D + attention + L * mlp : c.depth * attention + ((c.depth - 1) * L + c.outputs(c.depth - 1)) * mlp) + working);
+  const double blocks = rematerialise ? c.depth * L * D + attention + L * mlp                                               // their inputs, and one of them
+                                      : c.depth * attention + ((c.depth - 1) * L + c.outputs(c.depth - 1)) * mlp;
+  return 4 * (of_products * patches + 2 * L * D + blocks + working);
 }
 
 std::vector<float> sincos2d(int height, int width, int D) {
