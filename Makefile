@@ -147,7 +147,7 @@ packages:
 GPU = $(wildcard /dev/nvidiactl /dev/dxg $(BUILD)/engine/cuda/kernels.o)
 DEMO_MODEL = --image-size 32 --patch 4 --width 64 --depth 2 --heads 2 --qk-norm
 demo: packages
-	@echo "demo: builds the programs, draws 7200 pictures, trains four small ViTs (about two minutes) and compares them"
+	@echo "demo: builds the programs (a minute or so), draws 7200 pictures, trains four small ViTs (another) and compares them"
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(if $(GPU),,CUDA=0) $(BUILD)/train $(BUILD)/eval $(BUILD)/pack
 	@rm -rf demo && $(BUILD)/pack drawn --out demo
 	$(BUILD)/train --train 'demo/train-*.tar' --val 'demo/val-*.tar' --out demo/run $(DEMO_MODEL) \
