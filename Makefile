@@ -3,6 +3,7 @@
 # make test      install missing packages (apt), build and run all tests
 # make bench     speed on this machine, in one table; PEERS=python: beside PyTorch, JAX, OpenVINO, ONNX Runtime
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make odr       types of one name but two definitions, which the linker would mix: found by linking everything as one unit
 # make test-eigen      the tests with Eigen's products in place of oneDNN's, and without CUDA
 # make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
 # make test-gpu  the same tests on the GPU; make bench-gpu: its speed. make static: registers, spills, instructions of each kernel
@@ -241,6 +242,11 @@ asan:
 	@export ASAN_OPTIONS=allocator_may_return_null=1; tests/side_by_side 'RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run' \
 	  $(if $(CUDA_HEADERS),'RELUCENT_TEST_DEVICE=cuda $(BUILD)/asan/emulated/tests/run $(KERNEL_SUITES) -tce="many tiles"','echo skipped: the emulated CUDA device: there are no headers of the CUDA Toolkit')
 
+odr: packages
+	@echo "odr: compiles the programs for a link as one unit, which shows types of two definitions"
+	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/odr CUDA=0 OPT="-O0 -flto=auto -Wodr" $(addprefix $(BUILD)/odr/,train eval pack)
+	@echo "odr: every type has one definition"
+
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
 FUZZED = $(DATA) $(addprefix engine/,dtype.cpp files.cpp json.cpp npy.cpp safetensors.cpp)
@@ -272,5 +278,5 @@ clean:
 # On a machine with other work threads that wait spinning are up to fifty times slower, on a quiet one threads that wait asleep hardly.
 demo test test-eigen asan test-emulated planted: export OMP_WAIT_POLICY = passive
 
-.PHONY: FORCE all clean packages demo test test-eigen test-emulated planted fuzz test-gpu bench-gpu static static-update bench asan lines help planted-bugs
+.PHONY: FORCE all clean packages demo test odr test-eigen test-emulated planted fuzz test-gpu bench-gpu static static-update bench asan lines help planted-bugs
 .SECONDARY:
