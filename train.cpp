@@ -1,4 +1,4 @@
-// build/train: trains a Vision Transformer on image shards. Read from main() upward: flags, data, model, loop, log.
+// build/train: trains a Vision Transformer on image shards. Read from main() upward: data, model, loop, log; the flags are in models/flags.cpp.
 #include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 #include <fstream>

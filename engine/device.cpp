@@ -3,7 +3,7 @@
 
 #ifndef RELUCENT_CUDA
 std::unique_ptr<Device> make_cuda(const CudaOptions&) {
-  fail(ExitCode::failed, "this build has no CUDA: make found no nvcc; install the CUDA Toolkit, put nvcc on the PATH and build again, or use --device cpu");
+  fail(ExitCode::failed, "this build has no CUDA: make found no nvcc, or was told CUDA=0 (as by make demo where there is no GPU); install the CUDA Toolkit if it is missing, put nvcc on the PATH and run make, or use --device cpu");
 }
 #endif
 

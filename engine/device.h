@@ -50,7 +50,7 @@ template <class Then> struct AfterProduct {
   template <class Team> HD void operator()(Team team, size_t row) const { then(team, row, 0, n, c + row * stride); }
 };
 
-struct AttentionProbe;
+struct AttentionProbe;                               // both in engine/attention/probe.h
 struct AttentionTile;
 
 // What a tiles body works with, for some images of one head (CPU: one image).

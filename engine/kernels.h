@@ -1,4 +1,4 @@
-// Every kernel body of each and rows: from this list each device makes its table of what it can run.
+// Every kernel body of each and rows, of rows in tiles too: from this list each device makes its table of what it can run.
 // defines: Kernels, for_each_kernel
 #pragma once
 #include "engine/attention/differential.h"

@@ -27,7 +27,7 @@ struct EvalOptions {
 };
 
 // What every subcommand needs: the weights, and what a foreign file does not say of itself.
-void add_model(CLI::App& app, EvalOptions& o);
+void add_model(CLI::App& app, EvalOptions& o);       // these three: models/flags.cpp
 void add_source(CLI::App& app, EvalOptions& o);
 void add_loss(CLI::App& app, EvalOptions& o);
 

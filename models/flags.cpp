@@ -1,4 +1,4 @@
-// The flags of train and eval on the command line, in --help and in config.toml: all that CLI11 does for them, in one place, for it takes long to compile.
+// The flags of train, and those that eval's subcommands share, on the command line, in --help and in config.toml; in one file, for CLI11 takes long to compile.
 #include <CLI/CLI.hpp>
 #include <sstream>
 #include "models/attention_list.h"

@@ -1,4 +1,4 @@
-// The command-line flags that say what a model is and where it runs; the same in every program.
+// The command-line flags that say what a model is and where it runs; the same in every program. add() is in models/flags.cpp.
 // defines: ModelFlags, DeviceFlags
 #pragma once
 #include <memory>

@@ -1,7 +1,6 @@
 #include "models/run_config.h"
 #include <algorithm>
 #include <fstream>
-#include <sstream>
 #include "data/index.h"
 #include "data/scan_cache.h"
 #include "engine/error.h"
@@ -17,6 +16,7 @@ void write_config(const fs::path& folder, const std::string& text) {
   fs::create_directories(folder);
   write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
 }
+
 // Whole batches of images that are held at once: three that are made ready, two that are taken, what mixup makes of one, and those of an
 // evaluation; also two on a device with memory of its own.
 static double held_batches(const TrainOptions& o, const Device& device) { return 5.0 + (o.mixup > 0) + 1.3 * !o.val.empty() + 2 * !device.is_host(); }

@@ -37,7 +37,7 @@ struct TrainOptions {
   bool one_of_several = false;         // models of one command: those that are finished are left as they are
   int64_t log_every = 50, eval_every = 0, save_every = 500, inspect_every = 0;
 
-  void add(CLI::App& app);                       // the flags
+  void add(CLI::App& app);                       // the flags: models/flags.cpp
   // --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once
   std::vector<GridMember> grid() const;
   bool takes_alpha() const;                      // whether a member has its exponent from --alpha

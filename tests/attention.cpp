@@ -212,7 +212,7 @@ Result<double> learned_reference(const Problem& p, const std::string& function, 
     auto seen = [=](const Row& s) { return map_of(s, [=](double x) { return temperature * x + bias; }); };
     auto times = [](const Row& x, double y) { return map_of(x, [=](double v) { return y * v; }); };
     return ReferenceFunction{[=](const Row& s) { return times(f.forward(seen(s)), factor); },
-                       [=](const Row& s, const Row& da) { return times(f.backward(seen(s), times(da, factor)), temperature); }};
+                             [=](const Row& s, const Row& da) { return times(f.backward(seen(s), times(da, factor)), temperature); }};
   }, maps);
 }
 

@@ -148,7 +148,7 @@ inline ReferenceFunction reference_function(const std::string& name, double alph
       {"ssmax", [=] {
          auto scaled = [=](const Row& s) { return map_of(s, [&](double x) { return number * std::log(double(s.size())) * x; }); };
          return ReferenceFunction{[=](const Row& s) { return softmax_reference().forward(scaled(s)); },
-                            [=](const Row& s, const Row& da) { return map_of(softmax_reference().backward(scaled(s), da), [&](double x) { return number * std::log(double(s.size())) * x; }); }};
+                                  [=](const Row& s, const Row& da) { return map_of(softmax_reference().backward(scaled(s), da), [&](double x) { return number * std::log(double(s.size())) * x; }); }};
        }},
       {"sigmoid-bias", [=] {
          auto at_length = [=](size_t L) { return pointwise_reference([](double) { return 1; }, shifted(sigmoid, std::log(double(L))), shifted(sigmoid_slope, std::log(double(L)))); };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "engine/attention/families.h"
 #include "models/attention_list.h"
 #include "models/inspect.h"
 #include "models/learned.h"

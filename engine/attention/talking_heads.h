@@ -10,7 +10,7 @@
 #include "engine/ops/column_sums.h"
 
 struct TalkingForward {
-  AttentionForward heads_; const real *pre, *post;         // [H,H]
+  AttentionForward heads_; const real *pre, *post;            // [H,H]
   int images() const { return heads_.n.B; }
   int heads() const { return 1; }                             // all at once
   int queries() const { return heads_.n.Lq; }
@@ -102,7 +102,7 @@ inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView 
   if (f->has_number) fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
   auto forward = [=, &t](real* output) {
     return TalkingForward{{{output, n.L, heads * d}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}},
-                             t.value(pre), t.value(post)};
+                          t.value(pre), t.value(post)};
   };
   t.device.tiles(forward(t.value(o)));
   t.on_backward(o, [=, &t] {

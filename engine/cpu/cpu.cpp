@@ -92,7 +92,7 @@ class CpuTile final : public Tile {
     run_elements(Round{rounded_.data(), x}, 0, n);
     return rounded_.data();
   }
-  // Batch 1: launch() hands out one image at a time. At these widths q kᵀ is faster by the library (measured).
+  // Batch 1: run_tiles() hands out one image at a time. At these widths q kᵀ is faster by the library (measured).
   void gemm(const Gemm& p) override { (p.tb && p.n > 512 && p.n <= 2048 ? product_ : own_)(p); }
   void run(std::type_index body, size_t n, const void* fields) override { find(*kernels_, body)(n, fields); }
   void show(AttentionProbe& probe, int /*images*/, const AttentionTile& tile) override { probe.tile(tile); }

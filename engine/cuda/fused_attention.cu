@@ -6,8 +6,8 @@
 // No atomics: the same bits every time. Element-wise functions need q, k, v alone; softmax also two numbers a row, log Σ e^s
 // and Σ a da, that a pass before the backward ones makes again.
 #include "engine/cuda/fused_attention.h"
-#include "engine/cuda/mma.h"
 #include "engine/attention/attention.h"
+#include "engine/cuda/mma.h"
 
 namespace {
 

@@ -1,0 +1,23 @@
+// Where the heads of q, k, v, of the output and of their gradients lie in memory.
+// defines: HeadRows, HeadOperands, AttentionShape
+#pragma once
+#include "engine/device.h"
+
+// q, k, v, o or their gradients: element (b, i, h, c) lies at data + (b L + i) width + h d + c
+template <class T> struct HeadRows {
+  T* data; int L, width;
+  HD T* at(size_t b, int i, int h, int d) const { return data + (b * L + i) * size_t(width) + h * d; }
+  HD size_t step() const { return size_t(L) * width; }                   // from image to image
+};
+
+// The same of what products alone read: reals, or rounded values.
+struct HeadOperands {
+  Operand data; int L, width;
+  Operand at(size_t b, int i, int h, int d) const { Operand x = data; x += (b * L + i) * size_t(width) + h * d; return x; }
+  size_t step() const { return size_t(L) * width; }
+  HeadRows<const real> full() const { return {data.full, L, width}; }      // null where rounded
+};
+
+struct AttentionShape {
+  int B, H, Lq, L, d, dv = d;                                              // dv: channels of a head's values
+};
