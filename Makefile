@@ -225,6 +225,7 @@ static-update:
 # Bugs planted in kernels, calls and the shipped sources: each must be found.
 planted: packages
 	@if [ -z "$(CUDA_HEADERS)" ]; then echo "skipped: planted bugs, for want of the CUDA Toolkit's headers"; else $(MAKE) --no-print-directory planted-bugs; fi
+# As the emulated kernels beside them.
 planted-bugs: OPT = -O2
 planted-bugs:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run
@@ -245,7 +246,7 @@ asan:
 
 odr: packages
 	@echo "odr: compiles the programs and tests for a link as one unit, which shows types of two definitions"
-	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/odr CUDA=0 OPT="-O0 -flto=auto -Wodr" $(addprefix $(BUILD)/odr/,train eval pack tests/run)
+	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/odr CUDA=0 OPT="-O0 -flto=auto -Wodr" $(PROGRAMS:$(BUILD)/%=$(BUILD)/odr/%) $(BUILD)/odr/tests/run
 	@echo "odr: every type has one definition"
 
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.

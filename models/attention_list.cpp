@@ -11,11 +11,13 @@ std::vector<AttentionFunctionInfo> attention_infos() {
 std::string attention_names() { return AttentionFunctions::names() + ", " + LinearFamilies::names(); }
 
 std::string attention_table() {
-  std::string table = "Attention functions (s = q.k/sqrt(d), L keys):\n";
-  for (const auto& f : AttentionFunctions::all()) table += fmt::format("  {:<15} {:<55} {}\n", f.name, f.formula, f.source);
-  table += "Linear families, without L x L weights (S = sum k'_j v_j, z = sum k'_j):\n";
-  for (const auto& f : LinearFamilies::all()) table += fmt::format("  {:<15} {:<55} {}\n", f.name, f.formula, f.source);
-  return table;
+  auto lines = [](const std::vector<AttentionFunctionInfo>& infos) {
+    std::string text;
+    for (const auto& f : infos) text += fmt::format("  {:<15} {:<55} {}\n", f.name, f.formula, f.source);
+    return text;
+  };
+  return "Attention functions (s = q.k/sqrt(d), L keys):\n" + lines(AttentionFunctions::all()) +
+         "Linear families, without L x L weights (S = sum k'_j v_j, z = sum k'_j):\n" + lines(LinearFamilies::all());
 }
 
 bool has_alpha(std::string_view name) {
@@ -23,4 +25,4 @@ bool has_alpha(std::string_view name) {
   return true;
 }
 
-bool is_linear(std::string_view name) { return LinearFamilies::find(name).has_value(); }
+bool is_linear(std::string_view name) { return LinearFamilies::visit(name, 1, 1, [](const auto&) {}); }
