@@ -1,17 +1,28 @@
 #include "engine/signals.h"
+#include <poll.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
-#include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <ctime>
+#include <mutex>
 #include <thread>
+#include "engine/error.h"
 
 namespace {
 sigset_t waited_for;                   // none before catch_signals()
-std::atomic<int> caught = 0;
+int caught = 0;
+std::mutex taking;                     // nobody asks between a signal's end as a pending one and its note in `caught`
 
-void take(int signal) {
-  if (caught && (signal == SIGINT || signal == SIGTERM)) _exit(128 + signal);
-  caught = signal;
+int take_pending() {
+  const std::lock_guard lock(taking);
+  const timespec now{};
+  if (const int signal = sigtimedwait(&waited_for, nullptr, &now); signal > 0) {
+    if (caught && (signal == SIGINT || signal == SIGTERM)) _exit(128 + signal);
+    caught = signal;
+  }
+  return caught;
 }
 }  // namespace
 
@@ -29,15 +40,16 @@ void catch_signals() {
     if (now.sa_handler != SIG_IGN) sigaddset(&waited_for, signal);
   }
   pthread_sigmask(SIG_BLOCK, &waited_for, nullptr);      // for every thread that starts later, too
-  std::thread([] {
-    for (int signal;;)
-      if (sigwait(&waited_for, &signal) == 0) take(signal);
+  const int pending = signalfd(-1, &waited_for, SFD_CLOEXEC);
+  if (pending < 0) fail(ExitCode::failed, "cannot wait for signals: {}", std::strerror(errno));
+  std::thread([pending] {
+    for (pollfd look{pending, POLLIN, 0};;)
+      if (poll(&look, 1, -1) == 1) take_pending();       // if it still is: caught_signal() may have been first
   }).detach();
 }
 
 // Looks for itself: on a busy machine the thread may wake a few steps late.
 int caught_signal() {
-  const timespec now{};
-  if (const int signal = sigtimedwait(&waited_for, nullptr, &now); signal > 0) take(signal);
-  return caught == SIGHUP ? SIGTERM : caught.load();
+  const int signal = take_pending();
+  return signal == SIGHUP ? SIGTERM : signal;
 }
