@@ -139,11 +139,12 @@ $(addprefix $(BUILD)/,engine/dtype.o models/train_step.o models/evaluate.o model
 $(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o $(BUILD)/eigen/engine/cpu/gemm.o $(BUILD)/tests/emulator/cublas.o $(BUILD)/models/fewshot.o: CXXFLAGS += -Wno-maybe-uninitialized -Wno-uninitialized
 
 # Missing Debian packages, by name, through apt; says what it does.
+APT_WAITS = -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
 packages:
 	@missing=$$(for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
 	if [ -z "$$missing" ]; then echo "packages: all installed"; else \
 	  echo "packages: installing" $$missing; sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
-	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; fi
+	  $$sudo apt-get $(APT_WAITS) update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get $(APT_WAITS) install -y -qq $$missing >/dev/null; fi
 
 # nvcc takes its time: where there is no GPU, nobody said CUDA=1 and kernels were not built before, the demo does without.
 DEMO_CUDA = $(if $(wildcard /dev/nvidiactl /dev/dxg $(BUILD)/engine/cuda/kernels.o)$(filter command environment,$(origin CUDA)),$(CUDA),0)

@@ -13,6 +13,7 @@
 #include "engine/progress.h"
 #include "engine/schedule.h"
 #include "engine/signals.h"
+#include "engine/text.h"
 #include "models/attention_list.h"
 #include "models/checkpoint.h"
 #include "models/diagnose.h"
@@ -290,7 +291,7 @@ int train_models(const std::vector<std::string>& args, const std::vector<std::st
 int main(int argc, char** argv) {
   return run_program("train", [&] {
     const std::vector<std::string> args = with_saved_arguments({argv + 1, argv + argc});
-    std::vector<std::string> models = CLI::detail::split(value_of(args, "--model"), ',');
+    std::vector<std::string> models = split(value_of(args, "--model"), ",");
     if (value_of(args, "--model").empty() && std::find(args.begin(), args.end(), "--help") == args.end()) models = recipe_models(value_of(args, "--preset"));
     catch_signals();
     return models.size() > 1 ? train_models(args, models) : train(args);

@@ -11,21 +11,13 @@
 #include "data/folder.h"
 #include "data/info.h"
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace fs = std::filesystem;
 
 namespace {
 constexpr size_t longest_pattern = 4096;          // characters, as of a path; what is nested in it is expanded by recursion
 constexpr size_t most_memory = 100'000'000;      // bytes of all names of a pattern
-
-std::vector<std::string> split(const std::string& text, const std::string& separator) {
-  std::vector<std::string> parts;
-  size_t begin = 0;
-  for (size_t at; (at = text.find(separator, begin)) != text.npos; begin = at + separator.size())
-    parts.push_back(text.substr(begin, at - begin));
-  parts.push_back(text.substr(begin));
-  return parts;
-}
 
 // No name is longer than its pattern.
 void check_count(double count, const std::string& pattern) {

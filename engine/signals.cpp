@@ -13,15 +13,13 @@
 namespace {
 sigset_t waited_for;                   // none before catch_signals()
 int caught = 0;
-std::mutex taking;                     // nobody asks between a signal's end as a pending one and its note in `caught`
+std::mutex taking;                     // a signal is pending or in `caught`, for whoever asks
 
 int take_pending() {
   const std::lock_guard lock(taking);
   const timespec now{};
-  if (const int signal = sigtimedwait(&waited_for, nullptr, &now); signal > 0) {
+  for (int signal; (signal = sigtimedwait(&waited_for, nullptr, &now)) > 0; caught = signal)
     if (caught && (signal == SIGINT || signal == SIGTERM)) _exit(128 + signal);
-    caught = signal;
-  }
   return caught;
 }
 }  // namespace

@@ -3,9 +3,9 @@
 #include <charconv>
 #include <cmath>
 #include <numeric>
-#include <sstream>
 #include "engine/attention/functions.h"
 #include "engine/error.h"
+#include "engine/text.h"
 #include "models/attention_layer.h"
 
 namespace {
@@ -31,8 +31,7 @@ std::vector<LearnedParameter> learned_parameters(const ViTConfig& c) {
   auto refuse = [&](bool refused, const std::string& item, const std::string& reason) {
     if (refused) fail(ExitCode::usage, "--learn {} makes no sense with --attention {}: {}; leave it out", item, c.attention, reason);
   };
-  std::istringstream items(c.learn);
-  for (std::string item; std::getline(items, item, ',');) {
+  for (const std::string& item : c.learn.empty() ? std::vector<std::string>() : split(c.learn, ",")) {
     const std::string what = item.substr(0, item.find('-'));
     const int size = item.ends_with("-layer") ? 1 : c.heads;
     if (what == "alpha" || what == "gamma") refuse(f && !f->scaled_by_length, item, "its weights have no factor gamma L^-alpha");

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <set>
-#include <sstream>
 #include "engine/error.h"
+#include "engine/text.h"
 #include "models/head_plots.h"
 #include "models/page.h"
 #include "models/plot.h"
@@ -13,13 +13,6 @@
 namespace {
 
 constexpr size_t most_lines = 8;
-
-std::vector<std::string> split(const std::string& line) {
-  std::vector<std::string> cells;
-  std::istringstream text(line);
-  for (std::string cell; std::getline(text, cell, ',');) cells.push_back(cell);
-  return cells;
-}
 
 constexpr std::string_view learned_prefix = "learned.";
 
@@ -91,14 +84,13 @@ Trajectories read_trajectories(const std::filesystem::path& folder, const std::s
   std::ifstream file(path);
   std::string line;
   if (!file || !std::getline(file, line)) return run;
-  const std::vector<std::string> columns = split(line);
+  const std::vector<std::string> columns = split(line, ",");
   if (columns.size() < 3 || columns[0] != "step" || columns[1] != "layer" || columns[2] != "head")
     fail(ExitCode::data, "{}: the first line is '{}', expected step,layer,head,...; it is not from train --inspect-every", path.string(), line);
   std::map<std::pair<std::string, int>, std::map<double, std::pair<double, int>>> sums;
   while (std::getline(file, line)) {
-    if (std::count(line.begin(), line.end(), ',') + 1 != long(columns.size())) continue;      // a line that is being written
-    std::vector<std::string> cells = split(line);
-    cells.resize(columns.size());                                          // an empty last one is lost in the split
+    const std::vector<std::string> cells = split(line, ",");
+    if (cells.size() != columns.size()) continue;      // a line that is being written
     for (size_t i = 3; i < cells.size(); i++) {
       char* end;
       const double value = std::strtod(cells[i].c_str(), &end);

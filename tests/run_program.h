@@ -58,6 +58,8 @@ struct Ended {
   std::string out, err;
 };
 
+// What it writes to stderr goes through a pipe of one page, so that with --log-every 1 it is at most some 40 steps ahead of
+// what the test has seen, however late the test looks.
 class Child {
  public:
   // `file_limit` is the largest file that it can write, in bytes.
@@ -68,14 +70,19 @@ class Child {
     std::vector<char*> argv = {const_cast<char*>(path.c_str())};
     for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
-    const std::string out = output_.path() / "out", err = output_.path() / "err";
+    const std::string out = output_.path() / "out";
     REQUIRE_MESSAGE(::access(path.c_str(), X_OK) == 0, path << " is not built; set RELUCENT_BUILD");
 
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    ::fcntl(err_pipe_ = ends[0], F_SETFL, O_NONBLOCK);
+    ::fcntl(ends[1], F_SETPIPE_SZ, 4096);
     pid_ = ::fork();
+    if (pid_ != 0) ::close(ends[1]);
     REQUIRE(pid_ >= 0);
     if (pid_ > 0) return;
     ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT, 0600), STDOUT_FILENO);
-    ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT, 0600), STDERR_FILENO);
+    ::dup2(ends[1], STDERR_FILENO);
     if (file_limit) {
       const rlimit limit{*file_limit, *file_limit};
       ::setrlimit(RLIMIT_FSIZE, &limit);
@@ -88,17 +95,32 @@ class Child {
   ~Child() {
     if (!ended()) signal(SIGKILL);
     while (!ended()) pause();
+    ::close(err_pipe_);
   }
 
   pid_t id() const { return pid_; }
-  void signal(int number) const { ::kill(pid_, number); }
-  std::string err() const { return read_text(output_.path() / "err"); }
+  void signal(int number) const {
+    if (!ended_) ::kill(pid_, number);
+  }
+  // By SIGSTOP; returns when all its threads stand still.
+  void stop() const {
+    signal(SIGSTOP);
+    siginfo_t info;
+    REQUIRE(::waitid(P_PID, id_t(pid_), &info, WSTOPPED | WEXITED | WNOWAIT) == 0);
+  }
+  const std::string& err() {
+    char page[4096];
+    for (ssize_t count; (count = ::read(err_pipe_, page, sizeof page)) > 0;) err_.append(page, size_t(count));
+    return err_;
+  }
 
-  // Looks every millisecond whether `happened`; a child that ends before it, or takes a minute, fails the test.
+  // Looks every millisecond whether `happened`; a child that ends before it, or takes five minutes, fails the test.
   template <class Happened>
   void wait_until(Happened happened) {
-    while (!happened()) {
-      if (ended()) FAIL("it ended too early: ", err());
+    for (;;) {
+      const bool over = ended();
+      if (happened()) return;
+      if (over) FAIL("it ended too early: ", err());
       pause_in_time();
     }
   }
@@ -108,6 +130,7 @@ class Child {
             err()};
   }
   bool ended() {
+    err();
     if (!ended_) ended_ = ::waitpid(pid_, &status_, WNOHANG) == pid_;
     return ended_;
   }
@@ -115,12 +138,14 @@ class Child {
  private:
   using Clock = std::chrono::steady_clock;
   static void pause() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
-  void pause_in_time() const {
-    if (Clock::now() > start_ + std::chrono::seconds(60)) FAIL("it takes more than a minute: ", err());
+  void pause_in_time() {
+    if (Clock::now() > start_ + std::chrono::minutes(5)) FAIL("it takes more than five minutes: ", err());
     pause();
   }
 
   TempDir output_;
+  int err_pipe_;
+  std::string err_;
   Clock::time_point start_ = Clock::now();
   pid_t pid_;
   int status_ = 0;

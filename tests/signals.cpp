@@ -12,13 +12,16 @@ using Clock = std::chrono::steady_clock;
 // In a process of its own: whether a signal is known `delay` after it was sent, while the thread that waits for it wakes.
 bool is_known(std::chrono::nanoseconds delay) {
   const pid_t child = ::fork();
-  if (child == 0) {
+  REQUIRE(child >= 0);
+  if (child == 0) try {
     std::signal(SIGTERM, SIG_DFL);
     catch_signals();
     ::usleep(200);                        // its thread waits by now
     ::kill(::getpid(), SIGTERM);
     for (const auto end = Clock::now() + delay; Clock::now() < end;) {}
     ::_exit(caught_signal());
+  } catch (...) {
+    ::_exit(1);
   }
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);

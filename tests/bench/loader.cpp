@@ -40,7 +40,7 @@ double images_a_second(const Index& index, const LoaderOptions& options, double 
   Batch batch;
   uint64_t images = 0;
   const auto start = Clock::now();
-  while (seconds_since(start) < seconds) {
+  while (images == 0 || seconds_since(start) < seconds) {
     if (!loader || !loader->next(batch)) {    // an evaluation ends: again from the start
       loader.emplace(index, options);
       continue;

@@ -8,7 +8,7 @@ TEST_SUITE_BEGIN("programs on cuda");
 namespace {
 
 Flags flags(const std::filesystem::path& out, const std::string& device) {
-  return train_flags(out, {{"--val", drawn_set() / "val-*.tar"}, {"--device", device}, {"--steps", "40"}, {"--attention", "relu"}, {"--qk-norm", ""}, {"--save-every", "2"}});
+  return train_flags(out, {{"--val", drawn_set() / "val-*.tar"}, {"--device", device}, {"--steps", "60"}, {"--attention", "relu"}, {"--qk-norm", ""}, {"--save-every", "2"}});
 }
 
 // The largest difference between the weights of two runs.
