@@ -76,10 +76,21 @@ std::vector<Alike> alike(const std::vector<RunSummary>& runs) {
   return groups;
 }
 bool several_seeds(const std::vector<Alike>& groups) { return std::any_of(groups.begin(), groups.end(), [](const Alike& a) { return a.accuracy.count > 1; }); }
+
+// The function; one that was trained in several ways, by other flags, also with a run of that way.
+std::string name_of(const Alike& a, const std::vector<Alike>& groups) {
+  const RunSummary* way = nullptr;
+  bool several = false;
+  for (const Alike& other : groups) {
+    if (other.first->function() != a.first->function()) continue;
+    if (other.first->others != a.first->others) several = true;
+    else if (!way) way = other.first;
+  }
+  return a.first->function() + (several ? " as in " + fs::path(way->folder).filename().string() : "");
+}
+
 std::vector<std::string> seeds_row(const Alike& a, const std::vector<Alike>& groups) {
-  const auto same = [&](const Alike& other) { return other.first->function() == a.first->function() && other.first->alpha == a.first->alpha; };
-  const std::string others = std::count_if(groups.begin(), groups.end(), same) > 1 ? " as in " + fs::path(a.first->folder).filename().string() : "";      // another training
-  return {a.first->function() + others, alpha_of(*a.first), fmt::format("{:.0f}", a.accuracy.count), fmt::format("{:.2f} %", 100 * a.accuracy.mean()),
+  return {name_of(a, groups), alpha_of(*a.first), fmt::format("{:.0f}", a.accuracy.count), fmt::format("{:.2f} %", 100 * a.accuracy.mean()),
           fmt::format("{:.2f} to {:.2f} %", 100 * a.accuracy.min, 100 * a.accuracy.max)};
 }
 
@@ -90,7 +101,7 @@ std::string heat_map(const std::vector<Alike>& groups) {
   double low = 1, high = 0;
   for (const Alike& a : groups) {
     low = std::min(low, a.accuracy.mean()), high = std::max(high, a.accuracy.mean());
-    if (a.first->scaled) alphas.insert(a.first->alpha), rows[a.first->function()][a.first->alpha] = a.accuracy;
+    if (a.first->scaled) alphas.insert(a.first->alpha), rows[name_of(a, groups)][a.first->alpha] = a.accuracy;
   }
   std::string html = "<table class=map><tr><th>h \\ α</th>";
   for (const double alpha : alphas) html += fmt::format("<th>{}</th>", alpha);
@@ -109,10 +120,11 @@ std::string heat_map(const std::vector<Alike>& groups) {
 Plot by_alpha(const std::vector<Alike>& groups) {
   Plot plot{"Validation accuracy by exponent of L", "α in L^-α h(s)", "best validation accuracy, %", {}, true};
   std::map<std::string, Series> lines;
-  for (const auto& [run, accuracy] : groups) {
-    Series& line = lines[run->function()];
-    line.name = run->function(), line.level = !run->scaled;
-    line.points.emplace_back(run->alpha, 100 * accuracy.mean());
+  for (const Alike& a : groups) {
+    const std::string name = name_of(a, groups);
+    Series& line = lines[name];
+    line.name = name, line.level = !a.first->scaled;
+    line.points.emplace_back(a.first->alpha, 100 * a.accuracy.mean());
   }
   for (auto& [name, line] : lines) {
     std::sort(line.points.begin(), line.points.end());
