@@ -19,9 +19,9 @@ namespace {
 // Flags that do not make two runs different, or are told apart by function and exponent.
 const std::set<std::string> only_of_the_run{"attention", "alpha", "seed", "threads", "workers", "log-every", "eval-every", "save-every", "inspect-every", "profile", "device", "fused-attention", "remat"};
 
-RunSummary read_run(const fs::path& folder) {
+RunSummary read_run(const fs::path& folder, const fs::path& common) {
   RunSummary run;
-  run.folder = folder.string();
+  run.folder = folder.string(), run.name = folder.lexically_proximate(common).string();
   const std::map<std::string, std::string> flags = read_config(folder);
   try {
     run.attention = flags.at("attention");
@@ -55,6 +55,15 @@ RunSummary read_run(const fs::path& folder) {
   return run;
 }
 
+// The nearest folder that both are in; of the first and the last of a sorted set, so are those between them.
+fs::path common_parent(const fs::path& first, const fs::path& last) {
+  const fs::path folder = first.parent_path();
+  const auto end = std::mismatch(folder.begin(), folder.end(), last.begin(), last.end()).first;
+  fs::path common;
+  for (auto part = folder.begin(); part != end; ++part) common /= *part;
+  return common;
+}
+
 std::string alpha_of(const RunSummary& run) { return run.scaled ? fmt::format("{}", run.alpha) : "-"; }
 std::string accuracy_of(const RunSummary& run) { return run.best_accuracy < 0 ? "-" : fmt::format("{:.2f} %", 100 * run.best_accuracy); }
 std::string steps_of(const RunSummary& run) { return run.step < run.steps ? fmt::format("{} of {}", run.step, run.steps) : std::to_string(run.steps); }
@@ -63,34 +72,28 @@ std::string steps_of(const RunSummary& run) { return run.step < run.steps ? fmt:
 struct Alike {
   const RunSummary* first;
   Moments accuracy;
+  std::string name;                    // the function; one that was trained in several ways, by other flags, also with a run of that way
 };
 std::vector<Alike> alike(const std::vector<RunSummary>& runs) {
   std::vector<Alike> groups;
   for (const RunSummary& run : runs) {
     if (run.best_accuracy < 0) continue;
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Alike& a) { return a.first->function() == run.function() && a.first->alpha == run.alpha && a.first->others == run.others; });
-    if (group == groups.end()) group = groups.insert(groups.end(), {&run, {}});
+    if (group == groups.end()) group = groups.insert(groups.end(), {&run, {}, run.function()});
     group->accuracy.add(run.best_accuracy);
   }
   std::stable_sort(groups.begin(), groups.end(), [](const Alike& a, const Alike& b) { return a.accuracy.mean() > b.accuracy.mean(); });
+  const auto of_one_function = [](const Alike& a, const Alike& b) { return a.first->function() == b.first->function(); };
+  for (Alike& a : groups) {
+    const auto other = std::find_if(groups.begin(), groups.end(), [&](const Alike& b) { return of_one_function(a, b) && a.first->others != b.first->others; });
+    const auto way = std::find_if(groups.begin(), groups.end(), [&](const Alike& b) { return of_one_function(a, b) && a.first->others == b.first->others; });
+    if (other != groups.end()) a.name += " as in " + way->first->name;
+  }
   return groups;
 }
 bool several_seeds(const std::vector<Alike>& groups) { return std::any_of(groups.begin(), groups.end(), [](const Alike& a) { return a.accuracy.count > 1; }); }
-
-// The function; one that was trained in several ways, by other flags, also with a run of that way.
-std::string name_of(const Alike& a, const std::vector<Alike>& groups) {
-  const RunSummary* way = nullptr;
-  bool several = false;
-  for (const Alike& other : groups) {
-    if (other.first->function() != a.first->function()) continue;
-    if (other.first->others != a.first->others) several = true;
-    else if (!way) way = other.first;
-  }
-  return a.first->function() + (several ? " as in " + fs::path(way->folder).filename().string() : "");
-}
-
-std::vector<std::string> seeds_row(const Alike& a, const std::vector<Alike>& groups) {
-  return {name_of(a, groups), alpha_of(*a.first), fmt::format("{:.0f}", a.accuracy.count), fmt::format("{:.2f} %", 100 * a.accuracy.mean()),
+std::vector<std::string> seeds_row(const Alike& a) {
+  return {a.name, alpha_of(*a.first), fmt::format("{:.0f}", a.accuracy.count), fmt::format("{:.2f} %", 100 * a.accuracy.mean()),
           fmt::format("{:.2f} to {:.2f} %", 100 * a.accuracy.min, 100 * a.accuracy.max)};
 }
 
@@ -101,7 +104,7 @@ std::string heat_map(const std::vector<Alike>& groups) {
   double low = 1, high = 0;
   for (const Alike& a : groups) {
     low = std::min(low, a.accuracy.mean()), high = std::max(high, a.accuracy.mean());
-    if (a.first->scaled) alphas.insert(a.first->alpha), rows[name_of(a, groups)][a.first->alpha] = a.accuracy;
+    if (a.first->scaled) alphas.insert(a.first->alpha), rows[a.name][a.first->alpha] = a.accuracy;
   }
   std::string html = "<table class=map><tr><th>h \\ α</th>";
   for (const double alpha : alphas) html += fmt::format("<th>{}</th>", alpha);
@@ -121,9 +124,8 @@ Plot by_alpha(const std::vector<Alike>& groups) {
   Plot plot{"Validation accuracy by exponent of L", "α in L^-α h(s)", "best validation accuracy, %", {}, true};
   std::map<std::string, Series> lines;
   for (const Alike& a : groups) {
-    const std::string name = name_of(a, groups);
-    Series& line = lines[name];
-    line.name = name, line.level = !a.first->scaled;
+    Series& line = lines[a.name];
+    line.name = a.name, line.level = !a.first->scaled;
     line.points.emplace_back(a.first->alpha, 100 * a.accuracy.mean());
   }
   for (auto& [name, line] : lines) {
@@ -137,7 +139,7 @@ Plot by_alpha(const std::vector<Alike>& groups) {
 std::string label(const RunSummary& run, const std::vector<RunSummary>& runs) {
   const auto same = [&](const RunSummary& other) { return other.function() == run.function() && other.alpha == run.alpha; };
   const std::string name = run.function() + (run.scaled ? " α=" + alpha_of(run) : "");
-  return std::count_if(runs.begin(), runs.end(), same) > 1 ? name + ", " + fs::path(run.folder).filename().string() : name;
+  return std::count_if(runs.begin(), runs.end(), same) > 1 ? name + ", " + run.name : name;
 }
 
 // One plot of all runs; of more than a plot can show, one for each function.
@@ -164,14 +166,19 @@ std::vector<RunSummary> read_runs(const std::vector<std::string>& folders) {
   std::set<fs::path> found;
   for (const std::string& folder : folders) {
     if (!fs::is_directory(folder)) fail(ExitCode::usage, "{} is no folder; expected run folders of train", folder);
-    const size_t before = found.size();
-    const auto add = [&](const fs::path& path) { if (fs::exists(path / "config.toml") && fs::exists(path / "metrics.jsonl")) found.insert(path.lexically_normal()); };
+    bool any = false;
+    const auto add = [&](const fs::path& path) {
+      if (!fs::exists(path / "config.toml") || !fs::exists(path / "metrics.jsonl")) return;
+      const fs::path normal = path.lexically_normal();
+      found.insert(normal.has_filename() ? normal : normal.parent_path());      // no slash at its end
+      any = true;
+    };
     add(folder);
     for (const auto& entry : fs::recursive_directory_iterator(folder)) if (entry.is_directory()) add(entry.path());
-    if (found.size() == before) fail(ExitCode::data, "{} holds no run: no folder in it has a config.toml and a metrics.jsonl", folder);
+    if (!any) fail(ExitCode::data, "{} holds no run: no folder in it has a config.toml and a metrics.jsonl", folder);
   }
   std::vector<RunSummary> runs;
-  for (const fs::path& folder : found) runs.push_back(read_run(folder));
+  for (const fs::path& folder : found) runs.push_back(read_run(folder, common_parent(*found.begin(), *found.rbegin())));
   return runs;
 }
 
@@ -187,7 +194,7 @@ std::string report_table(const std::vector<RunSummary>& runs) {
   if (!several_seeds(groups)) return text;
   text += fmt::format("\n{:<{}}{:>7}{:>7}{:>16}{:>20}\n", "attention", width, "alpha", "seeds", "mean accuracy", "lowest to highest");
   for (const Alike& a : groups) {
-    const std::vector<std::string> row = seeds_row(a, groups);
+    const std::vector<std::string> row = seeds_row(a);
     text += fmt::format("{:<{}}{:>7}{:>7}{:>16}{:>20}\n", row[0], width, row[1], row[2], row[3], row[4]);
   }
   return text;
@@ -215,7 +222,7 @@ std::string report_page(const std::vector<RunSummary>& runs) {
   const std::vector<Alike> groups = alike(runs);
   if (several_seeds(groups)) {
     html += "<h2>Over seeds</h2>\n<table>" + table_row({"attention", "α", "seeds", "mean validation accuracy", "lowest to highest"}, "th");
-    for (const Alike& a : groups) html += table_row(seeds_row(a, groups));
+    for (const Alike& a : groups) html += table_row(seeds_row(a));
     html += "</table>\n";
   }
   const Plot alpha = by_alpha(groups);

@@ -7,7 +7,7 @@
 #include <vector>
 
 struct RunSummary {
-  std::string folder, attention;
+  std::string folder, name, attention;                     // name: the folder, as seen from the one that all runs compared are in
   double alpha = 1;
   bool scaled = true, qk_norm = false, gate = false;       // scaled: α matters
   int64_t steps = 0, step = 0;                             // planned, done

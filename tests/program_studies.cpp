@@ -158,21 +158,24 @@ TEST_SUITE("programs: studies") {
     for (int seed : {0, 1, 2}) write_run(fmt::format("softmax{}", seed), "softmax", seed, 0.30 + 0.01 * seed);
     write_run("relu0", "relu", 0, 0.5);
     write_run("relu1", "relu", 1, 0.6);
-    write_run("relu-other", "relu", 2, 0.9, "lr=0.1\n");               // another training, not another seed
+    write_run("other/relu0", "relu", 2, 0.9, "lr=0.1\n");               // another training, not another seed
     write_run("relu-alpha0", "relu", 0, 0.2, "", 0);
-    write_run("relu-other-alpha0", "relu", 0, 0.7, "lr=0.1\n", 0);
+    write_run("other/relu-alpha0", "relu", 0, 0.7, "lr=0.1\n", 0);
     const Ended table = run_program("eval", {"report", runs.string()});
     REQUIRE_MESSAGE(table.code == 0, table.err);
     CHECK(contains(table.out, "31.00 %    30.00 to 32.00 %"));
     CHECK(contains(table.out, "55.00 %    50.00 to 60.00 %"));
     CHECK(contains(table.out, "90.00 %    90.00 to 90.00 %"));
-    for (const char* name : {"relu as in relu0 ", "relu as in relu-other "}) CHECK(contains(table.out, name));
+    const std::string relu0 = runs / "relu0";
+    const Ended twice = run_program("eval", {"report", relu0, relu0 + "/"});      // one run
+    CHECK(std::count(twice.out.begin(), twice.out.end(), '\n') == 2);
+    for (const char* name : {"relu as in relu0 ", "relu as in other/relu0 "}) CHECK(contains(table.out, name));
     if (!has_gnuplot()) return;
     for (const char* backtick : {"`touch trap`", "\" ; system('touch trap') #"}) write_run(backtick, "gelu", 0, 0.4);
     REQUIRE(run_program("eval", {"report", runs.string(), "--out", (dir.path() / "r.html").string()}).code == 0);
     const std::string page = read_text(dir.path() / "r.html"), map = page.substr(page.find("<table class=map>"), page.find("by exponent of L") - page.find("<table class=map>"));
     CHECK(contains(page, "Over seeds"));
-    for (const char* cell : {"relu as in relu0<", ">20.0<", ">55.0<", "relu as in relu-other<", ">70.0<", ">90.0<"}) CHECK_MESSAGE(contains(map, cell), cell);
+    for (const char* cell : {"relu as in relu0<", ">20.0<", ">55.0<", "relu as in other/relu0<", ">70.0<", ">90.0<"}) CHECK_MESSAGE(contains(map, cell), cell);
     CHECK(!fs::exists("trap"));
   }
 
