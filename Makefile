@@ -29,7 +29,7 @@ PACKAGES = g++ make libeigen3-dev libdnnl-dev libstb-dev libcli11-dev doctest-de
 
 # Of what takes no time when it runs, for the shortest compiling.
 OPT     = -Og
-# The compiler collects garbage from half a GiB on: a tenth less time. -march without -ffast-math: NaN and infinity must stay visible. Contraction to FMA only changes rounding.
+# The compiler collects garbage from half a GiB on: a tenth less time. What may be uninitialised is a guess, which differs by version and -O: no error. -march without -ffast-math: NaN and infinity must stay visible. Contraction to FMA only changes rounding.
 CXXFLAGS += -std=c++20 $(OPT) --param ggc-min-heapsize=524288 -march=$(ARCH) -fopenmp -Wall -Wextra -Werror -Wno-error=maybe-uninitialized -Wno-psabi -Wno-stringop-overflow -I. -isystem $(EIGEN) \
             -DEIGEN_DONT_PARALLELIZE -MMD -MP
 FLOAT     = $(if $(filter 1,$(ONEDNN)),-DRELUCENT_ONEDNN)
