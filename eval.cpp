@@ -63,21 +63,23 @@ int predict(const EvalOptions& o) {
   if (o.images.empty() == o.input.empty()) fail(ExitCode::usage, "predict: give image files or --input x.npy");
   const EvalSession s = open(o);
   const int classes = s.config().classes, side = s.config().image_size;
-  std::vector<float> images;
+  std::vector<float> values;
+  std::vector<uint8_t> pixels;
   std::vector<std::string> names = o.images;
   if (!o.input.empty()) {
     const Array x = read_input(s, o.input);
-    images = x.floats();
+    values = x.floats();
     for (int64_t i = 0; i < x.shape[0]; i++) names.push_back(fmt::format("{}[{}]", o.input, i));
   } else {
-    images.resize(names.size() * side * side * 3);
+    pixels.resize(names.size() * side * side * 3);
     for (size_t i = 0; i < names.size(); i++) {
       const MappedFile file(names[i]);
       const auto bytes = file.bytes();
-      prepare_eval(decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, names[i]), s.loaded.preprocess, images.data() + i * side * side * 3);
+      prepare_eval(decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, names[i]), s.loaded.preprocess, pixels.data() + i * side * side * 3);
     }
   }
   std::vector<float> logits;
+  const HostImages images = pixels.empty() ? HostImages(values) : HostImages(pixels, s.loaded.preprocess.low, s.loaded.preprocess.high);
   forward_batches(s, images, o.batch, [&](Tape& tape, Tensor z, const Features&) { append(logits, tape.download(z)); });
   if (!o.logits.empty()) write_npy(o.logits, {int64_t(names.size()), classes}, logits);
 

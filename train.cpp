@@ -53,7 +53,7 @@ struct Session {
 
 // A signal ends it early: then `complete` is false.
 Evaluation validate(const Session& s, const ViT& vit, Tape& memory_of) {
-  Loader loader(*s.val, {.batch = s.o.batch, .preprocess = s.o.preprocess, .workers = std::max(1, s.o.workers), .on_bad = OnBadImage::skip});
+  Loader loader(*s.val, {.batch = s.o.batch, .preprocess = s.o.preprocess, .workers = std::max(1, s.o.workers_used()), .on_bad = OnBadImage::skip});
   Evaluation e = evaluate(vit, loader, s.o.loss, [](uint64_t) { return !caught_signal(); }, &memory_of);
   for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "val     left out {}\n", reason);
   return e;
@@ -85,7 +85,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   if (o.inspect_every && is_linear(config.attention)) fmt::print(stderr, "note    --inspect-every: {} has no L x L weights to look at\n", config.attention);
   else if (o.inspect_every) monitor = std::make_unique<Monitor>(vit, folder, o.inspect_every, o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch, state.step, metrics.events());
   Loader loader(s.train, {.batch = o.batch, .train = true, .preprocess = o.preprocess, .seed = o.seed, .start = uint64_t(state.step) * o.batch,
-                          .workers = o.workers, .on_bad = OnBadImage::replace});
+                          .workers = o.workers_used(), .on_bad = OnBadImage::replace});
   TrainStep step(vit, adam, {.loss = o.loss, .micro_batch = o.micro_batch, .rematerialise = o.rematerialise});
   GlobalNorm norm(vit.parameters());
   Progress progress(s.steps);
@@ -130,7 +130,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   auto load = [&] {
     std::swap(batches[0], batches[1]);
     loader.next(batches[0]);
-    step.load(batches[0].images, multi_hot(batches[0].labels, config.classes));
+    step.load(host_images(batches[0], o.preprocess), multi_hot(batches[0].labels, config.classes));
   };
   if (state.step < s.steps && !caught_signal()) load();
   while (state.step < s.steps && !caught_signal()) {
@@ -167,8 +167,8 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     const double loss = window.loss / double(window.steps), correct = double(window.correct) / images;
     const double wait = window.wait / (state.seconds - window.seconds);
     const bool log = state.step % o.log_every == 0 || state.step == s.steps;
-    progress.show(state.step, fmt::format("loss {:.4f}  acc {:.1f} %  {:.1f} img/s  data {:.0f} %  {:.3f} TFLOP/s ({:.0f} % of peak)", loss, 100 * correct, speed, 100 * wait,
-                                          flops / 1e12, 100 * flops / s.peak), log);
+    progress.show(state.step, fmt::format("loss {:.4f}  acc {:.1f} %  {:.1f} img/s  data {:.0f} %  {:.3f} TFLOP/s{}", loss, 100 * correct, speed, 100 * wait,
+                                          flops / 1e12, share_of_peak(flops, s.peak)), log);
     if (log) {
       metrics.add(state.step, {{"epoch", double(state.step * o.batch) / double(s.train.size())}, {"loss", loss}, {"accuracy", correct},
                                {"learning_rate", o.adam.lr * multiplier}, {"gradient_norm", r.gradient_norm}, {"images_per_second", speed}, {"data_wait", wait}});
@@ -236,8 +236,8 @@ int run(CLI::App& app, TrainOptions& o) {
   if (val) val->require_labels_below(config.classes);
   s.steps = o.updates(train.size());
   s.warmup = o.warmup_steps(s.steps);
-  fmt::print(stderr, "run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {:.3g} TFLOP/s\n", s.steps, o.batch,
-             double(s.steps) * o.batch / double(train.size()), s.warmup, s.peak / 1e12);
+  fmt::print(stderr, "run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {}, {}\n", s.steps, o.batch,
+             double(s.steps) * o.batch / double(train.size()), s.warmup, text_of_peak(s.peak), workers_text(o.workers_used()));
 
   std::vector<Result> results;
   for (const GridMember& m : members) {

@@ -117,7 +117,7 @@ void Loader::fill(uint64_t ordinal) {
 }
 
 // False where the sample is left out.
-bool Loader::prepare(uint64_t position, float* image, Labels& labels, std::vector<Bad>& bad) const {
+bool Loader::prepare(uint64_t position, uint8_t* image, Labels& labels, std::vector<Bad>& bad) const {
   const uint64_t n = index_.size();
   const auto [epoch, drawn] = options_.train ? Order{n, options_.seed}(position) : Order::Place{0, position};
   std::vector<uint8_t> bytes;

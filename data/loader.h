@@ -13,7 +13,7 @@
 
 struct Batch {
   int size = 0;
-  std::vector<float> images;    // [size, image_size, image_size, 3]
+  std::vector<uint8_t> images;  // [size, image_size, image_size, 3]
   std::vector<Labels> labels;   // [size], of the index
 };
 
@@ -43,6 +43,7 @@ class Loader {
   // Swaps the next batch into `batch`, whose memory is used again; false at the end of an evaluation.
   bool next(Batch& batch);
 
+  const Preprocess& preprocess() const { return options_.preprocess; }
   double waited_seconds() const { return waited_seconds_; }    // spent in next() for images that were not ready
   uint64_t bad_count() const { return bad_count_; }            // replacements and omissions in the batches given so far
   const std::map<uint64_t, std::string>& bad_samples() const { return bad_samples_; }    // sample -> why, each once
@@ -62,14 +63,14 @@ class Loader {
   bool take(Batch& batch);
   void open_slot(uint64_t batch);
   void fill(uint64_t ordinal);
-  bool prepare(uint64_t position, float* image, Labels& labels, std::vector<Bad>& bad) const;
+  bool prepare(uint64_t position, uint8_t* image, Labels& labels, std::vector<Bad>& bad) const;
   void close_gaps(Slot& slot) const;
   Slot& slot_of(uint64_t batch) { return ring_[batch % ring_.size()]; }
   uint64_t batch_size() const { return uint64_t(options_.batch); }
 
   const Index& index_;
   const LoaderOptions options_;
-  const size_t stride_;       // floats an image
+  const size_t stride_;       // bytes an image
   uint64_t end_;              // images there are to give, counted from options_.start, as all ordinals are
 
   std::mutex mutex_;          // guards what follows, except images and labels, which belong to who fills them

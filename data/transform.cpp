@@ -179,11 +179,6 @@ Image pad_crop(const Image& image, int pad, Random& random) {
   return out;
 }
 
-void to_float(const Image& image, float low, float high, float* out) {
-  const float range = high - low;
-  for (size_t i = 0; i < image.rgb.size(); i++) out[i] = low + range * (float(image.rgb[i]) / 255.f);
-}
-
 namespace {
 Image fitted(const Image& image, int size) {
   return image.height == size && image.width == size ? image : resize_small_central(image, size, size);
@@ -198,7 +193,7 @@ void check_preprocess(const Preprocess& preprocess) {
   if (preprocess.pad < 0) fail(ExitCode::usage, "crop padding: expected at least 0, got {}", preprocess.pad);
 }
 
-void prepare_train(const Image& image, const Preprocess& preprocess, Random& random, float* out) {
+void prepare_train(const Image& image, const Preprocess& preprocess, Random& random, uint8_t* out) {
   const int size = preprocess.image_size;
   Image square;
   if (preprocess.crop == "inception")
@@ -209,15 +204,15 @@ void prepare_train(const Image& image, const Preprocess& preprocess, Random& ran
     square = fitted(image, size);
   if (preprocess.flip && random.uniform() < 0.5) flip(square);
   randaugment(square, preprocess.randaug, random);
-  to_float(square, preprocess.low, preprocess.high, out);
+  std::copy(square.rgb.begin(), square.rgb.end(), out);
 }
 
-void prepare_eval(const Image& image, const Preprocess& preprocess, float* out) {
+void prepare_eval(const Image& image, const Preprocess& preprocess, uint8_t* out) {
   const int size = preprocess.image_size;
   const int side = int(std::lrint(size * 256 / 224.0));
   Image square;
   if (preprocess.crop != "inception") square = fitted(image, size);
   else if (preprocess.stretch) square = copy_window(resize_bilinear(image, {0, 0, image.height, image.width}, side, side), central_crop(side, side, size));
   else square = resize_small_central(image, side, size);
-  to_float(square, preprocess.low, preprocess.high, out);
+  std::copy(square.rgb.begin(), square.rgb.end(), out);
 }

@@ -1,7 +1,7 @@
-// From a decoded image to what the model sees: crop, resize, flip, value range, as BigVision and TensorFlow's kernels
+// From a decoded image to the bytes the model sees: crop, resize, flip, as BigVision and TensorFlow's kernels
 // define them, in their float32 arithmetic (compile with -ffp-contract=off: a fused multiply-add rounds differently).
 // defines: Window, inception_crop, central_crop, resize_bilinear, resize_area, resize_small_central, flip, pad_crop,
-//          to_float, Preprocess, check_preprocess, prepare_train, prepare_eval
+//          Preprocess, check_preprocess, prepare_train, prepare_eval
 #pragma once
 #include <string>
 
@@ -35,16 +35,13 @@ void flip(Image& image);
 // A random crop of the same size after adding `pad` black pixels on every side.
 Image pad_crop(const Image& image, int pad, Random& random);
 
-// out[height, width, 3] = low + (high - low) * (pixel / 255)
-void to_float(const Image& image, float low, float high, float* out);
-
 struct Preprocess {
   int image_size = 224;
   std::string crop = "inception";    // inception | pad | none: how training cuts its square
   bool flip = true;                  // training flips every second image
   RandAugment randaug = {};             // on the flipped crop of training
   int pad = 4;                       // of crop "pad"
-  float low = -1, high = 1;          // the value range of the model
+  float low = -1, high = 1;          // the value range of the model: of bytes 0 and 255 (engine/ops/pixels.h)
   bool stretch = false;              // evaluation of crop "inception" gives up the aspect ratio, as BigVision's few-shot probe
 };
 
@@ -52,5 +49,5 @@ void check_preprocess(const Preprocess& preprocess);    // fails on values that 
 
 // out[image_size, image_size, 3]. Evaluation of crop "inception" takes the middle of an image resized to 256/224 of the
 // size (its smaller side by area; with `stretch` both sides, bilinear); of the others the image as it is where it has the size, else the middle of one resized to the size.
-void prepare_train(const Image& image, const Preprocess& preprocess, Random& random, float* out);
-void prepare_eval(const Image& image, const Preprocess& preprocess, float* out);
+void prepare_train(const Image& image, const Preprocess& preprocess, Random& random, uint8_t* out);
+void prepare_eval(const Image& image, const Preprocess& preprocess, uint8_t* out);

@@ -4,7 +4,7 @@
 //   rows   operator()(Team team, size_t row)  one row, by a team: a CPU thread with SIMD loops, or a CUDA warp
 //   tiles  operator()(Tile& tile, int head, int first_image, int images)   products and rows on a piece of attention, in host code
 // Those of each and rows are listed in engine/kernels.h, from which each device makes its table.
-// defines: Operand, Gemm, AfterProduct, Tile, TilesBody, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
+// defines: Operand, Gemm, AfterProduct, Tile, TilesBody, ColumnTeams, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
 #pragma once
 #include <memory>
 #include <string>
@@ -80,6 +80,9 @@ struct TilesBody {
   void (*run)(const void* fields, Tile& tile, int head, int first_image, int images);
 };
 
+// How sums over rows are divided: a team has at most `columns` columns of `rows` rows; then one sums `last` columns of all those.
+struct ColumnTeams { int rows = 128, columns = 1 << 30, last = 1 << 30; };
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -101,7 +104,8 @@ class Device {
   virtual bool rounds_operands() const { return false; }
   // Whether attention takes a fused kernel where it applies: its sums round otherwise than with a probe, and its backward reads o.
   virtual bool fuses_attention() const { return false; }
-  virtual int columns_per_team() const { return 1 << 30; }                    // at most so many for a team that sums columns
+  virtual ColumnTeams column_teams() const { return {}; }
+  virtual bool keeps_rounded_weights() const { return false; }                // until the step's end, where memory is plenty: each is rounded once
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each and rows below
   virtual void run_tiles(const TilesBody& body) = 0;                            // through tiles below
 

@@ -9,11 +9,13 @@
 #include "engine/ops/linear_gelu.h"
 #include "engine/ops/add.h"
 #include "engine/ops/channel_gate.h"
+#include "engine/ops/label_ranks.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/layerscale.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
+#include "engine/ops/pixels.h"
 #include "engine/ops/rmsnorm.h"
 #include "engine/ops/scale_shift.h"
 #include "engine/ops/tokens.h"
@@ -30,12 +32,12 @@ template <class H, class X> using GeluKernels = KernelList<MapForward<H, X>, Map
 
 using Kernels = Joined<
     GeluKernels<GeluTanh, real>, GeluKernels<GeluTanh, bf16>, GeluKernels<GeluErf, real>, GeluKernels<GeluErf, bf16>,
-    KernelList<Fill, Accumulate, Round, Widen, AddEpilogue,
+    KernelList<Fill, Noise, Accumulate, Round, Widen, Pixels, AddEpilogue,
                MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, AfterProduct<StoreProduct>, GateForward<Swish>, GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
                ColumnSumsOfChunk<LayerNormScaleTerm>, SumOfChunks, LayerNormForward, LayerNormForwardWithEpilogue, LayerNormBackward,
                LayerScaleForward, LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward,
                AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
-               SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, Mixup,
+               SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, LabelRanks, Mixup,
                AdamStep, SquaresOfChunk, RootOfSum, Average, Exchange>,
     KernelList<MapForward<Swish>, MapBackward<Swish>, ScaleShift, ScaleShiftBackward, ColumnSumsOfChunk<Product>, Sum, RmsNormForward, RmsNormBackward, ColumnSumsOfChunk<RmsNormScaleTerm>, GateForward<Logistic>, GateBackward<Logistic>,
                ChannelGateForward, ChannelGateBackward, ColumnSumsOfChunk<ChannelGateTerm>>,

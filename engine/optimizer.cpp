@@ -3,10 +3,8 @@
 #include <cmath>
 #include "engine/error.h"
 
-static size_t chunks_of(size_t n) { return (n + values_per_chunk - 1) / values_per_chunk; }
-
 GlobalNorm::GlobalNorm(const Parameters& parameters) : parameters_(parameters) {
-  for (const GradientPiece& piece : parameters.gradients()) chunks_ += chunks_of(piece.size);
+  for (const GradientPiece& piece : parameters.gradients()) chunks_ += chunks_of(piece.size, values_per_sum);
   partial_ = static_cast<real*>(parameters.device().allocate(chunks_ * sizeof(real)));
   norm_ = static_cast<real*>(parameters.device().allocate(sizeof(real)));
 }
@@ -31,8 +29,8 @@ double GlobalNorm::of_values() {
 void GlobalNorm::start(const std::function<const real*(const GradientPiece&)>& of) {
   real* partial = partial_;
   for (const GradientPiece& piece : parameters_.gradients()) {
-    parameters_.device().rows(chunks_of(piece.size), SquaresOfChunk{partial, of(piece), piece.size});
-    partial += chunks_of(piece.size);
+    parameters_.device().rows(chunks_of(piece.size, values_per_sum), SquaresOfChunk{partial, of(piece), piece.size});
+    partial += chunks_of(piece.size, values_per_sum);
   }
   parameters_.device().rows(1, RootOfSum{norm_, partial_, int(chunks_)});
 }
@@ -61,7 +59,7 @@ void Adam::start(double multiplier) {
   const double t = double(count_ + 1);
   for (const GradientPiece& g : parameters_.gradients()) {
     const size_t decayed = std::clamp(parameters_.decayed_size(), g.first, g.first + g.size) - g.first;
-    parameters_.device().rows(chunks_of(g.size), AdamStep{parameters_.values() + g.first, m_ + g.first, v_ + g.first, g.data, norm_.on_device(), g.size, decayed, real(clip), real(lr * multiplier),
+    parameters_.device().rows(chunks_of(g.size, values_per_update), AdamStep{parameters_.values() + g.first, m_ + g.first, v_ + g.first, g.data, norm_.on_device(), g.size, decayed, real(clip), real(lr * multiplier),
                                                           real(decay * multiplier), real(beta1), real(beta2), real(1 / (1 - std::pow(beta1, t))), real(1 / (1 - std::pow(beta2, t))), real(epsilon)});
   }
 }

@@ -17,17 +17,17 @@ struct AdamOptions {
   bool operator==(const AdamOptions&) const = default;
 };
 
-inline constexpr size_t values_per_chunk = 4096;
-HD inline int chunk_size(size_t chunk, size_t n) {
-  const size_t first = chunk * values_per_chunk;
-  return int(first + values_per_chunk < n ? values_per_chunk : n - first);
-}
+// Values a team takes at a time: a sum wants few teams, an update many, or a GPU's memory waits for their chains.
+inline constexpr size_t values_per_sum = 4096, values_per_update = 512;
+inline size_t chunks_of(size_t n, size_t values) { return (n + values - 1) / values; }
+HD inline int chunk_size(size_t first, size_t values, size_t n) { return int(first + values < n ? values : n - first); }
 
 struct SquaresOfChunk {                                     // partial[chunk] = Σ x² over a chunk
   real* partial; const real* x; size_t n;
   template <class Team> HD void operator()(Team team, size_t chunk) const {
-    const real* values = x + chunk * values_per_chunk;
-    const real s = team.sum(chunk_size(chunk, n), [&](int i) { return values[i] * values[i]; });
+    const size_t first = chunk * values_per_sum;
+    const real* values = x + first;
+    const real s = team.sum(chunk_size(first, values_per_sum, n), [&](int i) { return values[i] * values[i]; });
     team.once([&] { partial[chunk] = s; });
   }
 };
@@ -46,17 +46,17 @@ struct AdamStep {                                           // one chunk, which 
     const real length = *norm;
     if (!(length <= std::numeric_limits<real>::max())) return;
     const real clip_scale = clip > 0 && length >= clip ? clip / length : real(1);
-    const size_t first = chunk * values_per_chunk;
-    const int count = chunk_size(chunk, n), kernels = decayed <= first ? 0 : decayed - first < size_t(count) ? int(decayed - first) : count;
+    const size_t first = chunk * values_per_update;
+    const int count = chunk_size(first, values_per_update, n), kernels = decayed <= first ? 0 : decayed - first < size_t(count) ? int(decayed - first) : count;
     team.each(count, [&](int k) {
       const size_t i = first + k;
-      const real gi = g[i] * clip_scale;
+      const real before = theta[i], gi = g[i] * clip_scale;                                    // all is read before anything is written
       const real kept = from_bf16(to_bf16(from_bf16(to_bf16(beta1)) * from_bf16(m[i])));       // a product of two bfloat16
       const real mi = kept + (1 - beta1) * gi;
       const real vi = beta2 * v[i] + (1 - beta2) * gi * gi;
       m[i] = to_bf16(mi);
       v[i] = vi;
-      theta[i] -= lr * (mi * unbias1 / (std::sqrt(vi * unbias2) + epsilon)) + (k < kernels ? decay : real(0)) * theta[i];
+      theta[i] = before - (lr * (mi * unbias1 / (std::sqrt(vi * unbias2) + epsilon)) + (k < kernels ? decay : real(0)) * before);
     });
   }
 };

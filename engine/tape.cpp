@@ -187,7 +187,7 @@ void Tape::hold(Node& n) {
 }
 
 void Tape::drop_rounded(Tensor x) {
-  if (Node& n = node(x); !n.owned) release_value(n);
+  if (Node& n = node(x); !n.owned && !device.keeps_rounded_weights()) release_value(n);
 }
 
 real* Tape::gradient(Tensor x) {

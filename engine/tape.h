@@ -70,7 +70,7 @@ class Tape {
   Operand weight(Tensor w);                                       // w[n,k] as right-hand input of x wᵀ: a leaf that is kept is packed
   Operand kept(Tensor x);                                         // as it is: rounded where it is kept for products alone, else full
   void keep_for_products(Tensor x);                               // nothing else will read it
-  void drop_rounded(Tensor x);                                    // of a leaf: operand(x) will round it again
+  void drop_rounded(Tensor x);                                    // of a leaf, where the device does not keep it: operand(x) will round it again
   std::vector<float> download(Tensor x);                          // value(x) in host memory
   void set_epilogue(Tensor x, Epilogue epilogue);
   Epilogue take_epilogue(Tensor x);                               // the caller adds it to value(x); none: all null

@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 
 // The first images of a source, with what is said about them.
 struct Images {
-  std::vector<float> images, labels;             // [N, S, S, 3], [N, classes]
+  std::vector<uint8_t> pixels;                   // [N, S, S, 3]
+  std::vector<float> labels;                     // [N, classes]
   std::vector<std::string> names;                // of the labels
   int size() const { return int(names.size()); }
 };
@@ -33,7 +34,7 @@ Images images_of(const EvalOptions& o, const EvalSession& s) {
   Loader loader(index, options);
   Images all;
   for (Batch batch; loader.next(batch);) {
-    append(all.images, batch.images);
+    all.pixels.insert(all.pixels.end(), batch.images.begin(), batch.images.end());
     append(all.labels, multi_hot(batch.labels, s.config().classes));
     for (const Labels& labels : batch.labels) {
       if (labels.empty()) fail(ExitCode::data, "{}: an image has no label, and the gradients are those of a loss that needs one; give images with labels", o.data);
@@ -65,7 +66,7 @@ int inspect_command(const EvalOptions& o) {
   const Images all = images_of(o, s);
   options.pictures = std::min(options.pictures, all.size());
 
-  const Inspection inspection = inspect(s.vit(), all.images, all.labels, options);
+  const Inspection inspection = inspect(s.vit(), HostImages(all.pixels, s.loaded.preprocess.low, s.loaded.preprocess.high), all.labels, options);
   const std::vector<std::string> words = diagnoses(inspection, s.vit());
   if (options.layers.empty()) options.layers.resize(c.depth), std::iota(options.layers.begin(), options.layers.end(), 0);
   std::vector<std::string> files;
@@ -82,7 +83,7 @@ int inspect_command(const EvalOptions& o) {
     if (words.empty()) fmt::print("nothing unusual\n");
   }
   try {                                          // last: without gnuplot all the rest is there
-    write("report.html", inspection_page({inspection, describe(s, o.checkpoint), o.data, o.loss, words, all.images, all.names, options.pictures, options.layers, queries, s.loaded.preprocess}));
+    write("report.html", inspection_page({inspection, describe(s, o.checkpoint), o.data, o.loss, words, all.pixels, all.names, options.pictures, options.layers, queries}));
   } catch (const Error& e) {
     if (inspection.broken.empty()) throw;
     fmt::print(stderr, "no page: {}\n", e.what());

@@ -35,7 +35,9 @@ EvalSession open(const EvalOptions& o, bool any_values) {
 }
 
 LoaderOptions loader_options(const EvalOptions& o, const EvalSession& s) {
-  return {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = o.workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error};
+  const int workers = o.workers.value_or(o.device.default_workers());
+  fmt::print(stderr, "loader  {}\n", workers_text(workers));
+  return {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error};
 }
 
 Array read_input(const EvalSession& s, const std::string& path) {

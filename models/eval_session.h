@@ -3,6 +3,7 @@
 #pragma once
 #include "data/loader.h"
 #include "engine/npy.h"
+#include "engine/ops/pixels.h"
 #include "models/checkpoint.h"
 #include "models/model_flags.h"
 
@@ -19,7 +20,8 @@ struct EvalOptions {
   std::string attention = "softmax";
   double alpha = 1;
   DeviceFlags device;
-  int batch = 64, workers = 1;
+  int batch = 64;
+  std::optional<int> workers;
   bool json = false;
   const CLI::App* flags = nullptr;     // of the subcommand
 
@@ -49,7 +51,7 @@ Array read_input(const EvalSession& s, const std::string& path);
 inline void append(std::vector<float>& all, const std::vector<float>& more) { all.insert(all.end(), more.begin(), more.end()); }
 
 // Calls use(tape, logits, features) for batch after batch of host images [n, S, S, 3].
-template <class Use> void forward_batches(const EvalSession& s, const std::vector<float>& images, int batch, Use use) {
+template <class Use> void forward_batches(const EvalSession& s, const HostImages& images, int batch, Use use) {
   const size_t size = size_t(s.config().image_size) * s.config().image_size * 3, n = images.size() / size;
   Tape tape(*s.device, false);
   tape.keep_leaves();
@@ -57,7 +59,7 @@ template <class Use> void forward_batches(const EvalSession& s, const std::vecto
     const int count = int(std::min<size_t>(batch, n - first));
     tape.clear();
     Features features;
-    Tensor x = tape.borrow("images", {count, s.config().image_size, s.config().image_size, 3}, std::span(images).subspan(first * size, count * size));
+    Tensor x = images_leaf(tape, {count, s.config().image_size, s.config().image_size, 3}, images.part(first * size, count * size));
     Tensor logits = s.vit().forward(tape, x, {}, &features);
     use(tape, logits, features);
   }

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <limits>
 #include "engine/error.h"
+#include "engine/ops/label_ranks.h"
 #include "engine/ops/loss.h"
 #include "models/attention_list.h"
 #include "models/train_step.h"
@@ -21,21 +22,15 @@ double RowSums::mean() const {
   return sum / rows;
 }
 
-// Classes before the label in order of their logits; equal ones in order of the classes, as argmax has it. NaN is last.
-static int rank_of(const float* logits, int classes, int label) {
-  const float target = logits[label];
-  if (target != target) return classes;
-  int before = 0;
-  for (int k = 0; k < classes; k++) before += k != label && !(logits[k] < target || (logits[k] == target && k > label));
-  return before;
-}
-
-std::vector<float> multi_hot(std::span<const Labels> labels, int classes) {
+std::vector<float> multi_hot(std::span<const Labels> labels, int classes, std::span<const int> columns) {
   std::vector<float> y(labels.size() * classes);
   for (size_t i = 0; i < labels.size(); i++)
-    for (const int label : labels[i]) y[i * classes + label] = 1;
+    for (const int label : labels[i])
+      if (const int column = columns.empty() ? label : columns[label]; column >= 0) y[i * classes + column] = 1;
   return y;
 }
+
+HostImages host_images(const Batch& batch, const Preprocess& preprocess) { return {batch.images, preprocess.low, preprocess.high}; }
 
 Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on, Tape* memory_of,
                     std::span<const int> columns) {
@@ -47,7 +42,8 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
   Evaluation result;
   const bool has_weights = !is_linear(c.attention);
   if (!has_weights) result.row_sum = std::numeric_limits<double>::quiet_NaN();
-  std::vector<float> chosen(columns.size());
+  std::vector<float> allowed(columns.empty() ? 0 : c.classes);
+  for (const int column : columns) if (column >= 0) allowed[column] = 1;
   for (Batch batch; result.complete && loader.next(batch);) {
     std::vector<RowSums> sums;
     std::vector<AttentionProbe*> probes;
@@ -56,23 +52,20 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
       for (RowSums& s : sums) probes.push_back(&s);
     }
     tape.clear();
-    Tensor logits = vit.forward(tape, tape.borrow("images", {batch.size, c.image_size, c.image_size, 3}, batch.images), probes);
+    const Shape shape{batch.size, c.image_size, c.image_size, 3};
+    Tensor logits = vit.forward(tape, images_leaf(tape, shape, host_images(batch, loader.preprocess())), probes);
+    Tensor labels = tape.input("labels", logits.shape, multi_hot(batch.labels, c.classes, columns));
     std::vector<float> losses(batch.size, std::numeric_limits<float>::quiet_NaN());
-    if (columns.empty()) losses = tape.download(loss_op(tape, loss, logits, tape.input("labels", logits.shape, multi_hot(batch.labels, c.classes))));
-    const std::vector<float> z = tape.download(logits);
+    if (columns.empty()) losses = tape.download(loss_op(tape, loss, logits, labels));
+    const real* among = columns.empty() ? nullptr : tape.value(tape.input("classes", {c.classes}, allowed));
+    const std::vector<int> ranks = label_ranks(tape, logits, tape.value(labels), among);
     for (int b = 0; b < batch.size; b++) {
       if (batch.labels[b].empty()) {
         result.unlabelled++;
         continue;
       }
-      std::span<const float> row(z.data() + size_t(b) * c.classes, c.classes);
-      for (size_t k = 0; k < columns.size(); k++) chosen[k] = columns[k] < 0 ? -std::numeric_limits<float>::infinity() : row[columns[k]];
-      if (!columns.empty()) row = chosen;
-      int rank = c.classes;
-      for (const int label : batch.labels[b])
-        if (columns.empty() || columns[label] >= 0) rank = std::min(rank, rank_of(row.data(), int(row.size()), label));
-      result.correct += rank == 0;
-      result.correct5 += rank < 5;
+      result.correct += ranks[b] == 0;
+      result.correct5 += ranks[b] < std::min(5, c.classes);
       result.loss += losses[b];
       result.count++;
     }

@@ -1,8 +1,9 @@
 // Accuracy of a model on a source, each sample exactly once.
-// defines: Evaluation, evaluate, multi_hot, RowSums
+// defines: Evaluation, evaluate, multi_hot, host_images, RowSums
 #pragma once
 #include <map>
 #include "data/loader.h"
+#include "engine/ops/pixels.h"
 #include "models/vit.h"
 
 // The mean over rows of Σ_j A_ij, for one block: 1 for softmax, about 0.4 for relu/L at initialisation.
@@ -35,5 +36,8 @@ struct Evaluation {
 Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on, Tape* memory_of = nullptr,
                     std::span<const int> columns = {});
 
-// labels[size, classes], 1 at each label of an image
-std::vector<float> multi_hot(std::span<const Labels> labels, int classes);
+// labels[size, classes], 1 at each label of an image; with `columns` at columns[label], where that is not -1
+std::vector<float> multi_hot(std::span<const Labels> labels, int classes, std::span<const int> columns = {});
+
+// The images of a batch as a model takes them.
+HostImages host_images(const Batch& batch, const Preprocess& preprocess);

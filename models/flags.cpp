@@ -77,7 +77,7 @@ void TrainOptions::add(CLI::App& app) {
   app.add_flag("--flip,!--no-flip", preprocess.flip, "mirror every second image (default on)")->default_str("true")->group(recipe);
 
   device.add(app, run_group);
-  app.add_option("--workers", workers, "threads that decode images ahead; the result is the same for any number")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run_group);
+  app.add_option("--workers", workers, "threads that decode images ahead (default 1; where a GPU trains all cores but one); the result is the same for any number")->check(CLI::NonNegativeNumber)->group(run_group);
   app.add_option("--seed", seed, "of initialisation, order and augmentation")->capture_default_str()->group(run_group);
   app.add_option("--log-every", log_every, "updates between lines of the metrics")->check(CLI::PositiveNumber)->capture_default_str()->group(run_group);
   app.add_option("--inspect-every", inspect_every, "updates between looks inside attention, which go to inspect.csv and TensorBoard and change no bit; 0: none")->check(CLI::NonNegativeNumber)->capture_default_str()->group(run_group);
@@ -99,7 +99,7 @@ void add_model(CLI::App& app, EvalOptions& o) {
 }
 
 void add_source(CLI::App& app, EvalOptions& o) {
-  app.add_option("--workers", o.workers, "threads that decode images ahead")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--workers", o.workers, "threads that decode images ahead (default 1; where a GPU computes all cores but one)")->check(CLI::NonNegativeNumber);
   app.add_option("--on-bad-image", o.bad, "error, or skip and count")->check(CLI::IsMember({"error", "skip"}))->capture_default_str();
 }
 

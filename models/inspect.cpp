@@ -52,7 +52,7 @@ void check_arrays(const ViTConfig& c, const InspectOptions& o, int images) {
     fail(ExitCode::usage, "arrays and maps of {} images would take {:.1f} GB, expected at most {:.0f}: give fewer --images, --pictures, --layers or arrays", images, bytes / 1e9, most / 1e9);
 }
 
-Inspection inspect(const ViT& vit, std::span<const float> images, std::span<const float> labels, const InspectOptions& options) {
+Inspection inspect(const ViT& vit, const HostImages& images, std::span<const float> labels, const InspectOptions& options) {
   const ViTConfig& c = vit.config();
   const size_t image = size_t(c.image_size) * c.image_size * 3;
   const int N = int(images.size() / image);
@@ -76,7 +76,7 @@ Inspection inspect(const ViT& vit, std::span<const float> images, std::span<cons
     const int n = std::min(batch, N - first);
     for (auto& probe : result.probes) probe->first_image = first;
     tape.clear();
-    Tensor x = tape.borrow("images", {n, c.image_size, c.image_size, 3}, images.subspan(first * image, n * image));
+    Tensor x = images_leaf(tape, {n, c.image_size, c.image_size, 3}, images.part(first * image, n * image));
     Tensor y = tape.input("labels", {n, c.classes}, labels.subspan(size_t(first) * c.classes, size_t(n) * c.classes));
     Tensor logits = vit.forward(tape, x, probes, nullptr, {.accumulate = first > 0});
     Tensor loss = mean(tape, loss_op(tape, options.loss, logits, y), N);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include "engine/ops/pixels.h"
 #include "models/learned.h"
 #include "models/statistics.h"
 #include "models/vit.h"
@@ -36,7 +37,7 @@ struct Inspection {
 };
 
 // images [N, S, S, 3], labels [N, classes]
-Inspection inspect(const ViT& vit, std::span<const float> images, std::span<const float> labels, const InspectOptions& options);
+Inspection inspect(const ViT& vit, const HostImages& images, std::span<const float> labels, const InspectOptions& options);
 
 // Values of A that are kept for maps of so many pictures.
 double map_values(const ViTConfig& config, const InspectOptions& options, int pictures);

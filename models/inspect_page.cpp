@@ -161,7 +161,7 @@ std::string maps(const PageInput& p) {
   std::string html = "<p>Red: weight above 0, blue: below 0, white: 0; each map to its own largest magnitude, which is written under it in units of the even share 1/L. The query's patch is framed. "
                      "Look for maps that follow the object, that stay on the query's surroundings, or that are the same for every picture." + rollout_note + "</p>\n";
   for (int n = 0; n < p.pictures; n++) {
-    html += fmt::format("<h3>Picture {}: {}</h3>\n<div class=cells>{}", n, escaped(p.labels[n]), picture_html(p.images.subspan(n * image, image), c.image_size, grid, p.range));
+    html += fmt::format("<h3>Picture {}: {}</h3>\n<div class=cells>{}", n, escaped(p.labels[n]), picture_html(p.pixels.subspan(n * image, image), c.image_size, grid));
     auto weights = [&](int layer) { return std::span(p.inspection.probes[layer]->kept("A")).subspan(n * heads * LL, heads * LL); };
     if (whole) {
       std::vector<std::span<const float>> all;
@@ -233,5 +233,5 @@ std::string inspection_page(const PageInput& p) {
   }
   html += learned_table(in.learned) + "<h2>Parameters</h2>\n" + parameter_table(in);
   const std::string style = ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.3rem}.small{color:#444;font-size:.85rem}";
-  return page("Inside a model", html, style + (any ? picture_style(p.images, p.pictures, in.config.image_size, TokenGrid(in.config), p.range) : ""));
+  return page("Inside a model", html, style + (any ? picture_style(p.pixels, p.pictures, in.config.image_size, TokenGrid(in.config)) : ""));
 }

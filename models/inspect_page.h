@@ -8,12 +8,11 @@ struct PageInput {
   const Inspection& inspection;
   std::string model, source, loss;               // what was inspected, on what, and of which loss the gradients are
   std::vector<std::string> words;
-  std::span<const float> images;                 // [N, S, S, 3]
+  std::span<const uint8_t> pixels;               // [N, S, S, 3]
   std::vector<std::string> labels;               // of the pictures
   int pictures;                                  // the first so many, whose A was kept
   std::vector<int> layers;                       // whose maps are shown
   std::vector<Query> queries;
-  Preprocess range;                              // of the images' values
 };
 
 std::string inspection_page(const PageInput& input);

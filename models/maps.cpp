@@ -83,32 +83,30 @@ std::string map_html(const std::vector<double>& values, const TokenGrid& grid, i
 
 namespace {
 
-// The part of an image that the patches cover, as bytes.
-Image seen_part(std::span<const float> image, int image_size, const TokenGrid& grid, const Preprocess& range) {
+// The part of an image that the patches cover.
+Image seen_part(std::span<const uint8_t> image, int image_size, const TokenGrid& grid) {
   const int side = grid.side * grid.patch;
   Image part{side, side, {}};
-  for (int y = 0; y < side; y++)
-    for (int x = 0; x < side; x++)
-      for (int c = 0; c < 3; c++) {
-        const double v = (image[(size_t(y) * image_size + x) * 3 + c] - range.low) / (range.high - range.low);
-        part.rgb.push_back(uint8_t(std::lround(255 * std::clamp(v, 0.0, 1.0))));
-      }
+  for (int y = 0; y < side; y++) {
+    const auto row = image.subspan(size_t(y) * image_size * 3, size_t(side) * 3);
+    part.rgb.insert(part.rgb.end(), row.begin(), row.end());
+  }
   return part;
 }
 
 }  // namespace
 
-std::string picture_html(std::span<const float> image, int image_size, const TokenGrid& grid, const Preprocess& range) {
-  return fmt::format("<div class=cell><img class=picture alt='' src='{}'>the picture</div>\n", data_uri("image/png", encode_png(seen_part(image, image_size, grid, range))));
+std::string picture_html(std::span<const uint8_t> image, int image_size, const TokenGrid& grid) {
+  return fmt::format("<div class=cell><img class=picture alt='' src='{}'>the picture</div>\n", data_uri("image/png", encode_png(seen_part(image, image_size, grid))));
 }
 
-std::string picture_style(std::span<const float> images, int count, int image_size, const TokenGrid& grid, const Preprocess& range) {
+std::string picture_style(std::span<const uint8_t> images, int count, int image_size, const TokenGrid& grid) {
   std::string style = ".cells{display:grid;grid-template-columns:repeat(auto-fill,minmax(6.3rem,1fr));gap:.5rem;font-size:.75rem}.cell{min-width:0}.picture{width:100%;image-rendering:pixelated}"
                       ".over{position:relative;aspect-ratio:1;background-size:100% 100%;image-rendering:pixelated}.over img{position:absolute;width:100%;height:100%;image-rendering:pixelated;mix-blend-mode:multiply}"
                       ".over b{position:absolute;box-sizing:border-box;border:2px solid #000;outline:1px solid #fff}";
   const size_t size = size_t(image_size) * image_size * 3;
   for (int p = 0; p < count; p++) {
-    Image gray = seen_part(images.subspan(p * size, size), image_size, grid, range);
+    Image gray = seen_part(images.subspan(p * size, size), image_size, grid);
     for (size_t i = 0; i < gray.rgb.size(); i += 3) {
       const int light = 135 + (gray.rgb[i] * 2 + gray.rgb[i + 1] * 5 + gray.rgb[i + 2]) / 8 * 120 / 255;
       std::fill_n(gray.rgb.begin() + long(i), 3, uint8_t(light));

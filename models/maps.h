@@ -4,7 +4,6 @@
 #include <span>
 #include <string>
 #include <vector>
-#include "data/transform.h"
 #include "models/statistics.h"
 
 // One patch, the class token, or the mean over all queries of an image.
@@ -30,6 +29,6 @@ std::vector<double> rollout(const std::vector<std::span<const float>>& layers, i
 std::string map_html(const std::vector<double>& values, const TokenGrid& grid, int picture, const Query* query, const std::string& caption);
 
 // CSS for maps, with the pictures under them: the part of each image [S, S, 3] that the patches cover, gray and pale.
-std::string picture_style(std::span<const float> images, int count, int image_size, const TokenGrid& grid, const Preprocess& range);
+std::string picture_style(std::span<const uint8_t> images, int count, int image_size, const TokenGrid& grid);
 // An <img> of the picture as it is.
-std::string picture_html(std::span<const float> image, int image_size, const TokenGrid& grid, const Preprocess& range);
+std::string picture_html(std::span<const uint8_t> image, int image_size, const TokenGrid& grid);

@@ -25,12 +25,15 @@ class ModelFlags {
   ViTConfig config_;
 };
 
+std::string workers_text(int workers);           // "1 worker", "15 workers"
+
 // Where and how to compute.
 class DeviceFlags {
  public:
   void add(CLI::App& app, const std::string& group = "Run");
   std::unique_ptr<Device> open() const;      // and says on stderr what it found
   const std::string& precision() const { return precision_; }
+  int default_workers() const;               // threads that decode images: 1 beside a CPU that computes, all cores but one beside a GPU
 
  private:
   std::string precision_ = "f32";

@@ -17,13 +17,13 @@ void write_config(const fs::path& folder, const std::string& text) {
   write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
 }
 
-// Whole batches of images that are held at once: three that are made ready, two that are taken, what mixup makes of one, and those of an
-// evaluation; also two on a device with memory of its own.
-static double held_batches(const TrainOptions& o, const Device& device) { return 5.0 + (o.mixup > 0) + 1.3 * !o.val.empty() + 2 * !device.is_host(); }
+// Whole batches of images that are held at once, as bytes: three that are made ready, two that are taken, and those of an evaluation; also
+// two on a device with memory of its own, and as values what mixup makes of one.
+static double held_batches(const TrainOptions& o, const Device& device) { return 5.0 + 4 * (o.mixup > 0) + 1.3 * !o.val.empty() + 2 * !device.is_host(); }
 
 // Parameters with their two moments, and activations, whose place the gradients take; where those are more, the gradients.
 static double training_bytes(const TrainOptions& o, const ViTConfig& c, int images, const Device& device) {
-  const double parameters = double(parameter_count(c)), batch = 12.0 * c.image_size * c.image_size * o.batch;
+  const double parameters = double(parameter_count(c)), batch = 3.0 * c.image_size * c.image_size * o.batch;
   const bool rounded = device.rounds_operands() && !device.fuses_attention();
   return 10 * parameters + std::max(4 * parameters, kept_bytes(c, o.rematerialise, rounded) * images) + held_batches(o, device) * batch;
 }
@@ -42,8 +42,8 @@ int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const s
     return int(ExitCode::ok);
   }
   const double work = (o.rematerialise ? 4 : 3) * flops * o.batch * double(steps);
-  fmt::print("updates               {}, warm-up {}\nwork, one member      {:.4g} PFLOP\ntime, one member      {:.3g} hours at 70 % of the {:.3g} TFLOP/s measured here\n", steps, o.warmup_steps(steps), work / 1e15,
-             work / (0.7 * peak) / 3600, peak / 1e12);
+  fmt::print("updates               {}, warm-up {}\nwork, one member      {:.4g} PFLOP\n", steps, o.warmup_steps(steps), work / 1e15);
+  fmt::print("time, one member      {} of the {} measured here\n", peak > 0 ? fmt::format("{:.3g} hours at 70 %", work / (0.7 * peak) / 3600) : "unknown: a share", text_of_peak(peak));
   return int(ExitCode::ok);
 }
 

@@ -28,7 +28,7 @@ struct TrainOptions {
   std::string warmup = "10%", loss = "softmax";
   Preprocess preprocess;
   DeviceFlags device;
-  int workers = 1;
+  std::optional<int> workers;
   uint64_t seed = 0;
   bool resume = false, print_config = false, profile = false, rematerialise = false;
   double mixup = 0, ema = 0;
@@ -41,6 +41,7 @@ struct TrainOptions {
   // --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once
   std::vector<GridMember> grid() const;
   bool takes_alpha() const;                      // whether a member has its exponent from --alpha
+  int workers_used() const { return workers.value_or(device.default_workers()); }
   int64_t updates(size_t images) const { return steps ? steps : std::max<int64_t>(1, std::llround(epochs * double(images) / batch)); }      // BigVision's steps()
   int64_t warmup_steps(int64_t total) const;     // of --warmup, a number or a share
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 #include "engine/error.h"
+#include "engine/ops/label_ranks.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
 #include "engine/random.h"
@@ -12,15 +13,6 @@ Tensor loss_op(Tape& tape, const std::string& loss, Tensor logits, Tensor labels
   if (loss == "softmax") return softmax_cross_entropy(tape, logits, labels);
   if (loss == "sigmoid") return sigmoid_cross_entropy(tape, logits, labels);
   fail(ExitCode::usage, "--loss: '{}' is unknown, expected softmax or sigmoid", loss);
-}
-
-int count_correct(const std::vector<float>& logits, std::span<const float> labels, int classes) {
-  int correct = 0;
-  for (size_t row = 0; row < logits.size(); row += classes) {
-    const auto first = logits.begin() + row;
-    correct += labels[row + (std::max_element(first, first + classes) - first)] == 1;
-  }
-  return correct;
 }
 
 double mixup_coefficient(double p, uint64_t seed, int64_t step) {
@@ -38,44 +30,55 @@ TrainStep::~TrainStep() {
   vit_.parameters().forget_gradients();
 }
 
-void TrainStep::make_room(size_t images, size_t labels) {
+void TrainStep::make_room(size_t image_bytes, size_t label_bytes) {
   Device& device = tape_.device;
-  auto resize = [&](size_t& has, size_t wants, real* Inputs::*memory) {
+  auto resize = [&](size_t& has, size_t wants, std::byte* Inputs::*memory) {
     if (wants <= has && wants > 0) return;
     for (Inputs& in : inputs_) {
       if (in.*memory) device.release(std::exchange(in.*memory, nullptr));
       has = 0;
-      if (wants) in.*memory = static_cast<real*>(device.allocate(wants * sizeof(real)));
+      if (wants) in.*memory = static_cast<std::byte*>(device.allocate(wants));
     }
     has = wants;
   };
-  resize(room_for_images_, images, &Inputs::device_images);
-  resize(room_for_labels_, labels, &Inputs::device_labels);
+  resize(room_for_images_, image_bytes, &Inputs::device_images);
+  resize(room_for_labels_, label_bytes, &Inputs::device_labels);
 }
 
-void TrainStep::load(std::span<const float> images, std::span<const float> labels) {
+void TrainStep::load(const HostImages& images, std::span<const float> labels) {
   static_assert(std::is_same_v<real, float>);
   const bool in_place = tape_.device.is_host();
-  make_room(in_place ? 0 : images.size(), labels.size());
+  make_room(in_place ? 0 : images.size_bytes(), labels.size_bytes());
   Inputs& in = inputs_[loaded_ ^= 1];
-  in.labels.assign(labels.begin(), labels.end());
-  in.images = in_place ? const_cast<real*>(images.data()) : in.device_images;      // no op writes to a leaf
+  in.images = images, in.labels = labels.size();
   if (!in_place) tape_.device.upload_early(in.device_images, images.data(), images.size_bytes());
   tape_.device.upload_early(in.device_labels, labels.data(), labels.size_bytes());
 }
 
+// `count` images of the batch from `first` on, as values
+Tensor TrainStep::images(Tape& t, int first, int count) const {
+  const Inputs& in = inputs_[running_];
+  const int S = vit_.config().image_size;
+  const Shape shape{count, S, S, 3};
+  const size_t at = size_t(first) * S * S * 3;
+  if (mixed_images_) return t.leaf("images", shape, mixed_images_ + at);
+  const void* data = in.device_images ? in.device_images : in.images.data();
+  if (!in.images.values.empty()) return t.leaf("images", shape, const_cast<real*>(static_cast<const real*>(data)) + at);      // no op writes to a leaf
+  return pixels(t, shape, static_cast<const uint8_t*>(data) + at, in.images.low, in.images.high);
+}
+
 void TrainStep::start(double multiplier, double mix, std::span<AttentionProbe* const> probes) {
   running_ = loaded_;
-  const Inputs& in = inputs_[running_];
+  Inputs& in = inputs_[running_];
   const ViTConfig& c = vit_.config();
-  B_ = int(in.labels.size() / c.classes);
+  B_ = int(in.labels / c.classes);
   mixed_.clear();
-  auto input = [&](const char* name, Shape shape, real* memory) {
-    Tensor x = mixed_.leaf(name, shape, memory);
-    return mixed_.value(mix < 1 ? mixup(mixed_, x, real(mix)) : x);
-  };
-  images_ = input("images", {B_, c.image_size, c.image_size, 3}, in.images);
-  labels_ = input("labels", {B_, c.classes}, in.device_labels);
+  mixed_images_ = nullptr;
+  labels_ = reinterpret_cast<real*>(in.device_labels);
+  if (mix < 1) {
+    mixed_images_ = mixed_.value(mixup(mixed_, images(mixed_, 0, B_), real(mix)));
+    labels_ = mixed_.value(mixup(mixed_, mixed_.leaf("labels", {B_, c.classes}, labels_), real(mix)));
+  }
   const bool apart = !probes.empty() && tape_.device.fuses_attention();
   if (apart) pass(probes);
   pass(apart ? std::span<AttentionProbe* const>() : probes);
@@ -98,8 +101,7 @@ void TrainStep::forward(std::span<AttentionProbe* const> probes) {
   const ViTConfig& c = vit_.config();
   const int n = std::min(options_.micro_batch > 0 ? options_.micro_batch : B_, B_ - first_);
   tape_.clear();
-  Tensor x = tape_.leaf("images", {n, c.image_size, c.image_size, 3}, images_ + size_t(first_) * c.image_size * c.image_size * 3);
-  logits_ = vit_.forward(tape_, x, probes, nullptr, {.accumulate = first_ > 0, .rematerialise = options_.rematerialise});
+  logits_ = vit_.forward(tape_, images(tape_, first_, n), probes, nullptr, {.accumulate = first_ > 0, .rematerialise = options_.rematerialise});
   Tensor y = tape_.leaf("labels", {n, c.classes}, labels_ + size_t(first_) * c.classes);
   mean_loss_ = mean(tape_, loss_op(tape_, options_.loss, logits_, y), B_);
 }
@@ -111,9 +113,9 @@ std::string TrainStep::first_non_finite() {
 
 void TrainStep::collect() {
   loss_ += tape_.download(mean_loss_)[0];
-  const std::vector<float> logits = tape_.download(logits_);
-  const int classes = vit_.config().classes;
-  correct_ += count_correct(logits, std::span(inputs_[running_].labels).subspan(size_t(first_) * classes, logits.size()), classes);
+  const real* labels = reinterpret_cast<const real*>(inputs_[running_].device_labels) + size_t(first_) * vit_.config().classes;      // not mixed
+  const std::vector<int> ranks = label_ranks(tape_, logits_, labels);
+  correct_ += int(std::count(ranks.begin(), ranks.end(), 0));
 }
 
 StepResult TrainStep::finish() {
@@ -122,7 +124,7 @@ StepResult TrainStep::finish() {
   return {loss_, norm, correct_};
 }
 
-StepResult TrainStep::operator()(std::span<const float> images, std::span<const float> labels, double multiplier, double mix) {
+StepResult TrainStep::operator()(const HostImages& images, std::span<const float> labels, double multiplier, double mix) {
   load(images, labels);
   start(multiplier, mix);
   return finish();

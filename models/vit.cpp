@@ -171,6 +171,7 @@ Tensor ViT::embed(const Pass& pass, Tensor images) const {
   Tape& t = pass.t;
   Tensor kernel = t.reshape(pass("patch_embed.proj.weight"), {D, 3 * P * P});
   Tensor pixels = linear(t, patches(t, images, P, Kept::for_products), kernel, pass("patch_embed.proj.bias"));
+  t.drop(images);
   Tensor x = add_position(t, pixels, sincos_ ? t.leaf("sincos2d", {1, N, D}, sincos_) : pass("pos_embed"));
   t.drop(pixels);
   if (config_.pool != "cls") return x;

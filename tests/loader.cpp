@@ -38,7 +38,7 @@ LoaderOptions small(bool train, int batch) {
 
 struct Given {
   std::vector<int> labels, sizes;
-  std::vector<float> images;
+  std::vector<uint8_t> images;
   bool operator==(const Given&) const = default;
 };
 
@@ -85,7 +85,7 @@ TEST_SUITE("loader") {
       REQUIRE(given.labels.size() == 23);
       for (int i = 0; i < 23; i++) {
         CHECK(given.labels[size_t(i)] == i);
-        CHECK(given.images[size_t(i) * 192 + 100] == doctest::Approx(10 * i / 127.5 - 1).epsilon(0.02));
+        CHECK(given.images[size_t(i) * 192 + 100] == doctest::Approx(10 * i).epsilon(0.02));
       }
       Batch batch;
       CHECK_FALSE(loader.next(batch));    // and stays at its end
@@ -129,7 +129,7 @@ TEST_SUITE("loader") {
       options.start = 35;
       const Given rest = give(index, options, 13);
       CHECK(rest.labels == std::vector<int>(all.labels.begin() + 35, all.labels.end()));
-      CHECK(rest.images == std::vector<float>(all.images.begin() + 35 * 192, all.images.end()));
+      CHECK(rest.images == std::vector<uint8_t>(all.images.begin() + 35 * 192, all.images.end()));
 
       options.start = 0;
       options.seed = 10;
@@ -148,7 +148,7 @@ TEST_SUITE("loader") {
     LoaderOptions options = small(true, 1);
     options.preprocess.crop = "inception";
     const Given given = give(index, options, 12);
-    std::set<std::vector<float>> seen;
+    std::set<std::vector<uint8_t>> seen;
     for (auto at = given.images.begin(); at != given.images.end(); at += 192) seen.insert({at, at + 192});
     CHECK(seen.size() >= 11);
   }
@@ -196,7 +196,7 @@ TEST_SUITE("loader") {
       const Given given = give(loader, 100);
       CHECK(given.labels == std::vector<int>{0, 1, 6, 7, 8, 9, 11});
       CHECK(given.sizes == std::vector<int>{2, 2, 2, 1});
-      CHECK(given.images.back() == doctest::Approx(110 / 127.5 - 1).epsilon(0.02));
+      CHECK(given.images.back() == doctest::Approx(110).epsilon(0.02));
       CHECK(loader.bad_count() == 5);
       CHECK(loader.bad_samples().size() == 5);
     }
@@ -269,11 +269,11 @@ TEST_SUITE("loader") {
     LoaderOptions options;
     options.batch = 32;
     options.preprocess.image_size = 64;
-    std::vector<float> first;
+    std::vector<uint8_t> first;
     for (int workers : {1, 3}) {
       options.workers = workers;
       Loader loader(index, options);
-      std::vector<float> pixels;
+      std::vector<uint8_t> pixels;
       int images = 0;
       for (Batch batch; loader.next(batch); images += batch.size)
         pixels.insert(pixels.end(), batch.images.begin(), batch.images.end());

@@ -108,7 +108,7 @@ TEST_CASE("schedule: linear warm-up, cosine decay, both from the count of update
 }
 
 TEST_CASE("global norm, over several chunks, for any number of threads") {
-  const std::vector<float> x = random_values(3 * values_per_chunk + 17, 1);
+  const std::vector<float> x = random_values(3 * values_per_sum + 17, 1);
   double squares = 0;
   for (float value : x) squares += double(value) * value;
   double norms[3];

@@ -242,7 +242,7 @@ TEST_SUITE("sources") {
       Loader loader(index, options);
       Batch batch;
       REQUIRE(loader.next(batch));
-      CHECK(batch.images.front() == doctest::Approx(200 / 127.5 - 1).epsilon(0.02));
+      CHECK(batch.images.front() == doctest::Approx(200).epsilon(0.02));
     }
     const Index bad = place.open("folder-bad");
     Loader loader(bad, options);

@@ -239,7 +239,8 @@ TEST_CASE("what follows a product piece by piece is what follows it as a pass of
     using CountingDevice::CountingDevice;
     bool keeps_pieces() const override { return false; }
     void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { Device::gemm_then(product, body, fields); }
-    int columns_per_team() const override { return 5; }
+    ColumnTeams column_teams() const override { return {16, 5, 3}; }
+    bool keeps_rounded_weights() const override { return true; }
   };
   for (const Precision precision : {Precision::f32, Precision::bf16}) {
     CountingDevice pieces(test_device(2, precision));

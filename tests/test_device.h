@@ -54,7 +54,8 @@ class CountingDevice : public Device {
   bool keeps_pieces() const override { return inner_->keeps_pieces(); }
   void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { inner_->gemm_then(product, body, fields); }
   bool fuses_attention() const override { return inner_->fuses_attention(); }
-  int columns_per_team() const override { return inner_->columns_per_team(); }
+  ColumnTeams column_teams() const override { return inner_->column_teams(); }
+  bool keeps_rounded_weights() const override { return inner_->keeps_rounded_weights(); }
   void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
   void run_tiles(const TilesBody& body) override { inner_->run_tiles(body); }
   explicit CountingDevice(std::unique_ptr<Device> inner = test_device(1)) : inner_(std::move(inner)) {}

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <doctest/doctest.h>
+#include <numeric>
+#include <span>
 #include <string>
 
 #include "engine/error.h"
 #include "engine/hash.h"
+#include "engine/ops/pixels.h"
 
 namespace {
 // The golden values below were computed by NumPy in float32 from the formulas of TensorFlow's kernels, pixel by pixel.
@@ -31,23 +34,26 @@ uint64_t hash(const std::vector<T>& values) {
 
 Window whole(const Image& image) { return {0, 0, image.height, image.width}; }
 
-std::vector<float> train(const Image& image, const Preprocess& preprocess, Random random) {
-  std::vector<float> out(size_t(preprocess.image_size) * size_t(preprocess.image_size) * 3);
-  prepare_train(image, preprocess, random, out.data());
+// What the model makes of pixels.
+std::vector<float> values(std::span<const uint8_t> pixels, float low = -1, float high = 1) {
+  std::vector<float> out(pixels.size());
+  std::transform(pixels.begin(), pixels.end(), out.begin(), [&](uint8_t v) { return pixel_value(v, low, high - low); });
   return out;
+}
+
+std::vector<float> train(const Image& image, const Preprocess& preprocess, Random random) {
+  std::vector<uint8_t> out(size_t(preprocess.image_size) * size_t(preprocess.image_size) * 3);
+  prepare_train(image, preprocess, random, out.data());
+  return values(out);
 }
 
 std::vector<float> eval(const Image& image, const Preprocess& preprocess) {
-  std::vector<float> out(size_t(preprocess.image_size) * size_t(preprocess.image_size) * 3);
+  std::vector<uint8_t> out(size_t(preprocess.image_size) * size_t(preprocess.image_size) * 3);
   prepare_eval(image, preprocess, out.data());
-  return out;
+  return values(out);
 }
 
-std::vector<float> floats(const Image& image) {
-  std::vector<float> out(image.rgb.size());
-  to_float(image, -1, 1, out.data());
-  return out;
-}
+std::vector<float> floats(const Image& image) { return values(image.rgb); }
 
 std::vector<float> floats_flipped(Image image) {
   flip(image);
@@ -138,20 +144,14 @@ TEST_SUITE("transform") {
   }
 
   TEST_CASE("the value range is computed in the stated order") {
-    Image ramp{1, 256, {}};
-    for (int v = 0; v < 256; v++) ramp.rgb.insert(ramp.rgb.end(), 3, uint8_t(v));
-    std::vector<float> out(256 * 3);
-    const auto first_of_three = [&] {
-      std::vector<float> values;
-      for (size_t i = 0; i < 256; i++) values.push_back(out[3 * i]);
-      return hash(values);
-    };
-    to_float(ramp, -1, 1, out.data());
+    std::vector<uint8_t> ramp(256);
+    std::iota(ramp.begin(), ramp.end(), 0);
+    const std::vector<float> out = values(ramp);
     CHECK(out.front() == -1);
     CHECK(out.back() == 1);
-    CHECK(first_of_three() == 0x68583d384cfeacce);
-    to_float(ramp, -0.3f, 0.7f, out.data());
-    CHECK(first_of_three() == 0xcb8d4c215128060a);
+    CHECK(hash(out) == 0x68583d384cfeacce);
+    const std::vector<float> other = values(ramp, -0.3f, 0.7f);              // a product that is not exact may be rounded once less
+    for (int v = 0; v < 256; v++) CHECK(std::abs(other[v] - (-0.3 + 1.0 * v / 255)) <= 1e-7);
   }
 
   TEST_CASE("flip mirrors") {
@@ -239,11 +239,11 @@ TEST_SUITE("transform") {
 TEST_CASE("the few-shot probe's preparation: both sides to 256/224 of the size, bilinear, then the middle") {
   Image image{6, 12, std::vector<uint8_t>(6 * 12 * 3)};
   for (size_t i = 0; i < image.rgb.size(); i++) image.rgb[i] = uint8_t(i * 37 % 251);
-  std::vector<float> out(7 * 7 * 3), usual(7 * 7 * 3);
-  prepare_eval(image, {.image_size = 7, .low = 0, .high = 255, .stretch = true}, out.data());
+  std::vector<uint8_t> out(7 * 7 * 3), usual(7 * 7 * 3);
+  prepare_eval(image, {.image_size = 7, .stretch = true}, out.data());
   const Image whole = resize_bilinear(image, {0, 0, 6, 12}, 8, 8);
   for (int y = 0; y < 7; y++)
-    for (int c = 0; c < 21; c++) CHECK(out[y * 21 + c] == doctest::Approx(whole.rgb[y * 24 + c]));      // (8 - 7) / 2 = 0: from the first row and column
-  prepare_eval(image, {.image_size = 7, .low = 0, .high = 255}, usual.data());
+    for (int c = 0; c < 21; c++) CHECK(out[y * 21 + c] == whole.rgb[y * 24 + c]);      // (8 - 7) / 2 = 0: from the first row and column
+  prepare_eval(image, {.image_size = 7}, usual.data());
   CHECK(usual != out);
 }

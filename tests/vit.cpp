@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 #include "engine/attention/functions.h"
+#include "engine/ops/label_ranks.h"
 #include "models/presets.h"
 #include "models/train_step.h"
 #include "tests/difference.h"
@@ -257,10 +258,57 @@ TEST_CASE("first losses with the head at zero") {
   CHECK(says(error_of(ExitCode::usage, [&] { loss_op(tape, "hinge", z, z); }), {"--loss", "'hinge'", "softmax", "sigmoid"}));
 }
 
-TEST_CASE("an example is correct where the label of the largest logit is 1") {
-  const std::vector<float> logits{1, 3, 2, /**/ 5, 4, 5, /**/ -1, -3, -2};
-  const std::vector<float> labels{0, 1, 1, /**/ 0, 0, 1, /**/ 0.6f, 0.4f, 0};
-  CHECK(count_correct(logits, labels, 3) == 1);
+TEST_CASE("where the label stands: equal logits in the order of classes, the best of several labels, NaN last, no label at the end") {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  struct Row { std::vector<float> logits, labels; int rank, among_first_and_last; };
+  const Row rows[] = {{{1, 3, 2}, {0, 1, 1}, 0, 0},      {{5, 4, 5}, {0, 0, 1}, 1, 1},      {{5, 4, 5}, {1, 0, 0}, 0, 0},
+                      {{-1, -3, -2}, {0.6f, 0.4f, 0}, 3, 3}, {{1, NAN, 2}, {0, 0, 1}, 1, 0},    {{1, NAN, 2}, {0, 1, 0}, 3, 3},
+                      {{NAN, NAN, 2}, {1, 0, 1}, 2, 1},   {{inf, 7, -inf}, {0, 1, 0}, 1, 1}, {{3, 2, 1}, {0, 0, 1}, 2, 1}};
+  auto device = test_device(2);
+  Tape tape(*device);
+  std::vector<float> logits, labels;
+  for (const Row& r : rows) logits.insert(logits.end(), r.logits.begin(), r.logits.end()), labels.insert(labels.end(), r.labels.begin(), r.labels.end());
+  const int B = int(std::size(rows));
+  Tensor z = tape.input("logits", {B, 3}, logits), y = tape.input("labels", {B, 3}, labels), allowed = tape.input("classes", {3}, std::vector<float>{1, 0, 1});
+  const std::vector<int> ranks = label_ranks(tape, z, tape.value(y)), among = label_ranks(tape, z, tape.value(y), tape.value(allowed));
+  for (int b = 0; b < B; b++) {
+    CAPTURE(b);
+    CHECK(ranks[b] == rows[b].rank);
+    CHECK(among[b] == rows[b].among_first_and_last);
+  }
+}
+
+TEST_CASE("bytes are to the model what their values are, mixed and in micro-batches too") {
+  const ViTConfig config = small_vit("relu");
+  const MadeUpBatch batch = made_up_batch(config, 6);
+  std::vector<uint8_t> bytes(batch.images.size());
+  for (size_t i = 0; i < bytes.size(); i++) bytes[i] = uint8_t(i * 2654435761u >> 24);
+  for (const auto& [low, high] : {std::pair{-1.0f, 1.0f}, {0.0f, 1.0f}}) {
+    std::vector<float> values(bytes.size());
+    std::transform(bytes.begin(), bytes.end(), values.begin(), [&](uint8_t v) { return pixel_value(v, low, high - low); });
+    auto train = [&](const HostImages& images, double mix, int micro_batch) {
+      auto device = test_device(2);
+      ViT vit(*device, config);
+      vit.initialise(1);
+      Adam adam(vit.parameters(), {});
+      TrainStep step(vit, adam, {.loss = "softmax", .micro_batch = micro_batch});
+      std::vector<double> results;
+      for (int t = 0; t < 2; t++) {
+        const StepResult r = step(images, batch.labels, 1, mix);
+        results.insert(results.end(), {r.loss, r.gradient_norm, double(r.correct)});
+      }
+      return results;
+    };
+    for (const auto& [mix, micro_batch] : {std::pair{1.0, 0}, {0.7, 0}, {1.0, 4}, {0.7, 4}}) {
+      CAPTURE(mix);
+      CAPTURE(micro_batch);
+      CHECK(train({bytes, low, high}, mix, micro_batch) == train(values, mix, micro_batch));
+    }
+    auto device = test_device(2);
+    Tape tape(*device);
+    CHECK(tape.download(images_leaf(tape, {6, 32, 32, 3}, {bytes, low, high})) == values);
+    CHECK(says(error_of(ExitCode::failed, [&] { images_leaf(tape, {5, 32, 32, 3}, {bytes, low, high}); }), {"18432", "[5, 32, 32, 3]"}));
+  }
 }
 
 TEST_CASE("three steps give the same bits for any number of threads") {

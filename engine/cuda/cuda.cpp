@@ -38,7 +38,9 @@ class Cuda final : public Device {
   void gemm(const Gemm& product) override { products_(product); }
   bool rounds_operands() const override { return rounds_; }
   bool fuses_attention() const override { return fuses_; }
-  int columns_per_team() const override { return 32; }           // one a lane: many teams, or memory would wait for few
+  // One column a lane and short chains: many warps, or memory would wait for few. Eight lanes share each column of the last sums.
+  ColumnTeams column_teams() const override { return {.rows = 32, .columns = 32, .last = 4}; }
+  bool keeps_rounded_weights() const override { return true; }
 
   void run(std::type_index body, size_t n, const void* fields) override {
     if (n == 0) return;

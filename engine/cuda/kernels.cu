@@ -32,12 +32,17 @@ struct Warp {
     if (lane() == 0) f();
     __syncwarp();
   }
+  // sums[c] = Σ over rows [first, end) of f(row, c). Of fewer columns than lanes, several lanes share each: every so many rows one,
+  // then the lanes in a tree.
   template <class F> __device__ void columns(size_t first, size_t end, int width, real* sums, F f) const {
-    each(width, [&](int c) {
+    for (int column = 0; column < width; column += 32) {
+      const int left = width - column, span = left > 16 ? 32 : left > 8 ? 16 : left > 4 ? 8 : left > 2 ? 4 : left, c = column + lane() % span;
       real s = 0;
-      for (size_t row = first; row < end; row++) s += f(row, c);
-      sums[c] = s;
-    });
+      if (c < width) for (size_t row = first + lane() / span; row < end; row += 32 / span) s += f(row, c);
+      for (int distance = span; distance < 32; distance *= 2) s += __shfl_xor_sync(~0u, s, distance);
+      if (lane() < span && c < width) sums[c] = s;
+    }
+    __syncwarp();
   }
 };
 

@@ -62,11 +62,16 @@ Cublas::Cublas(cudaStream_t stream) {
   decltype(&cublasCreate_v2) create;
   decltype(&cublasSetStream_v2) set_stream;
   find(create, "cublasCreate_v2"), find(set_stream, "cublasSetStream_v2"), find(destroy_, "cublasDestroy_v2"), find(get_version_, "cublasGetVersion_v2");
+  decltype(&cublasSetWorkspace_v2) set_workspace;
+  find(set_workspace, "cublasSetWorkspace_v2");
   find(gemm_, "cublasGemmEx"), find(gemm_batch_, "cublasGemmStridedBatchedEx"), find(status_text_, "cublasGetStatusString");
   check(create(&handle_), "cublasCreate");
-  if (const cublasStatus_t status = set_stream(handle_, stream)) {
+  try {
+    check(set_stream(handle_, stream), "cublasSetStream");
+    check(set_workspace(handle_, workspace_.at_least(workspace_bytes), workspace_bytes), "cublasSetWorkspace");      // after the stream, which would reset it
+  } catch (...) {
     destroy_(handle_);
-    check(status, "cublasSetStream");
+    throw;
   }
 }
 

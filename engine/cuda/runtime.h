@@ -63,6 +63,9 @@ class Cublas {
                                 Type, int ldb, long long step_b, const void* beta, void* c, Type, int ldc, long long step_c, int batch, cublasComputeType_t, cublasGemmAlgo_t);
   decltype(&cublasGetStatusString) status_text_;
   cublasHandle_t handle_ = nullptr;
+  // Its own, of the size NVIDIA advises for Hopper: which algorithm is taken, and so the bits, must not hang on what could be allocated.
+  static constexpr size_t workspace_bytes = size_t(32) << 20;
+  Buffer workspace_;
 };
 
 }  // namespace gpu

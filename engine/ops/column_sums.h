@@ -6,23 +6,24 @@
 #include "engine/ops/elementwise.h"
 #include "engine/tape.h"
 
-inline constexpr size_t rows_per_chunk = 128;
-
 // partial[chunk, C] = sum over the chunk's rows of term(row, c); a team has one of `slices` ranges of columns
 template <class Term> struct ColumnSumsOfChunk {
-  real* partial; Term term; size_t rows; int C, slices, width;
+  real* partial; Term term; size_t rows; int chunk_rows, C, slices, width;
   template <class Team> HD void operator()(Team team, size_t i) const {
-    const size_t chunk = i / slices, first = chunk * rows_per_chunk, end = first + rows_per_chunk < rows ? first + rows_per_chunk : rows;
+    const size_t chunk = i / slices, first = chunk * chunk_rows, end = first + chunk_rows < rows ? first + chunk_rows : rows;
     const int column = int(i % slices) * width, columns = column + width < C ? width : C - column;
     team.columns(first, end, columns, partial + chunk * C + column, [&](size_t row, int c) { return term(row, column + c); });
   }
 };
+// sums[c] += the chunks' sums, `width` columns a team; their total comes into one more row of partial
 struct SumOfChunks {
-  real* sums; const real* partial; int chunks, C; int add;
-  HD void operator()(size_t c) const {
-    real s = 0;
-    for (int chunk = 0; chunk < chunks; chunk++) s += partial[size_t(chunk) * C + c];
-    sums[c] = previous(add, sums[c]) + s;
+  real *sums, *partial; int chunks, C, width, add;
+  template <class Team> HD void operator()(Team team, size_t slice) const {
+    const int column = int(slice) * width, columns = column + width < C ? width : C - column;
+    real *total = partial + size_t(chunks) * C + column, *to = sums + column;
+    const real* from = partial + column;
+    team.columns(0, chunks, columns, total, [&](size_t chunk, int c) { return from[chunk * C + c]; });
+    team.each(columns, [&](int c) { to[c] = previous(add, to[c]) + total[c]; });
   }
 };
 
@@ -39,18 +40,22 @@ struct RoundingValues {                                // the term x[row, c] of 
   bf16* rounded; const real* x; size_t stride;
   HD real operator()(size_t row, int c) const {
     const size_t i = row * stride + c;
-    rounded[i] = to_bf16(float(x[i]));
-    return x[i];
+    const real* __restrict__ from = x;                 // the next rows may be read before this one is written
+    bf16* __restrict__ to = rounded;
+    const real value = from[i];
+    to[i] = to_bf16(float(value));
+    return value;
   }
 };
 
 // d shared[C] += sum over rows of term(row, c); nothing where `shared` wants no gradient
 template <class Term> void add_column_sums(Tape& t, Tensor shared, Term term, size_t rows) {
   if (!t.wants_gradient(shared)) return;
-  const int C = int(shared.shape.size()), chunks = int((rows + rows_per_chunk - 1) / rows_per_chunk);
-  const Temporary<real> partial = t.temporary<real>(size_t(chunks) * C);
+  const ColumnTeams teams = t.device.column_teams();
+  const int C = int(shared.shape.size()), chunks = int((rows + teams.rows - 1) / teams.rows);
+  const Temporary<real> partial = t.temporary<real>(size_t(chunks + 1) * C);
   const Gradient sums = t.add_gradient(shared);
-  const int width = std::min(C, t.device.columns_per_team()), slices = (C + width - 1) / width;
-  t.device.rows(size_t(chunks) * slices, ColumnSumsOfChunk<Term>{partial.data, term, rows, C, slices, width});
-  t.device.each(C, SumOfChunks{sums.data, partial.data, chunks, C, sums.add});
+  const int width = std::min(C, teams.columns), slices = (C + width - 1) / width, last = std::min(C, teams.last);
+  t.device.rows(size_t(chunks) * slices, ColumnSumsOfChunk<Term>{partial.data, term, rows, teams.rows, C, slices, width});
+  t.device.rows((C + last - 1) / last, SumOfChunks{sums.data, partial.data, chunks, C, last, sums.add});
 }

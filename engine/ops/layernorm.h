@@ -7,8 +7,11 @@
 
 // Rows of `width` inside something wider: row r lies at data + (r / per) stride + (r % per) width.
 template <class T> struct RowsOf {
-  T* data; int per; size_t stride; int width;
-  HD T* operator[](size_t row) const { return data + row / per * stride + row % per * width; }
+  T* data; Divisor per; size_t stride; int width;
+  HD T* operator[](size_t row) const {
+    const size_t outer = per.divide(row);
+    return data + outer * stride + (row - outer * per.divisor) * width;
+  }
 };
 
 struct LayerNormForward {
@@ -54,7 +57,7 @@ struct LayerNormScaleTerm {                                                     
 struct NormalisedRows { Tensor x; int offset, per; size_t stride; int width; size_t rows; };
 
 inline Tensor normalise(Tape& t, std::string_view op, const NormalisedRows& in, Shape shape, Tensor w, Tensor b, Kept kept = Kept::full) {
-  auto at = [=](auto* data) { return RowsOf<std::remove_pointer_t<decltype(data)>>{data + in.offset, in.per, in.stride, in.width}; };
+  auto at = [=](auto* data) { return RowsOf<std::remove_pointer_t<decltype(data)>>{data + in.offset, Divisor(in.per, in.rows), in.stride, in.width}; };
   auto input = [=, &t] { const real* data = t.value(in.x); return at(data); };
   Tensor y = t.make(op, shape, {in.x, w, b}, kept);
   real *mean = t.scratch(in.rows), *rstd = t.scratch(in.rows);

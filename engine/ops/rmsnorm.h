@@ -36,7 +36,7 @@ inline Tensor rmsnorm(Tape& t, Tensor x, int offset, int heads, int d, Tensor w,
   if (offset + heads * d > W || (w && w.shape != Shape{d}))
     fail(ExitCode::failed, "rmsnorm: {} heads of {} at column {} and a scale of {} do not fit an input of {}", heads, d, offset, w.shape.text(), x.shape.text());
   const size_t rows = x.shape.rows() * heads;
-  auto at = [=](auto* data) { return RowsOf<std::remove_pointer_t<decltype(data)>>{data + offset, heads, size_t(W), d}; };
+  auto at = [=](auto* data) { return RowsOf<std::remove_pointer_t<decltype(data)>>{data + offset, Divisor(heads, rows), size_t(W), d}; };
   auto input = [=, &t] { const real* data = t.value(x); return at(data); };
   auto scale = [=, &t] { return w ? t.value(w) : nullptr; };
   Tensor y = t.make("rmsnorm", x.shape.with_last(heads * d), {x, w});

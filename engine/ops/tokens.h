@@ -67,23 +67,28 @@ inline Tensor repeat(Tape& t, Tensor token, int B) {
 }
 
 // y[B,D] = mean over the tokens of x[B,L,D]
-struct MeanTokens {
-  real* y; const real* x; int L, D;
-  template <class Team> HD void operator()(Team team, size_t b) const {
-    team.columns(b * L, (b + 1) * L, D, y + b * D, [&](size_t row, int c) { return x[row * D + c] / L; });
+struct MeanTokens {                                    // a team has one of `slices` ranges of channels
+  real* y; const real* x; int L, D, slices, width;
+  template <class Team> HD void operator()(Team team, size_t i) const {
+    const size_t b = i / slices;
+    const int column = int(i % slices) * width, columns = column + width < D ? width : D - column;
+    real* to = y + b * D + column;
+    team.columns(b * L, (b + 1) * L, columns, to, [&](size_t row, int c) { return x[row * D + column + c]; });
+    team.each(columns, [&](int c) { to[c] /= L; });
   }
 };
 struct MeanTokensBackward {
   real* dx; const real* dy; int L, D; int add;
   template <class Team> HD void operator()(Team team, size_t row) const {
-    const real* from = dy + row / L * D;
-    team.each(D, [&](int c) { dx[row * D + c] = previous(add, dx[row * D + c]) + from[c] / L; });
+    const real *from = dy + row / L * D, share = real(1) / L;
+    team.each(D, [&](int c) { dx[row * D + c] = previous(add, dx[row * D + c]) + share * from[c]; });
   }
 };
 inline Tensor mean_tokens(Tape& t, Tensor x) {
   const int B = x.shape[0], L = x.shape[1], D = x.shape[2];
   Tensor y = t.make("mean_tokens", {B, D}, {x});
-  t.device.rows(B, MeanTokens{t.value(y), t.value(x), L, D});
+  const int width = std::min(D, t.device.column_teams().columns), slices = (D + width - 1) / width;
+  t.device.rows(size_t(B) * slices, MeanTokens{t.value(y), t.value(x), L, D, slices, width});
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x);
     t.device.rows(size_t(B) * L, MeanTokensBackward{dx.data, t.gradient(y), L, D, dx.add});

@@ -30,7 +30,9 @@ double seconds(Device& device, const std::function<void()>& call) {
 
 class Memory {
  public:
-  Memory(Device& device, size_t n) : device_(device), data_(static_cast<real*>(device.allocate(n * sizeof(real)))) { device.each(n, Fill{data_, 0.01f}); }
+  Memory(Device& device, size_t n) : device_(device), data_(static_cast<real*>(device.allocate(n * sizeof(real)))) {
+    device.each(n, Noise{data_});
+  }
   ~Memory() { device_.release(data_); }
   Memory(const Memory&) = delete;
   operator real*() const { return data_; }
@@ -53,21 +55,22 @@ void products(Device& device, const char* name) {
 
 void passes(Device& device) {
   constexpr size_t rows = 256 * 196, D = 384, n = rows * D;
-  const Memory x(device, n), y(device, n), dx(device, n), w(device, D), b(device, D), mean(device, rows), rstd(device, rows), norm(device, 1), moments(device, n);
+  const Memory x(device, n), y(device, n), dx(device, n), w(device, D), b(device, D), mean(device, rows), rstd(device, rows), norm(device, 1), moments(device, n), squares(device, n);
+  device.each(n, Fill{squares, 0.01f});
   const double copy = 8.0 * n / seconds(device, [&] { device.each(n, Accumulate{y, x, 0}); });
   fmt::print("memory-bound passes over [{}, {}], bandwidth against a copy of {:.0f} GB/s\n", rows, D, copy / 1e9);
   auto line = [&](const char* name, double bytes, const std::function<void()>& call) {
     const double t = seconds(device, call);
     fmt::print("  {:<28}{:8.3f} ms {:7.0f} GB/s {:4.0f} %\n", name, 1e3 * t, bytes / t / 1e9, 100 * bytes / t / copy);
   };
-  const RowsOf<const real> in{x, 1, D, int(D)};
+  const RowsOf<const real> in{x, Divisor(1, rows), D, int(D)};
   line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{{y}, x}); });
   line("GELU backward", 12.0 * n, [&] { device.each(n, MapBackward<GeluTanh>{dx, y, x, 0}); });
   line("bias + GELU", 12.0 * n, [&] { device.rows(rows, AfterProduct<BiasAndMap<GeluTanh, real>>{{x, {y}, b, int(D)}, x, int(D), int(D)}); });
   line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward{{y}, mean, rstd, in, w, b, int(D)}); });
   line("bias + residual + LayerNorm", 16.0 * n, [&] { device.rows(rows, LayerNormForwardWithEpilogue{{x, b, dx, int(D), int(D)}, {{y}, mean, rstd, in, w, b, int(D)}}); });
-  line("LayerNorm backward", 16.0 * n, [&] { device.rows(rows, LayerNormBackward{{dx, 1, D, int(D)}, y, in, w, mean, rstd, int(D), 1}); });
-  line("Adam", 24.0 * n, [&] { device.rows((n + values_per_chunk - 1) / values_per_chunk, AdamStep{x, reinterpret_cast<bf16*>(static_cast<real*>(moments)), y, dx, norm, n, n, 1, 0, 0, 0.9f, 0.999f, 1, 1, 1e-8f}); });
+  line("LayerNorm backward", 16.0 * n, [&] { device.rows(rows, LayerNormBackward{{dx, Divisor(1, rows), D, int(D)}, y, in, w, mean, rstd, int(D), 1}); });
+  line("Adam", 24.0 * n, [&] { device.rows(chunks_of(n, values_per_update), AdamStep{x, reinterpret_cast<bf16*>(static_cast<real*>(moments)), squares, dx, norm, n, n, 1, 0, 0, 0.9f, 0.999f, 1, 1, 1e-8f}); });
 }
 
 void attention_speed(Device& fused, Device& tiled) {

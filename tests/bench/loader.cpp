@@ -18,7 +18,7 @@ struct Parts { double decode = 0, prepare = 0; };    // microseconds an image, r
 // In this thread, for so many seconds, the images in the order of training.
 Parts time_parts(const Index& index, const LoaderOptions& options, double seconds) {
   std::vector<uint8_t> bytes;
-  std::vector<float> out(size_t(options.preprocess.image_size) * size_t(options.preprocess.image_size) * 3);
+  std::vector<uint8_t> out(size_t(options.preprocess.image_size) * size_t(options.preprocess.image_size) * 3);
   const Order order{index.size(), options.seed};
   Parts parts;
   uint64_t images = 0;

@@ -29,7 +29,8 @@ void line(const std::string& name, int batch, const std::string& function, const
   const ViTConfig config = bench_model(name, function);
   ViT vit(profiler, config);
   vit.initialise(0);
-  const auto [images, labels] = made_up_batch(config, batch);
+  const auto [bytes, labels] = made_up_pixels(config, batch);
+  const HostImages images(bytes, -1, 1);
   Adam adam(vit.parameters(), {});
   double train = INFINITY, infer = INFINITY;
   std::string parts;
@@ -49,7 +50,7 @@ void line(const std::string& name, int batch, const std::string& function, const
   for (int round = 0; round <= rounds; round++)
     infer = std::min(infer, seconds_of([&] {
       tape.clear();
-      tape.download(vit.forward(tape, tape.borrow("images", {batch, config.image_size, config.image_size, 3}, images)));
+      tape.download(vit.forward(tape, images_leaf(tape, {batch, config.image_size, config.image_size, 3}, images)));
     }));
   const double flops = 3 * forward_flops(config) * batch / train;
   fmt::print("{:<6}{:>6} {:<10}{:<6}{:>9.1f}{:>9.1f}{:>9.3f}{:>6.0f} %{:>8.0f}  {}\n", name, batch, function, precision, batch / train, batch / infer, flops / 1e12, 100 * flops / peak,
