@@ -1,11 +1,16 @@
 // Where the time goes: a device that passes everything on to another and measures it, part by part.
-// defines: Profiler
+// defines: part_of, Profiler
 #pragma once
 #include <chrono>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 #include "engine/device.h"
+
+// The part of a step that a kernel belongs to, by its name as C++ or a GPU's profiler writes it: products, attention, normalisation,
+// activations, "bias, rounding and sums", optimizer, other.
+std::string_view part_of(std::string_view kernel);
 
 // Waits for the device after every pass, so that each gets its own time also on a GPU; there the sum is more than a step that
 // overlaps. Times are wall-clock seconds since construction or reset().
@@ -31,9 +36,14 @@ class Profiler final : public Device {
   bool fuses_attention() const override { return device_.fuses_attention(); }
   bool keeps_pieces() const override { return device_.keeps_pieces(); }
   bool rounds_operands() const override { return device_.rounds_operands(); }
-  int columns_per_team() const override { return device_.columns_per_team(); }
+  ColumnTeams column_teams() const override { return device_.column_teams(); }
+  bool keeps_rounded_weights() const override { return device_.keeps_rounded_weights(); }
   void gemm(const Gemm& product) override { measure(products_, [&] { device_.gemm(product); }); }
-  void gemm_then(const Gemm& p, std::type_index body, const void* fields) override { measure(products_, [&] { device_.gemm_then(p, body, fields); }); }
+  // Where pieces stay in the cache, what follows a product is part of it; else it is a pass of its own.
+  void gemm_then(const Gemm& p, std::type_index body, const void* fields) override {
+    if (keeps_pieces()) measure(products_, [&] { device_.gemm_then(p, body, fields); });
+    else Device::gemm_then(p, body, fields);
+  }
   void run(std::type_index body, size_t n, const void* fields) override { measure(times_[body], [&] { device_.run(body, n, fields); }); }
   void run_tiles(const TilesBody& body) override { measure(times_[body.type], [&] { device_.run_tiles(body); }); }
 

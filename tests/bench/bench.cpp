@@ -1,4 +1,5 @@
-// build/bench roofline: predicted training steps on GPUs. build/bench gpu: kernels of the CUDA device against its own peaks.
+// build/bench roofline: predicted training steps on GPUs. build/bench kernels: one as ncu measured it, beside that.
+// build/bench gpu: kernels of the CUDA device against its own peaks.
 // build/bench table: training and inference of several models. build/bench attention: the attention op alone.
 // build/bench growth: how a training step grows with tokens, batch and width.
 // build/bench loader: images/s of reading, decoding and preparing the images of a source.
@@ -16,6 +17,7 @@
 #include "tests/bench/attention.h"
 #include "tests/bench/gpu.h"
 #include "tests/bench/growth.h"
+#include "tests/bench/kernels.h"
 #include "tests/bench/loader.h"
 #include "tests/bench/peak_memory.h"
 #include "tests/bench/roofline.h"
@@ -31,7 +33,8 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
   Device* const device = profile ? &profiler : opened.get();
   ViT vit(*device, config);
   vit.initialise(0);
-  const auto [images, labels] = made_up_batch(config, batch);
+  const auto [bytes, labels] = made_up_pixels(config, batch);
+  const HostImages images(bytes, -1, 1);
   Adam adam(vit.parameters(), {.lr = 1e-4, .weight_decay = 0, .clip = 0});
   TrainStep train(vit, adam, {.loss = "softmax"});
   Tape inference(*device, false);
@@ -51,7 +54,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
         train.finish();
       } else {
         inference.clear();
-        inference.download(vit.forward(inference, inference.borrow("images", {batch, config.image_size, config.image_size, 3}, images)));
+        inference.download(vit.forward(inference, images_leaf(inference, {batch, config.image_size, config.image_size, 3}, images)));
       }
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -78,6 +81,18 @@ int main(int argc, char** argv) {
   worker->add_flag("--profile", profile, "where the time goes, on stderr");
   device.add(*worker);
   CLI::App* roofline = app.add_subcommand("roofline", "predicted training steps on GPUs");
+  std::string shown, precision = "bf16", csv;
+  bool qk_norm = false;
+  roofline->add_option("--model", shown, "one step of this model, part by part; names as of worker --model");
+  CLI::App* kernels = app.add_subcommand("kernels", "the kernels of a training step as ncu measured them (--csv --page raw --print-units base), beside the model");
+  kernels->add_option("CSV", csv, "what ncu printed of two steps or more")->required();
+  kernels->add_option("--model", model, "names as of worker --model")->capture_default_str();
+  for (CLI::App* step : {roofline, kernels}) {
+    step->add_option("--batch", batch, "images a step")->check(CLI::PositiveNumber)->capture_default_str();
+    step->add_option("--attention", attention, "attention function")->capture_default_str();
+    step->add_option("--precision", precision, "bf16, tf32 or f32")->check(CLI::IsMember({"bf16", "tf32", "f32"}))->capture_default_str();
+    step->add_flag("--qk-norm", qk_norm, "LayerNorm over each head of q and k");
+  }
   CLI::App* gpu = app.add_subcommand("gpu", "products, memory-bound passes and attention on the first GPU");
   TableBench lines;
   CLI::App* table = app.add_subcommand("table", "training and inference of several models on the CPU, a line each");
@@ -111,7 +126,14 @@ int main(int argc, char** argv) {
     if (*table) bench_table(lines);
     if (*attention_only) bench_attention(*device.open(), attentions);
     if (*growth) bench_growth(*device.open(), growths);
-    if (*roofline) std::cout << roofline_table();
+    const Precision of_step = precision == "bf16" ? Precision::bf16 : precision == "tf32" ? Precision::tf32 : Precision::f32;
+    auto shape = [&](const std::string& name) {
+      ViTConfig config = bench_model(name, attention);
+      config.qk_norm = qk_norm;
+      return config;
+    };
+    if (*roofline) std::cout << (shown.empty() ? roofline_table() : roofline_parts(shape(shown), batch, of_step));
+    if (*kernels) std::cout << kernels_table(last_step(read_kernels(csv)), step_budget(shape(model), batch, of_step, limits_of(of_step)));
     if (*gpu) bench_gpu();
     if (*loader) bench_loader(images);
   } catch (const CLI::ParseError& e) {

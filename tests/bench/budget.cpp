@@ -1,0 +1,172 @@
+#include "tests/bench/budget.h"
+#include <algorithm>
+#include <cmath>
+#include "models/vit.h"
+
+namespace {
+
+// Walks through forward pass, backward pass and update as the tape does. Sizes in elements; f32 has 4 bytes, what products read `half`.
+class Walk {
+ public:
+  Walk(const ViTConfig& c, int batch, Precision precision, const GpuLimits& limits)
+      : c_(c), limits_(limits), bf16_(precision == Precision::bf16), B(batch), L(c.tokens()), D(c.width), M(c.mlp_width), half(bf16_ ? 2 : 4),
+        patches_(double(batch) * c.grid() * c.grid()) {}
+
+  StepBudget run() {
+    const double P = 3.0 * c_.patch * c_.patch, N = B * L, outputs = B * c_.outputs(c_.depth - 1), classes = c_.classes;
+    embed(P);
+    for (int i = 0; i < c_.depth; i++) block_forward(i == 0, B * c_.outputs(i));
+    norm_forward(outputs, true, 4);
+    if (c_.pool == "gap") pass("other", 4 * N * D, 4 * B * D);                                   // MeanTokens
+    round(B * D);
+    linear_forward(B, D, classes, true);
+    pass("other", 8 * B * classes, 12 * B), pass("other", 4 * B, 4);                             // loss, mean
+    pass("other", 8 * B * classes, 4 * B), pass("other", 4, 4 * B);                              // its ranks; mean backward
+    pass("other", 8 * B * classes, 4 * B * classes);
+    linear_backward(B, D, classes, true);
+    if (c_.pool == "gap") pass("other", 4 * B * D, 4 * N * D);
+    norm_backward(outputs, D, outputs * D, false);
+    for (int i = c_.depth; i-- > 0;) block_backward(B * c_.outputs(i));
+    embed_backward(P);
+    const double parameters = double(parameter_count(c_));
+    const int pieces = c_.depth + 1;                                                             // of the gradients, each a launch
+    pass("optimizer", 4 * parameters, 0, 0, 1, pieces + 1), pass("optimizer", 14 * parameters, 10 * parameters, 0, 1, pieces);      // norm; Adam, m in bf16
+    return budget_;
+  }
+
+ private:
+  void pass(const char* part, double read, double written, double flops = 0, double rate = 1, int launches = 1) {
+    Work& w = budget_.parts[part];
+    w.read += read, w.written += written, w.flops += flops, w.launches += launches;
+    w.seconds += std::max(flops / rate, (read + written) / limits_.bandwidth) + launches * limits_.launch;
+  }
+  void product(double m, double n, double k, double beta = 0) {
+    pass("products", half * (m * k + k * n) + 4 * m * n * beta, 4 * m * n, 2 * m * n * k, limits_.products);
+  }
+  void round(double n) { if (bf16_) pass(rounding, 4 * n, 2 * n); }
+  // dy of a linear: rounded, and summed for the bias in chunks of rows, then the chunks
+  void sums(const char* part, double rows, double columns, double read, double written) {
+    const double partial = 4 * std::ceil(rows / chunk_rows) * columns;
+    pass(part, read, written + partial), pass(rounding, partial, 8 * columns);
+  }
+
+  void linear_forward(double rows, double in, double out, bool adds_bias) {
+    round(in * out);                                                                             // the weight, once a step
+    product(rows, out, in);
+    if (adds_bias) pass(rounding, 4 * (rows * out + out), 4 * rows * out);
+  }
+  void linear_backward(double rows, double in, double out, bool input_gradient) {
+    sums(rounding, rows, out, 4 * rows * out, bf16_ ? 2 * rows * out : 0);
+    product(out, in, rows);
+    if (input_gradient) product(rows, in, out);
+  }
+
+  // y = norm(x); epilogue: x was a product, to which bias and residual are added and which is written back
+  void norm_forward(double rows, bool epilogue, double stored) {
+    pass(norm, 4 * rows * D * (epilogue ? 2 : 1), rows * D * (stored + (epilogue ? 4 : 0)) + 8 * rows);
+  }
+  // The sums for scale and (bias: columns of it) bias, then dx, added to what the residual left there
+  void norm_backward(double rows, double width, double n, bool adds, bool bias = true) {
+    sums(norm, rows, width, 8 * n + 8 * rows, 0);
+    if (bias) sums(rounding, rows, width, 4 * n, 0);
+    pass(norm, 4 * n * (adds ? 3 : 2) + 8 * rows, 4 * n);
+  }
+
+  void embed(double P) {
+    const double n = patches_ * D, pixels = 3.0 * B * c_.image_size * c_.image_size;
+    pass("other", pixels, 4 * pixels), pass("other", 4 * patches_ * P, half * patches_ * P);     // bytes to values, to patches
+    linear_forward(patches_, P, D, true);
+    pass("other", 4 * (n + n / B), 4 * n);                                                       // positions
+    if (c_.pool == "cls") pass("other", 4 * n, 4 * B * L * D);
+  }
+  void embed_backward(double P) {
+    const double n = patches_ * D;
+    if (c_.pool == "cls") sums(rounding, B, D, 4 * B * D, 0), pass("other", 4 * n, 4 * n);
+    sums(rounding, B, n / B, 4 * n, 0);
+    linear_backward(patches_, P, D, false);
+  }
+
+  void block_forward(bool first, double outputs) {
+    const double N = B * L;
+    norm_forward(N, !first, half);
+    linear_forward(N, D, 3 * D, true);
+    if (c_.qk_norm) for (int i = 0; i < 2; i++) pass(norm, 4 * N * D, 4 * N * D + 8 * N * c_.heads);
+    attention_forward();
+    if (outputs < N) for (int i = 0; i < 2; i++) pass("other", 4 * outputs * D, 4 * outputs * D);     // of o and of x the token that is read
+    round(outputs * D);
+    linear_forward(outputs, D, D, false);
+    norm_forward(outputs, true, half);
+    linear_forward(outputs, D, M, false);
+    pass("activations", 4 * (outputs * M + M), 2 * half * outputs * M);
+    linear_forward(outputs, M, D, false);
+  }
+
+  void block_backward(double outputs) {
+    const double N = B * L, n = N * D, hidden = outputs * M;
+    sums(rounding, outputs, D, 4 * outputs * D, bf16_ ? 2 * outputs * D : 0);                    // fc2
+    product(outputs, M, D);
+    pass("activations", (4 + half) * hidden, 2 * half * hidden);                                 // h becomes dh, the product a
+    product(D, M, outputs);
+    sums(rounding, outputs, M, half * hidden, 0);                                                // fc1
+    pass(norm, 4 * outputs * D, half * outputs * D + 8 * outputs);                               // its input, made again
+    product(M, D, outputs), product(outputs, D, M);
+    norm_backward(outputs, D, outputs * D, true);
+    linear_backward(outputs, D, D, true);                                                        // proj
+    if (outputs < N) for (int i = 0; i < 2; i++) pass(rounding, 0, 4 * n), pass("other", 8 * outputs * D, 4 * outputs * D);
+    attention_backward();
+    if (c_.qk_norm) for (int i = 0; i < 2; i++) norm_backward(N * c_.heads, c_.head_width(), n, true, false);
+    sums(rounding, N, 3 * D, 12 * n, bf16_ ? 6 * n : 0);                                         // qkv
+    pass(norm, 4 * n, half * n + 8 * N);
+    product(3 * D, D, N), product(N, D, 3 * D);
+    norm_backward(N, D, n, true);
+  }
+
+  bool fused() const { return bf16_ && c_.head_width() == 64; }
+  bool softmax() const { return c_.attention == "softmax"; }
+  double scores() const { return B * c_.heads * L * L; }
+
+  void attention_forward() {
+    const double n = B * L * D, one = 2 * scores() * c_.head_width();
+    if (fused()) return pass("attention", 12 * n, 4 * n, 2 * one, limits_.attention);
+    tiled_product(2);
+    pass("attention", 4 * scores(), 4 * scores(), 0, 1, c_.heads);
+  }
+  void attention_backward() {
+    const double n = B * L * D, one = 2 * scores() * c_.head_width(), statistics = softmax() ? 8 * B * L * c_.heads : 0;
+    pass(rounding, 0, 12 * n);                                                                   // dq, dk, dv start at 0
+    if (c_.qk_norm) pass(rounding, 0, 4 * n), pass(rounding, 0, 4 * n);
+    if (!fused()) {
+      tiled_product(5);
+      return pass("attention", 16 * scores(), 8 * scores(), 0, 1, 2 * c_.heads);
+    }
+    if (softmax()) pass("attention", 16 * n, statistics, one, limits_.attention);
+    pass("attention", 24 * n + statistics, 8 * n, 4 * one, limits_.attention);
+    pass("attention", 20 * n + statistics, 4 * n, 3 * one, limits_.attention);
+  }
+  // `times` products of one head of the batch; in bf16 each rounds its inputs first
+  void tiled_product(int times) {
+    const double n = B * L * D, one = 2 * scores() * c_.head_width();
+    for (int i = 0; i < times; i++) {
+      pass("products", half * (scores() + n), 4 * n, one, limits_.products, c_.heads);
+      if (bf16_) pass(rounding, 4 * (scores() + n), 2 * (scores() + n), 0, 1, 2 * c_.heads);
+    }
+  }
+
+  static constexpr const char *rounding = "bias, rounding and sums", *norm = "normalisation";
+  static constexpr double chunk_rows = 32;                                                       // ColumnTeams of the CUDA device
+  const ViTConfig& c_;
+  GpuLimits limits_;
+  bool bf16_;
+  double B, L, D, M, half, patches_;
+  StepBudget budget_;
+};
+
+}  // namespace
+
+Work StepBudget::total() const {
+  Work sum;
+  for (const auto& [part, w] : parts) sum.read += w.read, sum.written += w.written, sum.flops += w.flops, sum.seconds += w.seconds, sum.launches += w.launches;
+  return sum;
+}
+
+StepBudget step_budget(const ViTConfig& config, int batch, Precision precision, const GpuLimits& limits) { return Walk(config, batch, precision, limits).run(); }
