@@ -3,6 +3,7 @@
 #include "engine/cuda/kernels.h"
 #include "engine/ops/layernorm.h"
 #include "tests/attention_problem.h"
+#include "tests/emulator/counting/marks.h"
 #include "tests/emulator/traffic.h"
 #include "tests/run_program.h"
 
@@ -41,6 +42,33 @@ struct OnDevice {
 };
 
 }  // namespace
+
+TEST_CASE("what g++ calls at accesses, of every size, anywhere, in device memory alone") {
+  OnDevice on;
+  char* const memory = reinterpret_cast<char*>(on.reals(250));              // 1000 bytes, of 1024 that cudaMalloc gives
+  auto check = [&](size_t read, size_t written, auto access) {
+    for (const int at : {0, 48, 60, 63, 64, 250, 255, 600}) {
+      begin_marking();
+      for (int twice = 0; twice < 2; twice++) access(memory + at);
+      const Moved moved = end_marking();
+      CHECK(moved.read == read);
+      CHECK(moved.written == written);
+    }
+  };
+  check(1, 0, __tsan_read1), check(2, 0, __tsan_read2), check(4, 0, __tsan_read4);
+  check(8, 0, __tsan_read8), check(16, 0, __tsan_read16);
+  check(0, 1, __tsan_write1), check(0, 2, __tsan_write2), check(0, 4, __tsan_write4);
+  check(0, 8, __tsan_write8), check(0, 16, __tsan_write16);
+  check(2, 0, __tsan_unaligned_read2), check(4, 0, __tsan_unaligned_read4);
+  check(8, 0, __tsan_unaligned_read8), check(16, 0, __tsan_unaligned_read16);
+  check(0, 2, __tsan_unaligned_write2), check(0, 4, __tsan_unaligned_write4);
+  check(0, 8, __tsan_unaligned_write8), check(0, 16, __tsan_unaligned_write16);
+  check(300, 20, [](char* at) { __tsan_read_range(at, 300), __tsan_write_range(at, 20); });
+  char local[64];
+  check(0, 0, [&](char*) { __tsan_write8(local), __tsan_read_range(local, sizeof local); });
+  __tsan_write8(memory);                                                    // outside of a launch
+  check(0, 0, [](char*) {});
+}
 
 TEST_CASE("a thread an element") {
   OnDevice on;
@@ -107,10 +135,16 @@ TEST_CASE("products read their operands, and what they are added to") {
     }
     check_launches(expected);
   }
+}
+
+TEST_CASE("a matrix that all products of a batch share is read once") {
   OnDevice on;
-  float *a = on.reals(m * k), *b = on.reals(batch * k * n), *c = on.reals(batch * m * n);
+  const size_t m = 5, n = 7, k = 3, batch = 2, c_bytes = batch * m * n * f32;
+  float *a = on.reals(batch * m * k), *b = on.reals(batch * k * n), *c = on.reals(batch * m * n);
   on.device->gemm({.c = c, .a = a, .b = b, .m = m, .n = n, .k = k, .batch = batch, .step_b = k * n, .step_c = m * n});
-  check_launches({moved("gemm", (m * k + batch * k * n) * f32, batch * m * n * f32)});
+  on.device->gemm({.c = c, .a = a, .b = b, .m = m, .n = n, .k = k, .batch = batch, .step_a = m * k, .step_c = m * n});
+  check_launches({moved("gemm", (m * k + batch * k * n) * f32, c_bytes),
+                  moved("gemm", (batch * m * k + k * n) * f32, c_bytes)});
 }
 
 TEST_CASE("fused attention: what a kernel takes passes once, however many tiles there are") {
