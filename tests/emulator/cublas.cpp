@@ -64,6 +64,10 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
       else z *= keep;
       z.noalias() += scale * x * y;
     }
+    const uint64_t input = type_a == CUDA_R_16BF ? 2 : 4;
+    const uint64_t a_bytes = input * m * k * (step_a ? batch : 1), b_bytes = input * k * n * (step_b ? batch : 1);
+    const uint64_t c_bytes = sizeof(float) * m * n * batch;
+    emulator::count_product(a_bytes + b_bytes + (keep == 0 ? 0 : c_bytes), c_bytes);
   });
   return status ? CUBLAS_STATUS_EXECUTION_FAILED : CUBLAS_STATUS_SUCCESS;
 }

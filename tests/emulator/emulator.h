@@ -4,6 +4,7 @@
 // device memory, and, under TSan, every race. Host code includes the genuine CUDA headers; runtime.cpp and cublas.cpp stand for the libraries.
 //   EMULATOR_ORDER=0|1|n  threads and blocks in ascending, descending, or random order with seed n
 //   EMULATOR_LAZY=0|1|2   work starts at once; or not before somebody waits for it; or then with other streams first
+//   EMULATOR_LAUNCHES=f   programs with counting/ linked in write to this file what each launch moved (see traffic.h)
 // defines: threadIdx ... __shfl_xor_sync, SHARED, gpu::launch
 #pragma once
 #include <cuda_runtime_api.h>
@@ -12,6 +13,7 @@
 #include <cstring>
 #include <functional>
 #include <tuple>
+#include <typeinfo>
 
 #undef __launch_bounds__
 #define __launch_bounds__(...)
@@ -19,6 +21,7 @@
 namespace emulator {
 
 struct Index { uint3 thread, block; };
+struct Kernel { const void* function; const std::type_info* first_parameter; };
 extern thread_local Index* current;                      // the running CUDA thread's
 extern thread_local dim3 block_size, grid_size;
 
@@ -31,7 +34,7 @@ uint64_t exchange(unsigned mask, uint64_t value, int source);      // publishes 
 void gather(uint64_t value, uint64_t (&all)[32]);                  // those of all lanes
 void multiply_add(float* c, const uint32_t* a, uint32_t b0, uint32_t b1);      // mma.sync m16n8k16
 void* shared(const void* key, size_t bytes);
-cudaError_t start(dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> body);
+cudaError_t start(Kernel kernel, dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> body);
 void check_pointer(const void* pointer, int argument);
 
 inline int thread_number() { return int(current->thread.x + block_size.x * (current->thread.y + block_size.y * current->thread.z)); }
@@ -72,6 +75,7 @@ template <class... P, class... A> cudaError_t launch(void (*kernel)(P...), dim3 
   std::tuple<P...> fields(std::forward<A>(arguments)...);
   int number = 0;
   std::apply([&](const auto&... x) { (emulator::check_argument(x, number++), ...); }, fields);
-  return emulator::start(grid, block, stream, [kernel, fields] { std::apply(kernel, fields); });
+  const emulator::Kernel which{reinterpret_cast<const void*>(kernel), &typeid(std::tuple_element_t<0, std::tuple<P...>>)};
+  return emulator::start(which, grid, block, stream, [kernel, fields] { std::apply(kernel, fields); });
 }
 }  // namespace gpu

@@ -1,5 +1,5 @@
 // What the parts of the emulator share, and the sanitizers' hooks, which are null where no sanitizer is linked in.
-// defines: run_grid, setting, hooks
+// defines: run_grid, is_device, setting, run_kernel, count_product, hooks
 #pragma once
 #include "tests/emulator/emulator.h"
 
@@ -17,5 +17,10 @@ EMULATOR_HOOK void __tsan_release(void* tag);
 namespace emulator {
 int setting(const char* name);                                                       // of the environment; 0 if it is not there
 void run_grid(dim3 grid, dim3 block, const std::function<void()>& body);             // to its end
+bool is_device(const void* pointer);                                                 // whether it points into device memory
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);                // a copy or a library call, in the order of the stream
+
+// Through these go all launches and products. They run the kernel and do nothing, unless counting/ is linked in.
+void run_kernel(const Kernel& kernel, dim3 grid, dim3 block, const std::function<void()>& body);
+void count_product(uint64_t bytes_read, uint64_t bytes_written);
 }  // namespace emulator
