@@ -138,13 +138,11 @@ def seconds_of_calls(call: Callable) -> list[float]:
 
 
 def settle(step: Callable) -> tuple[float, bool]:
-    """Steps until three in a row took the same within 5 %, at most 30 -> seconds beyond those of so many settled steps;
-    whether they settled"""
-    times = []
-    settled = False
-    while not settled and len(times) < 30:
+    """Steps until three in a row took the same within 5 %, for 2 s at most -> seconds beyond those of so many settled
+    steps; whether they settled"""
+    times = [seconds_of(step) for _ in range(3)]        # the first compiles, the second may record a CUDA graph
+    while not (settled := max(times[-3:]) <= 1.05 * min(times[-3:])) and sum(times[2:]) < 2:
         times.append(seconds_of(step))
-        settled = len(times) >= 3 and max(times[-3:]) <= 1.05 * min(times[-3:])
     return sum(times) - len(times) * statistics.median(times[-3:]), settled
 
 
@@ -155,14 +153,18 @@ def memory_mb() -> int | None:
 def sm_mhz() -> int | None:
     try:
         return torch.cuda.clock_rate() if CUDA else None
-    except (ImportError, RuntimeError):                 # it asks another package, which may be missing
+    except Exception:                                   # another package is asked, which may be missing or refused
         return None
 
 
 def cublas_version() -> str | None:
+    """Of the library that PyTorch has loaded"""
     if not torch.version.cuda:
         return None
-    library = ctypes.CDLL(f"libcublas.so.{torch.version.cuda.split('.')[0]}")
+    try:
+        library = ctypes.CDLL(f"libcublas.so.{torch.version.cuda.split('.')[0]}")
+    except OSError:
+        return None
     part = ctypes.c_int()
     return ".".join(str(part.value) for which in range(3) if library.cublasGetProperty(which, ctypes.byref(part)) == 0)
 
@@ -233,17 +235,7 @@ def train(task: dict) -> dict:
     best, median = min(times), statistics.median(times)
     return {"images_per_s": batch / median, "best_images_per_s": batch / best, "spread": max(times) / best - 1,
             "ms": 1e3 * median, "tflops": 3 * forward_flops(shape) * batch / median / 1e12, "memory_mb": memory_mb(),
-            "start_s": start_s, "settled": settled, "rounds": len(times), "steps": steps, "loss": float(last)}
-
-
-def result_of(task: dict) -> dict:
-    """Where there is an error the asker starts a new process: this one may have lost its GPU."""
-    try:
-        measured = {"machine": machine, "copy": copy, "matmul": matmul, "attention": attention, "train": train}
-        return measured[task["what"]](task)
-    except Exception as e:
-        traceback.print_exc()
-        return {"error": f"{type(e).__name__}: {next(iter(str(e).strip().splitlines()), '')}"[:300]}
+            "start_s": start_s, "settled": settled, "rounds": len(times), "steps": steps, "loss": last.item()}
 
 
 def clean(task: dict):
@@ -256,20 +248,34 @@ def clean(task: dict):
         torch.cuda.reset_peak_memory_stats()
 
 
+def result_of(task: dict) -> dict:
+    """Where there is an error the asker starts a new process: this one may have lost its GPU."""
+    try:
+        measured = {"machine": machine, "copy": copy, "matmul": matmul, "attention": attention, "train": train}
+        result = measured[task["what"]](task)
+        clean(task)                                     # a fault of the GPU may show here first
+        return result
+    except Exception as e:
+        traceback.print_exc()
+        return {"error": f"{type(e).__name__}: {next(iter(str(e).strip().splitlines()), '')}"[:300]}
+
+
+def five_digits(value):
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
 def main():
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)                                       # what libraries print is no answer
 
     def answer(result: dict):
-        print(json.dumps(result), file=answers, flush=True)
+        print(json.dumps({key: five_digits(value) for key, value in result.items()}), file=answers, flush=True)
 
     if CUDA and not torch.cuda.is_available():
         return answer({"skipped": "PyTorch sees no GPU"})
     answer({"ready": True})
     for line in sys.stdin:
-        task = json.loads(line)
-        answer(result_of(task))
-        clean(task)
+        answer(result_of(json.loads(line)))
 
 
 if __name__ == "__main__":
