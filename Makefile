@@ -96,7 +96,7 @@ $(BUILD)/tsan/%: private CXXFLAGS += $(SEEN)
 # come last: of a function inline there too the linker takes the first it meets, which makes no such calls.
 COUNTED = $(BUILD)/counted/tests/run $(BUILD)/counted/bench
 TRAFFIC = $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/traffic/*.cpp))
-$(BUILD)/counted/tests/run: $(TRAFFIC) $(PLAIN)/tests/main.o
+$(BUILD)/counted/tests/run: $(TRAFFIC) $(PLAIN)/tests/main.o $(addprefix $(PLAIN)/tests/bench/,budget.o kernels.o)
 $(BUILD)/counted/bench: $(BENCH:%.cpp=$(PLAIN)/%.o)
 COUNTING = $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/counting/*.cpp))
 $(COUNTED): $(COUNTING) $(EMULATION) $(KERNELS:%.cu=$(BUILD)/counted/%.o)

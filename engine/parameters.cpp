@@ -4,6 +4,21 @@
 #include "engine/error.h"
 #include "engine/ops/elementwise.h"
 
+std::vector<GradientPiece> gradient_pieces(const std::vector<Parameter>& list) {
+  size_t all = 0, first = 0;
+  for (const Parameter& p : list) all += p.shape.size();
+  const size_t least = all / 16;                            // of a piece: about a block of a small model
+  std::vector<GradientPiece> pieces;
+  for (bool decayed : {true, false})
+    for (const Parameter& p : list) {
+      if (p.decayed != decayed) continue;
+      if (pieces.empty() || pieces.back().size >= least) pieces.push_back({first, 0});
+      pieces.back().size += p.shape.size();
+      first += p.shape.size();
+    }
+  return pieces;
+}
+
 Parameters::Parameters(Device& device, std::vector<Parameter> list) : device_(device), list_(std::move(list)), on_tape_(list_.size()) {
   for (bool decayed : {true, false}) {
     for (Parameter& p : list_)
@@ -12,14 +27,7 @@ Parameters::Parameters(Device& device, std::vector<Parameter> list) : device_(de
   }
   values_ = static_cast<real*>(device_.allocate(size_ * sizeof(real)));
   device_.each(size_, Fill{values_, 0});
-
-  const size_t least = size_ / 16;                          // of a piece: about a block of a small model
-  for (bool decayed : {true, false})
-    for (const Parameter& p : list_) {
-      if (p.decayed != decayed) continue;
-      if (gradients_.empty() || gradients_.back().size >= least) gradients_.push_back({p.offset, 0});
-      gradients_.back().size += p.shape.size();
-    }
+  gradients_ = gradient_pieces(list_);
 }
 
 Parameters::~Parameters() {

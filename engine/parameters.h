@@ -1,7 +1,7 @@
 // The parameters of a model: named views of one flat array, so that a checkpoint is one read. Those with weight decay come first.
 // Their gradients are a few pieces of the same order, each in memory of the tape that makes it, from then on until they are
 // forgotten: the last layers' take the place of activations that the backward pass is done with.
-// defines: Parameter, GradientPiece, Parameters
+// defines: Parameter, GradientPiece, gradient_pieces, Parameters
 #pragma once
 #include <memory>
 #include <string>
@@ -21,6 +21,9 @@ struct GradientPiece {
   real* data = nullptr;                                     // null: there are none
   std::shared_ptr<Pool> pool = nullptr;                     // whose memory it is
 };
+
+// How the gradients of such parameters are cut, those with weight decay first.
+std::vector<GradientPiece> gradient_pieces(const std::vector<Parameter>& list);
 
 class Parameters {
  public:

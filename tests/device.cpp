@@ -1,8 +1,14 @@
 // What a device promises beside its kernels: products, copies, errors.
 #include <doctest/doctest.h>
+#include <algorithm>
+#include <map>
+#include <numeric>
 #include "engine/bf16.h"
 #include "engine/optimizer.h"
 #include "engine/ops/elementwise.h"
+#include "engine/ops/linear.h"
+#include "engine/profile.h"
+#include "models/diagnose.h"
 #include "tests/error_of.h"
 #include "tests/synthetic.h"
 #include "tests/test_device.h"
@@ -92,6 +98,81 @@ TEST_CASE("an early upload waits for nothing but is there for what is started la
   device->each(n, Accumulate{y.data(), other.data(), 1});
   const std::vector<float> sum = y.read();
   CHECK(std::all_of(sum.begin(), sum.end(), [](float v) { return v == 7; }));
+}
+
+TEST_CASE("the measured peak: of numbers that differ, none where memory is short, what it took is given back") {
+  struct Short final : CountingDevice {
+    using CountingDevice::CountingDevice;
+    size_t most = size_t(1) << 40;
+    void* allocate(size_t bytes) override {
+      if (bytes > most) fail(ExitCode::failed, "out of memory");
+      return CountingDevice::allocate(bytes);
+    }
+  };
+  Short device(make_cpu(1));
+  CHECK(measured_peak(device) > 0);
+  CHECK(device.allocations == device.releases);
+  device.most = 1000;
+  const double none = measured_peak(device);
+  CHECK(none == 0);
+  CHECK(text_of_peak(none).find("unknown") == 0);
+  CHECK(share_of_peak(1e12, none).empty());
+  CHECK(share_of_peak(1e12, 2e12) == " (50 % of peak)");
+
+  auto real_one = test_device();
+  const size_t n = 100'000;
+  const DeviceValues x(*real_one, std::vector<float>(n));
+  real_one->each(n, Noise{x.data()});
+  std::vector<float> values = x.read();
+  CHECK(std::all_of(values.begin(), values.end(), [](float v) { return v >= -1 && v < 1; }));
+  CHECK(std::abs(std::accumulate(values.begin(), values.end(), 0.0)) < 4 * std::sqrt(double(n) / 3));
+  std::sort(values.begin(), values.end());
+  CHECK(size_t(std::unique(values.begin(), values.end()) - values.begin()) > n * 99 / 100);
+}
+
+TEST_CASE("the profiler tells a product from what follows it, where that is a pass of its own") {
+  struct Passes final : CountingDevice {
+    using CountingDevice::CountingDevice;
+    bool keeps_pieces() const override { return false; }
+    void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { Device::gemm_then(product, body, fields); }
+  };
+  CountingDevice whole(make_cpu(1));
+  Passes apart(make_cpu(1));
+  for (Device* device : {static_cast<Device*>(&whole), static_cast<Device*>(&apart)}) {
+    Profiler profiler(*device);
+    const DeviceValues x(profiler, std::vector<float>(64, 1)), w(profiler, std::vector<float>(64, 1)), y(profiler, std::vector<float>(64)), bias(profiler, std::vector<float>(8, 1));
+    profiler.gemm({.c = y.data(), .a = x.data(), .b = w.data(), .m = 8, .n = 8, .k = 8}, AddBias{{y.data()}, bias.data(), 8});
+    CHECK(y.read() == std::vector<float>(64, 9));
+    std::map<std::string, size_t> calls;
+    for (const Profiler::Pass& pass : profiler.passes()) calls[pass.part] += pass.calls;
+    CHECK(calls["products"] == 1);
+    CHECK(calls["bias, rounding and sums"] == (device == &apart ? 1 : 0));
+  }
+}
+
+TEST_CASE("the part of a kernel, by its name here and in a GPU's profiler") {
+  for (const auto& [name, part] : {std::pair{"AfterProduct<BiasAndMap<GeluTanh, unsigned short> >", "activations"},
+                                   {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<LayerNormScaleTerm>>(T1, unsigned long)", "normalisation"},
+                                   {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<RoundingValues>>(T1, unsigned long)", "bias, rounding and sums"},
+                                   {"void <unnamed>::keys_kernel<Softmax>(Backward<T1>, const RowStatistics *)", "attention"},
+                                   {"(anonymous namespace)::Forward<Relu>", "attention"}, {"void (anonymous namespace)::rows_kernel<WeightsForward<Relu>>", "attention"},
+                                   {"nvjet_hsh_128x256_64x4_1x2_h_bz_coopA_TNT", "products"}, {"cublasLt::splitKreduce_kernel<32, 16>", "products"},
+                                   {"void <unnamed>::rows_kernel<AdamStep>(T1, unsigned long)", "optimizer"}, {"PatchesForward", "other"}})
+    CHECK_MESSAGE(part_of(name) == part, name);
+}
+
+TEST_CASE("division by multiplication, and rows too many for it") {
+  for (const int divisor : {1, 2, 3, 6, 7, 12, 63, 64, 197, 1000, 65537, 1 << 30}) {
+    const Divisor per(divisor, (size_t(1) << 31) - 1);
+    bool same = true;
+    for (uint64_t k = 0; k < 20'000; k++) {
+      const uint64_t multiple = k * uint64_t(divisor), spread = k * 107'374;
+      for (const uint64_t n : {multiple, multiple + uint64_t(divisor) - 1, spread, (uint64_t(1) << 31) - 1 - k})
+        if (n < uint64_t(1) << 31) same = same && per.divide(n) == n / uint64_t(divisor);
+    }
+    CHECK_MESSAGE(same, divisor);
+  }
+  CHECK(says(error_of(ExitCode::failed, [] { Divisor(6, size_t(1) << 31); }), {"2147483648 rows", "2^31", "--batch"}));
 }
 
 TEST_CASE("errors") {

@@ -37,8 +37,10 @@ struct Warp {
   template <class F> __device__ void columns(size_t first, size_t end, int width, real* sums, F f) const {
     for (int column = 0; column < width; column += 32) {
       const int left = width - column, span = left > 16 ? 32 : left > 8 ? 16 : left > 4 ? 8 : left > 2 ? 4 : left, c = column + lane() % span;
+      const int step = 32 / span, own = lane() / span, rows = c < width ? (int(end - first) - own + step - 1) / step : 0;
       real s = 0;
-      if (c < width) for (size_t row = first + lane() / span; row < end; row += 32 / span) s += f(row, c);
+#pragma unroll 8                                             // eight rows under way at once, added one after the other
+      for (int i = 0; i < rows; i++) s += f(first + own + size_t(i) * step, c);
       for (int distance = span; distance < 32; distance *= 2) s += __shfl_xor_sync(~0u, s, distance);
       if (lane() < span && c < width) sums[c] = s;
     }

@@ -7,8 +7,8 @@
 #include "engine/math.h"
 #include "engine/tensor.h"
 
-// Every backward body adds to its gradient where `add`, else writes it. (int: a bool field keeps g++ from making SIMD code.)
-HD inline real previous(int add, real gradient) { return add ? gradient : real(0); }
+// Every backward body adds to its gradient where `add`, else writes it and does not read. (int: a bool field keeps g++ from making SIMD code.)
+HD inline real previous(int add, const real& gradient) { return add ? gradient : real(0); }
 
 // n / divisor for n < 2^31 by one multiplication and a shift (Granlund & Montgomery 1994, fig. 4.1): a GPU divides in some 50
 // instructions, and one that is done for every element keeps memory waiting.

@@ -21,7 +21,7 @@ class Walk {
     round(B * D);
     linear_forward(B, D, classes, true);
     pass("other", 8 * B * classes, 12 * B), pass("other", 4 * B, 4);                             // loss, mean
-    pass("other", 8 * B * classes, 4 * B), pass("other", 4, 4 * B);                              // its ranks; mean backward
+    pass("other", 8 * B * classes, 4 * B), pass(rounding, 0, 4), pass("other", 4, 4 * B);        // ranks; the loss's gradient 1; of the mean
     pass("other", 8 * B * classes, 4 * B * classes);
     linear_backward(B, D, classes, true);
     if (c_.pool == "gap") pass("other", 4 * B * D, 4 * N * D);
@@ -29,7 +29,7 @@ class Walk {
     for (int i = c_.depth; i-- > 0;) block_backward(B * c_.outputs(i));
     embed_backward(P);
     const double parameters = double(parameter_count(c_));
-    const int pieces = c_.depth + 1;                                                             // of the gradients, each a launch
+    const int pieces = int(gradient_pieces(ViT::parameter_list(c_)).size());                     // of the gradients, each a launch
     pass("optimizer", 4 * parameters, 0, 0, 1, pieces + 1), pass("optimizer", 14 * parameters, 10 * parameters, 0, 1, pieces);      // norm; Adam, m in bf16
     return budget_;
   }
@@ -47,7 +47,7 @@ class Walk {
   // dy of a linear: rounded, and summed for the bias in chunks of rows, then the chunks
   void sums(const char* part, double rows, double columns, double read, double written) {
     const double partial = 4 * std::ceil(rows / chunk_rows) * columns;
-    pass(part, read, written + partial), pass(rounding, partial, 8 * columns);
+    pass(part, read, written + partial), pass(rounding, partial + 4 * columns, 8 * columns);
   }
 
   void linear_forward(double rows, double in, double out, bool adds_bias) {

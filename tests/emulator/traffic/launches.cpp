@@ -97,12 +97,12 @@ TEST_CASE("pieces that begin and end anywhere, and what was counted is forgotten
 TEST_CASE("sums of columns, which round on the way") {
   OnDevice on;
   const size_t rows = 300, C = 100, chunks = 3, slices = 4;
-  float *x = on.reals(rows * C), *partial = on.reals(chunks * C), *sums = on.reals(C);
+  float *x = on.reals(rows * C), *partial = on.reals((chunks + 1) * C), *sums = on.reals(C);
   const RoundingValues term{on.rounded(rows * C), x, C};
-  on.device->rows(chunks * slices, ColumnSumsOfChunk<RoundingValues>{partial, term, rows, int(C), int(slices), 32});
-  on.device->each(C, SumOfChunks{sums, partial, int(chunks), int(C), 1});
+  on.device->rows(chunks * slices, ColumnSumsOfChunk<RoundingValues>{partial, term, rows, 128, int(C), int(slices), 32});
+  on.device->rows(C / 4, SumOfChunks{sums, partial, int(chunks), int(C), 4, 1});
   check_launches({moved("ColumnSumsOfChunk<RoundingValues>", rows * C * f32, rows * C * b16 + chunks * C * f32),
-                  moved("SumOfChunks", (chunks + 1) * C * f32, C * f32)});
+                  moved("SumOfChunks", (chunks + 2) * C * f32, 2 * C * f32)});
 }
 
 TEST_CASE("rows that a kernel walks several times count once") {
@@ -110,7 +110,7 @@ TEST_CASE("rows that a kernel walks several times count once") {
   const size_t rows = 50, C = 100;
   float *x = on.reals(rows * C), *y = on.reals(rows * C), *w = on.reals(C), *b = on.reals(C);
   float *mean = on.reals(rows), *rstd = on.reals(rows);
-  const RowsOf<const real> in{x, 1, C, int(C)};
+  const RowsOf<const real> in{x, Divisor(1, rows), C, int(C)};
   on.device->rows(rows, LayerNormForward{{y}, mean, rstd, in, w, b, int(C)});
   on.device->rows(rows, LayerNormForward{{nullptr, on.rounded(rows * C)}, mean, rstd, in, w, nullptr, int(C)});
   check_launches({moved("LayerNormForward", (rows + 2) * C * f32, rows * C * f32 + 2 * rows * f32),
