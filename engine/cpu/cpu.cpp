@@ -41,10 +41,15 @@ struct Thread {
     for (int i = 0; i < n; i++) f(i);
   }
   template <class F> void once(F f) const { f(); }
-  // sums[c] = Σ over rows [first, end) of f(row, c)
-  template <class F> [[gnu::always_inline]] void columns(size_t first, size_t end, int width, real* sums, F f) const {
+  // sums[c] = Σ over rows [first, end) of f(row, c), each handed to keep(row, c, value)
+  template <class F, class Keep = KeepNothing> [[gnu::always_inline]] void columns(size_t first, size_t end, int width, real* sums, F f, Keep keep = {}) const {
     each(width, [&](int c) { sums[c] = 0; });
-    for (size_t row = first; row < end; row++) each(width, [&](int c) { sums[c] += f(row, c); });
+    for (size_t row = first; row < end; row++)
+      each(width, [&](int c) {
+        const real x = f(row, c);
+        keep(row, c, x);
+        sums[c] += x;
+      });
   }
 };
 

@@ -32,15 +32,29 @@ struct Warp {
     if (lane() == 0) f();
     __syncwarp();
   }
-  // sums[c] = Σ over rows [first, end) of f(row, c). Of fewer columns than lanes, several lanes share each: every so many rows one,
-  // then the lanes in a tree.
-  template <class F> __device__ void columns(size_t first, size_t end, int width, real* sums, F f) const {
+  // sums[c] = Σ over rows [first, end) of f(row, c), each handed to keep(row, c, value). Of fewer columns than lanes, several lanes
+  // share each: every so many rows one, then the lanes in a tree. Four rows are read before any is added or kept, so that memory
+  // is waited for once.
+  template <class F, class Keep = KeepNothing> __device__ void columns(size_t first, size_t end, int width, real* sums, F f, Keep keep = {}) const {
+    constexpr int ahead = 4;
     for (int column = 0; column < width; column += 32) {
       const int left = width - column, span = left > 16 ? 32 : left > 8 ? 16 : left > 4 ? 8 : left > 2 ? 4 : left, c = column + lane() % span;
-      const int step = 32 / span, own = lane() / span, rows = c < width ? (int(end - first) - own + step - 1) / step : 0;
+      const int step = 32 / span, rows = c < width ? (int(end - first) - lane() / span + step - 1) / step : 0;
+      const auto row = [=](int i) { return first + lane() / span + size_t(i) * step; };
       real s = 0;
-#pragma unroll 8                                             // eight rows under way at once, added one after the other
-      for (int i = 0; i < rows; i++) s += f(first + own + size_t(i) * step, c);
+      int i = 0;
+#pragma unroll 2                                             // eight, where nothing is kept
+      for (; i + ahead <= rows; i += ahead) {
+        real x[ahead];
+#pragma unroll
+        for (int j = 0; j < ahead; j++) x[j] = f(row(i + j), c);
+#pragma unroll
+        for (int j = 0; j < ahead; j++) keep(row(i + j), c, x[j]), s += x[j];
+      }
+      for (; i < rows; i++) {
+        const real x = f(row(i), c);
+        keep(row(i), c, x), s += x;
+      }
       for (int distance = span; distance < 32; distance *= 2) s += __shfl_xor_sync(~0u, s, distance);
       if (lane() < span && c < width) sums[c] = s;
     }

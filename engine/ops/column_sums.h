@@ -6,13 +6,17 @@
 #include "engine/ops/elementwise.h"
 #include "engine/tape.h"
 
+// A term that also writes: apart from reading it, so that a team reads rows ahead.
+template <class Term> concept KeepsTerms = requires(const Term& term, size_t row, real x) { term.keep(row, 0, x); };
+
 // partial[chunk, C] = sum over the chunk's rows of term(row, c); a team has one of `slices` ranges of columns
 template <class Term> struct ColumnSumsOfChunk {
   real* partial; Term term; size_t rows; int chunk_rows, C, slices, width;
   template <class Team> HD void operator()(Team team, size_t i) const {
     const size_t chunk = i / slices, first = chunk * chunk_rows, end = first + chunk_rows < rows ? first + chunk_rows : rows;
     const int column = int(i % slices) * width, columns = column + width < C ? width : C - column;
-    team.columns(first, end, columns, partial + chunk * C + column, [&](size_t row, int c) { return term(row, column + c); });
+    team.columns(first, end, columns, partial + chunk * C + column, [&](size_t row, int c) { return term(row, column + c); },
+                 [&](size_t row, int c, real x) { if constexpr (KeepsTerms<Term>) term.keep(row, column + c, x); });
   }
 };
 // sums[c] += the chunks' sums, `width` columns a team; their total comes into one more row of partial
@@ -38,14 +42,8 @@ struct RoundedValues {                                 // the same of rounded va
 };
 struct RoundingValues {                                // the term x[row, c] of contiguous rows, left rounded on the way
   bf16* rounded; const real* x; size_t stride;
-  HD real operator()(size_t row, int c) const {
-    const size_t i = row * stride + c;
-    const real* __restrict__ from = x;                 // the next rows may be read before this one is written
-    bf16* __restrict__ to = rounded;
-    const real value = from[i];
-    to[i] = to_bf16(float(value));
-    return value;
-  }
+  HD real operator()(size_t row, int c) const { return x[row * stride + c]; }
+  HD void keep(size_t row, int c, real value) const { rounded[row * stride + c] = to_bf16(float(value)); }
 };
 
 // d shared[C] += sum over rows of term(row, c); nothing where `shared` wants no gradient

@@ -1,5 +1,5 @@
 // Bodies over plain arrays.
-// defines: previous, Divisor, Output, widened, put, Fill, Noise, Accumulate, Round, Widen, AddEpilogue
+// defines: previous, Divisor, Output, widened, put, KeepNothing, Fill, Noise, Accumulate, Round, Widen, AddEpilogue
 #pragma once
 #include <bit>
 #include "engine/bf16.h"
@@ -36,6 +36,8 @@ HD inline real widened(real x) { return x; }
 HD inline real widened(bf16 x) { return from_bf16(x); }
 HD inline real put(real& to, real x) { return to = x; }
 HD inline real put(bf16& to, real x) { return from_bf16(to = to_bf16(float(x))); }
+
+struct KeepNothing { HD void operator()(size_t /*row*/, int /*column*/, real /*value*/) const {} };
 
 struct Fill {
   real *y, value;
