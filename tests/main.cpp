@@ -2,6 +2,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <string>
@@ -18,6 +19,7 @@ class ErrorsReporter final : public doctest::ConsoleReporter {
     if (check.m_failed) ConsoleReporter::log_assert(check);
     const bool compares = std::sscanf(check.m_decomp.c_str(), "%lf <= %lf", &error, &bound) == 2;
     if (!compares || bound <= 0 || bound > largest_bound) return;
+    if (std::isnan(error)) error = INFINITY;    // or nothing would be smaller or larger
     Largest& largest = errors_[std::string(tc->m_test_suite) + ": " + tc->m_name + ": " + check.m_expr];
     if (error / bound >= largest.error / largest.bound) largest = {error, bound};
   }
