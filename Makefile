@@ -6,7 +6,10 @@
 # make odr       types of one name but two definitions, which the linker would mix: found by linking everything as one unit
 # make test-eigen      the tests with Eigen's products in place of oneDNN's, and without CUDA
 # make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
-# make test-gpu  the same tests on the GPU; make bench-gpu: its speed. make static: registers, spills, instructions of each kernel
+# make test-gpu  the same tests on the GPU; make bench-gpu: its speed (both take programs in build/gpu as they are)
+# make gpu-bundle      build/gpu-bundle.tar.xz, for a machine with a GPU and no compiler
+# make test-card       the bundle's script, tests/cuda/card.sh, on the emulated device
+# make static    registers, spills, instructions of each kernel
 # make fuzz      readers of files and patterns under libFuzzer, each for FUZZ_SECONDS (60); skipped without clang
 # make planted   plants bugs in the CUDA device and sees that the emulation finds them (needs the Toolkit's headers, no GPU)
 # make lines     lines of code by folder; make packages: install what is missing (apt); make clean; make help: this text
@@ -82,10 +85,11 @@ $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
 # DEVICE_TESTS run on either device. Under TSan only the kernels are: the emulator tells it which threads there are.
 DEVICE_TESTS = $(patsubst %,$(PLAIN)/tests/%.o,attention attention_layer inspect words tape vit golden optimizer device main) $(patsubst %.cpp,$(PLAIN)/%.o,$(wildcard tests/cuda/*.cpp))
 EMULATION = $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/*.cpp) $(ON_CUDA)) $(filter-out %/engine/device.o,$(CPU_LIBRARY)) $(BUILD)/emulated/engine/device.o
-EMULATED = $(addprefix $(BUILD)/emulated/,tests/run train eval pack)
+EMULATED = $(addprefix $(BUILD)/emulated/,tests/run train eval pack bench)
 $(BUILD)/emulated/train $(BUILD)/eigen/train: $(BUILD)/train.o
 $(BUILD)/emulated/eval $(BUILD)/eigen/eval:   $(BUILD)/eval.o
 $(BUILD)/emulated/pack $(BUILD)/eigen/pack:   $(BUILD)/data/pack.o
+$(BUILD)/emulated/bench: $(BENCH:%.cpp=$(PLAIN)/%.o)
 $(EMULATED): $(EMULATION) $(KERNELS:%.cu=$(BUILD)/emulated/%.o)
 $(BUILD)/tsan/tests/run: $(EMULATION) $(KERNELS:%.cu=$(BUILD)/tsan/%.o)
 $(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run: $(DEVICE_TESTS)
@@ -206,30 +210,55 @@ test-emulated: packages
 	tests/side_by_side '$(BUILD)/counted/tests/run' '$(BUILD)/tsan/tests/run $(KERNEL_SUITES)' '$(BUILD)/emulated/tests/run' \
 	  'EMULATOR_ORDER=1 EMULATOR_LAZY=1 $(BUILD)/emulated/tests/run $(KERNEL_SUITES)' 'EMULATOR_ORDER=7 EMULATOR_LAZY=2 $(BUILD)/emulated/tests/run $(KERNEL_SUITES)'
 
-# On a machine with a GPU: the same tests on it, then under compute-sanitizer if it is there.
-$(BUILD)/gpu/tests/run: $(DEVICE_TESTS) $(LIBRARY)
+# On a machine with a GPU: the same tests on it, then under compute-sanitizer if it is there; and its speed.
+GPU_PROGRAMS = $(addprefix $(BUILD)/gpu/,tests/run train eval pack bench)
+GPU_RUN = $(BUILD)/gpu/tests/run
+$(GPU_RUN): $(DEVICE_TESTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(LDLIBS) $(CUDA_LIBS) -o $@
-$(addprefix $(BUILD)/gpu/,train eval pack): $(BUILD)/gpu/%: $(BUILD)/%
+$(filter-out $(GPU_RUN),$(GPU_PROGRAMS)): $(BUILD)/gpu/%: $(BUILD)/%
 	@mkdir -p $(@D)
 	ln -sf ../$* $@
-GPU_RUN = $(BUILD)/gpu/tests/run
-test-gpu: packages
-	@if [ "$(CUDA)" != 1 ]; then echo "skipped: tests on the GPU, for want of nvcc"; exit; fi; \
-	set -e; $(MAKE) --no-print-directory -s -j$$(nproc) $(GPU_RUN) $(addprefix $(BUILD)/gpu/,train eval pack); export RELUCENT_TEST_DEVICE=cuda; \
-	if ! $(BUILD)/train --train / --out $(BUILD)/gpu/none --steps 1 --device cuda 2>&1 | grep "no GPU can be used" ; then \
+# Programs that are there are taken as they are, for where they run there may be nothing to build with.
+gpu-programs:
+	@if ! ls $(GPU_PROGRAMS) >/dev/null 2>&1; then \
+	  $(MAKE) --no-print-directory packages && $(MAKE) --no-print-directory -s -j$$(nproc) $(GPU_PROGRAMS); \
+	elif [ -n "$$(find $(wildcard engine models data tests *.cpp) -newer $(GPU_RUN) -name '*.[ch]*' | head -1)" ]; then \
+	  echo "note: sources are newer than $(BUILD)/gpu; what is there is taken, rm -r $(BUILD)/gpu has it built anew"; fi
+test-gpu:
+	@if [ "$(CUDA)" != 1 ] && [ ! -x $(GPU_RUN) ]; then echo "skipped: tests on the GPU, for want of nvcc"; exit; fi; \
+	set -e; $(MAKE) --no-print-directory gpu-programs; export RELUCENT_TEST_DEVICE=cuda; \
+	if ! $(BUILD)/gpu/train --train / --out $(BUILD)/gpu/none --steps 1 --device cuda 2>&1 | grep "no GPU can be used" ; then \
 	  $(GPU_RUN); \
 	  if sanitizer=$$(command -v compute-sanitizer || ls $(CUDA_HOME)/bin/compute-sanitizer 2>/dev/null); then \
 	    for tool in memcheck racecheck; do $$sanitizer --tool $$tool --error-exitcode 1 $(GPU_RUN) -ts="fused attention,device" -tce="*uploaded*,many tiles,errors"; done; \
 	  else echo "skipped: compute-sanitizer is not installed"; fi; \
 	else echo "skipped: tests on the GPU: there is none"; fi
+bench-gpu: gpu-programs
+	tests/cuda/card.sh --programs $(BUILD)/gpu --only card,ceilings,speed,attention,pytorch
 
-bench-gpu: all
-	$(BUILD)/bench gpu
-	@for m in "ti16 256" "s16 256" "b16 128" "s8 32"; do set -- $$m; for p in bf16 tf32 f32; do for a in softmax relu; do \
-	  printf 'train 3\ntrain 20\ntrain 20\nquit\n' | $(BUILD)/bench worker --device cuda --model $$1 --batch $$2 --attention $$a --precision $$p | \
-	  awk -v m=$$1 -v b=$$2 -v a=$$a -v p=$$p -F'[:,}]' '/"s"/ { if (NR > 2 && (!t || $$2 < t)) t = $$2 } END { if (t) printf "train %-6s batch %-4d %-8s %-5s %8.1f images/s\n", m, b, a, p, 20 * b / t }'; done; done; done
-	@python3 tests/bench/sdpa.py
+# Programs for another machine find the libraries that travel with them in lib/ beside them; cuBLAS is that machine's.
+BUNDLED = $(addprefix $(BUILD)/bundle/,tests/run train eval pack bench)
+$(BUILD)/bundle/train: $(BUILD)/train.o
+$(BUILD)/bundle/eval:  $(BUILD)/eval.o
+$(BUILD)/bundle/pack:  $(BUILD)/data/pack.o
+$(BUILD)/bundle/bench: $(BENCH:%.cpp=$(PLAIN)/%.o)
+$(BUILD)/bundle/tests/run: $(DEVICE_TESTS)
+$(BUNDLED): LDFLAGS += -s -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib:$$ORIGIN/../lib'
+$(BUNDLED): $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $^ $(LDFLAGS) $(LDLIBS) $(filter-out -Wl%,$(CUDA_LIBS)) -o $@
+bundled-programs: $(BUNDLED)
+gpu-bundle: packages
+	@if [ "$(CUDA)" != 1 ]; then echo "gpu-bundle: nvcc is needed" >&2; exit 1; fi
+	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/h100 ARCH=x86-64-v3 CUDA_ARCH=90 bundled-programs
+	tests/cuda/bundle $(BUILD)/h100/bundle $(BUILD)/gpu-bundle.tar.xz \
+	  "$$($(NVCC) --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p'), sm_90, x86-64-v3"
+
+# The bundle's script on the emulated device with stand-ins for NVIDIA's tools: to its end, and with a step that fails.
+test-card: packages
+	@if [ -z "$(CUDA_HEADERS)" ]; then echo "skipped: card.sh, for want of the CUDA Toolkit's headers"; exit; fi; \
+	$(MAKE) --no-print-directory -s -j$$(nproc) $(EMULATED) && tests/cuda/test_card $(BUILD)/emulated
 
 # What nvcc makes of the kernels, against a table; and the table anew.
 static:
@@ -294,7 +323,8 @@ clean:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 # On a machine with other work threads that wait spinning for long make small models up to fifty times slower, on a quiet one threads that
 # fall asleep at once a third.
-demo test test-eigen asan test-emulated planted: export GOMP_SPINCOUNT = 1000
+demo test test-eigen asan test-emulated planted test-card: export GOMP_SPINCOUNT = 1000
 
-.PHONY: FORCE all clean packages demo test odr test-eigen test-emulated planted fuzz test-gpu bench-gpu static static-update bench asan lines help planted-bugs
+.PHONY: FORCE all clean packages demo test odr test-eigen test-emulated planted fuzz test-gpu bench-gpu static static-update bench \
+  asan lines help planted-bugs gpu-programs gpu-bundle bundled-programs test-card
 .SECONDARY:

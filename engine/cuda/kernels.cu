@@ -43,7 +43,6 @@ struct Warp {
       const auto row = [=](int i) { return first + lane() / span + size_t(i) * step; };
       real s = 0;
       int i = 0;
-#pragma unroll 2                                             // eight, where nothing is kept
       for (; i + ahead <= rows; i += ahead) {
         real x[ahead];
 #pragma unroll

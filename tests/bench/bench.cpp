@@ -4,8 +4,8 @@
 // build/bench growth: how a training step grows with tokens, batch and width.
 // build/bench loader: images/s of reading, decoding and preparing the images of a source.
 // build/bench worker: one contender of an interleaved benchmark. Reads "train N", "infer N" or "quit" lines and answers each
-// with one JSON line: seconds for N steps and the peak memory. Synthetic images and labels; a training step is forward,
-// backward and Adam, the same TrainStep as in build/train.
+// with one JSON line: seconds for N steps and the peak memory; the first line, once it is ready, has the GFLOP of training on
+// an image. Synthetic images and labels; a training step is forward, backward and Adam, the same TrainStep as in build/train.
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <chrono>
@@ -40,7 +40,8 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
   Tape inference(*device, false);
   inference.keep_leaves();
 
-  std::cout << fmt::format("{{\"ready\": 1, \"base\": {:.1f}}}", peak_megabytes()) << std::endl;
+  const double gflop = 3e-9 * forward_flops(config);
+  std::cout << fmt::format("{{\"ready\": 1, \"base\": {:.1f}, \"gflop\": {:.4g}}}", peak_megabytes(), gflop) << std::endl;
   for (std::string mode; std::cin >> mode && mode != "quit";) {
     int steps = 0;
     if (!(std::cin >> steps) || (mode != "train" && mode != "infer")) fail(ExitCode::usage, "bench worker: expected 'train N', 'infer N' or 'quit'");
@@ -74,7 +75,7 @@ int main(int argc, char** argv) {
   int batch = 16;
   DeviceFlags device;
   CLI::App* worker = app.add_subcommand("worker", "answers 'train N', 'infer N', 'quit' on stdin with one JSON line each");
-  worker->add_option("--model", model, "cifar, ti16, s16, s32, b16 or s8")->capture_default_str();
+  worker->add_option("--model", model, "tiny, cifar, ti16, s16, s32, b16 or s8")->capture_default_str();
   worker->add_option("--batch", batch, "images a step")->check(CLI::PositiveNumber)->capture_default_str();
   worker->add_option("--attention", attention, "attention function")->capture_default_str();
   bool profile = false;
@@ -93,7 +94,11 @@ int main(int argc, char** argv) {
     step->add_option("--precision", precision, "bf16, tf32 or f32")->check(CLI::IsMember({"bf16", "tf32", "f32"}))->capture_default_str();
     step->add_flag("--qk-norm", qk_norm, "LayerNorm over each head of q and k");
   }
+  GpuBench on_gpu;
   CLI::App* gpu = app.add_subcommand("gpu", "products, memory-bound passes and attention on the first GPU");
+  gpu->add_option("--images", on_gpu.images, "of 196 tokens; an eighth of them for attention")
+      ->check(CLI::PositiveNumber)->capture_default_str();
+  gpu->add_option("--lengths", on_gpu.lengths, "tokens L of attention")->delimiter(',')->capture_default_str();
   TableBench lines;
   CLI::App* table = app.add_subcommand("table", "training and inference of several models on the CPU, a line each");
   table->add_option("--models", lines.models, "NAME:BATCH; names as of worker --model")->delimiter(',')->capture_default_str();
@@ -134,7 +139,7 @@ int main(int argc, char** argv) {
     };
     if (*roofline) std::cout << (shown.empty() ? roofline_table() : roofline_parts(shape(shown), batch, of_step));
     if (*kernels) std::cout << kernels_table(last_step(read_kernels(csv)), step_budget(shape(model), batch, of_step, limits_of(of_step)));
-    if (*gpu) bench_gpu();
+    if (*gpu) bench_gpu(on_gpu);
     if (*loader) bench_loader(images);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) ? int(ExitCode::usage) : 0;

@@ -42,10 +42,11 @@ class Memory {
   real* data_;
 };
 
-void products(Device& device, const char* name) {
+void products(Device& device, const char* name, int images) {
   const double peak = measured_peak(device);
   fmt::print("{}: {}\n  measured peak {:.1f} TFLOP/s\n", name, device.description(), peak / 1e12);
-  constexpr int rows = 256 * 196, D = 384;
+  const int rows = images * 196;
+  constexpr int D = 384;
   const Memory x(device, size_t(rows) * 4 * D), y(device, size_t(rows) * 4 * D), w(device, size_t(4) * D * D);
   for (const auto& [out, in] : {std::pair{3 * D, D}, {D, D}, {4 * D, D}, {D, 4 * D}}) {
     const double t = seconds(device, [&] { device.gemm({.c = y, .a = +x, .b = +w, .m = rows, .n = out, .k = in, .tb = true}); }), flops = 2.0 * rows * out * in;
@@ -53,9 +54,11 @@ void products(Device& device, const char* name) {
   }
 }
 
-void passes(Device& device) {
-  constexpr size_t rows = 256 * 196, D = 384, n = rows * D;
-  const Memory x(device, n), y(device, n), dx(device, n), w(device, D), b(device, D), mean(device, rows), rstd(device, rows), norm(device, 1), moments(device, n), squares(device, n);
+void passes(Device& device, int images) {
+  constexpr size_t D = 384;
+  const size_t rows = size_t(images) * 196, n = rows * D;
+  const Memory x(device, n), y(device, n), dx(device, n), w(device, D), b(device, D), mean(device, rows), rstd(device, rows), norm(device, 1);
+  const Memory moments(device, n), squares(device, n);
   device.each(n, Fill{squares, 0.01f});
   const double copy = 8.0 * n / seconds(device, [&] { device.each(n, Accumulate{y, x, 0}); });
   fmt::print("memory-bound passes over [{}, {}], bandwidth against a copy of {:.0f} GB/s\n", rows, D, copy / 1e9);
@@ -73,30 +76,35 @@ void passes(Device& device) {
   line("Adam", 24.0 * n, [&] { device.rows(chunks_of(n, values_per_update), AdamStep{x, reinterpret_cast<bf16*>(static_cast<real*>(moments)), squares, dx, norm, n, n, 1, 0, 0, 0.9f, 0.999f, 1, 1, 1e-8f}); });
 }
 
-void attention_speed(Device& fused, Device& tiled) {
-  fmt::print("attention, bf16, batch 32, 6 heads of 64, forward + backward: fused, tiled over cuBLAS, ratio\n");
-  for (const int L : {49, 196, 784, 3136})
+void attention_speed(Device& fused, Device& tiled, const GpuBench& o) {
+  const int batch = std::max(1, o.images / 8);
+  fmt::print("attention, bf16, batch {}, 6 heads of 64, forward + backward: fused, tiled over cuBLAS, ratio\n", batch);
+  for (const int L : o.lengths)
     for (const char* function : {"softmax", "relu"}) {
       double ms[2];
       for (Device* device : {&fused, &tiled}) {
-        const size_t n = size_t(32) * L * 3 * 384;
+        const size_t n = size_t(batch) * L * 3 * 384;
         const Memory qkv(*device, n), dqkv(*device, n);
         Tape tape(*device);
         ms[device == &tiled] = 1e3 * seconds(*device, [&] {
           tape.clear();
-          Tensor x = tape.leaf("qkv", {32, L, 3 * 384}, qkv, dqkv);
+          Tensor x = tape.leaf("qkv", {batch, L, 3 * 384}, qkv, dqkv);
           tape.backward(attention(tape, {x, 0}, {x, 384}, {x, 768}, 6, 64, function, 1));
         });
       }
-      fmt::print("  L {:<5} {:<8}{:9.3f} ms {:9.3f} ms {:6.2f}   {:.0f} TFLOP/s fused\n", L, function, ms[0], ms[1], ms[1] / ms[0], 14.0 * 32 * 6 * double(L) * L * 64 / ms[0] / 1e9);
+      const double tflops = 14.0 * batch * 6 * double(L) * L * 64 / ms[0] / 1e9;
+      fmt::print("  L {:<5} {:<8}{:9.3f} ms {:9.3f} ms {:6.2f}   {:.0f} TFLOP/s fused\n", L, function, ms[0], ms[1],
+                 ms[1] / ms[0], tflops);
     }
 }
 
 }  // namespace
 
-void bench_gpu() {
-  for (const auto& [name, precision] : {std::pair{"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}}) products(*make_cuda({.precision = precision}), name);
+void bench_gpu(const GpuBench& o) {
+  const std::pair<const char*, Precision> precisions[] = {
+      {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}};
+  for (const auto& [name, precision] : precisions) products(*make_cuda({.precision = precision}), name, o.images);
   auto fused = make_cuda({.precision = Precision::bf16}), tiled = make_cuda({.precision = Precision::bf16, .fused_attention = false});
-  passes(*fused);
-  attention_speed(*fused, *tiled);
+  passes(*fused, o.images);
+  attention_speed(*fused, *tiled, o);
 }

@@ -64,12 +64,15 @@ ViTConfig bench_model(const std::string& name, const std::string& attention) {
   ViTConfig config{.pool = "cls", .attention = attention};
   const std::pair<const char*, const char*> variants[] = {{"ti16", "Ti/16"}, {"s16", "S/16"}, {"s32", "S/32"}, {"b16", "B/16"}, {"s8", "S/8"}};
   if (name == "cifar") return {.image_size = 32, .patch = 4, .width = 192, .depth = 6, .heads = 3, .mlp_width = 768, .classes = 10, .attention = attention};
+  if (name == "tiny")
+    return {.image_size = 16, .patch = 4, .width = 64, .depth = 2, .heads = 1, .mlp_width = 256, .classes = 10,
+            .attention = attention};
   for (const auto& [short_name, variant] : variants)
     if (name == short_name) {
       set_variant(config, variant);
       return config;
     }
-  fail(ExitCode::usage, "--model: '{}' is unknown, expected cifar, ti16, s16, s32, b16 or s8", name);
+  fail(ExitCode::usage, "--model: '{}' is unknown, expected tiny, cifar, ti16, s16, s32, b16 or s8", name);
 }
 
 void bench_table(const TableBench& o) {
