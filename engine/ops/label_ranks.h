@@ -1,19 +1,23 @@
-// Where the right answer stands: ranks[b] = how many classes come before the label in the order of their logits, equal ones in the order of
-// the classes, as argmax has it; of several labels the one that stands best counts, and NaN is last. Counted on the device, or a batch
-// of 1024 with 21,843 classes would send 89 MB of logits to the host for as many numbers.
+// Where the right answer stands: ranks[b] = how many classes come before the label in the order of their logits, equal
+// ones in the order of the classes, as argmax has it; of several labels the one that stands best counts, and NaN is
+// last. Counted on the device, or a batch of 1024 with 21,843 classes would send 89 MB of logits to the host for as
+// many numbers.
 // defines: label_ranks
 #pragma once
 #include <limits>
 #include "engine/tape.h"
 
-struct LabelRanks {                                              // C where there is no label, or its logit is NaN
-  real* ranks; const real *logits, *labels, *allowed; int C;     // allowed: null, or [C] with 0 for classes that are not chosen from
-  template <class Team> HD void operator()(Team team, size_t b) const {
+struct LabelRanks { // C where there is no label, or its logit is NaN
+  real* ranks;
+  const real *logits, *labels, *allowed;
+  int C; // allowed: null, or [C] with 0 for classes that are not chosen from
+  template <class Team>
+  HD void operator()(Team team, size_t b) const {
     constexpr real none = -std::numeric_limits<real>::infinity();
     const real *z = logits + b * C, *y = labels + b * C;
     const real best = team.max(C, [&](int k) { return y[k] == 1 && z[k] > none ? z[k] : none; });
     const real left = team.max(C, [&](int k) { return y[k] == 1 && z[k] == best ? real(C - k) : real(0); });
-    const int label = C - int(left);                             // the first of the best
+    const int label = C - int(left); // the first of the best
     const real before = team.sum(C, [&](int k) {
       const bool after = z[k] < best || (z[k] == best && k >= label);
       return after ? real(0) : allowed ? allowed[k] : real(1);

@@ -1,10 +1,11 @@
-// Images on their way from the host to the model: bytes, which become values where they are used. A byte is a quarter of a float on the
-// way to a GPU and in the memory of the loader, and nothing is lost: pixels are bytes until here.
+// Images on their way from the host to the model: bytes, which become values where they are used. A byte is a quarter
+// of a float on the way to a GPU and in the memory of the loader, and nothing is lost: pixels are bytes until here.
 // defines: HostImages, pixel_value, pixels, images_leaf
 #pragma once
 #include "engine/tape.h"
 
-// A batch [n, S, S, 3] in host memory: bytes, of which v is low + (high - low) (v / 255) to the model, or values as the model wants them.
+// A batch [n, S, S, 3] in host memory: bytes, of which v is low + (high - low) (v / 255) to the model, or values as the
+// model wants them.
 struct HostImages {
   std::span<const uint8_t> bytes = {};
   std::span<const float> values = {};
@@ -25,10 +26,15 @@ struct HostImages {
 };
 
 // In this order, as TensorFlow's value_range does it (BigVision's pp/ops_image.py); range: high - low
-template <class T> HD inline T pixel_value(uint8_t pixel, T low, T range) { return low + range * (T(pixel) / T(255)); }
+template <class T>
+HD inline T pixel_value(uint8_t pixel, T low, T range) {
+  return low + range * (T(pixel) / T(255));
+}
 
 struct Pixels {
-  real* y; const uint8_t* bytes; real low, range;
+  real* y;
+  const uint8_t* bytes;
+  real low, range;
   HD void operator()(size_t i) const { y[i] = pixel_value(bytes[i], low, range); }
 };
 
@@ -41,7 +47,8 @@ inline Tensor pixels(Tape& t, Shape shape, const uint8_t* bytes, float low, floa
 
 // Those images on the tape. A device that is the host reads them where they are: they must stay until clear().
 inline Tensor images_leaf(Tape& t, Shape shape, const HostImages& images) {
-  if (images.size() != shape.size()) fail(ExitCode::failed, "images: {} values, expected {}", images.size(), shape.text());
+  if (images.size() != shape.size())
+    fail(ExitCode::failed, "images: {} values, expected {}", images.size(), shape.text());
   if (!images.values.empty()) return t.borrow("images", shape, images.values);
   if (t.device.is_host()) return pixels(t, shape, images.bytes.data(), images.low, images.high);
   const Temporary<uint8_t> bytes = t.temporary<uint8_t>(shape.size());

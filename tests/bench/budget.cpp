@@ -5,23 +5,25 @@
 
 namespace {
 
-// Walks through forward pass, backward pass and update as the tape does. Sizes in elements; f32 has 4 bytes, what products read `half`.
+// Walks through forward pass, backward pass and update as the tape does. Sizes in elements; f32 has 4 bytes, what
+// products read `half`.
 class Walk {
  public:
   Walk(const ViTConfig& c, int batch, Precision precision, const GpuLimits& limits)
-      : c_(c), limits_(limits), bf16_(precision == Precision::bf16), B(batch), L(c.tokens()), D(c.width), M(c.mlp_width), half(bf16_ ? 2 : 4),
-        patches_(double(batch) * c.grid() * c.grid()) {}
+      : c_(c), limits_(limits), bf16_(precision == Precision::bf16), B(batch), L(c.tokens()), D(c.width),
+        M(c.mlp_width), half(bf16_ ? 2 : 4), patches_(double(batch) * c.grid() * c.grid()) {}
 
   StepBudget run() {
     const double P = 3.0 * c_.patch * c_.patch, N = B * L, outputs = B * c_.outputs(c_.depth - 1), classes = c_.classes;
     embed(P);
     for (int i = 0; i < c_.depth; i++) block_forward(i == 0, B * c_.outputs(i));
     norm_forward(outputs, true, 4);
-    if (c_.pool == "gap") pass("other", 4 * N * D, 4 * B * D);                                   // MeanTokens
+    if (c_.pool == "gap") pass("other", 4 * N * D, 4 * B * D); // MeanTokens
     round(B * D);
     linear_forward(B, D, classes, true);
-    pass("other", 8 * B * classes, 12 * B), pass("other", 4 * B, 4);                             // loss, mean
-    pass("other", 8 * B * classes, 4 * B), pass(rounding, 0, 4), pass("other", 4, 4 * B);        // ranks; the loss's gradient 1; of the mean
+    pass("other", 8 * B * classes, 12 * B), pass("other", 4 * B, 4); // loss, mean
+    pass("other", 8 * B * classes, 4 * B);                           // ranks of the labels
+    pass(rounding, 0, 4), pass("other", 4, 4 * B);                   // d loss = 1, and of the mean
     pass("other", 8 * B * classes, 4 * B * classes);
     linear_backward(B, D, classes, true);
     if (c_.pool == "gap") pass("other", 4 * B * D, 4 * N * D);
@@ -29,8 +31,9 @@ class Walk {
     for (int i = c_.depth; i-- > 0;) block_backward(B * c_.outputs(i));
     embed_backward(P);
     const double parameters = double(parameter_count(c_));
-    const int pieces = int(gradient_pieces(ViT::parameter_list(c_)).size());                     // of the gradients, each a launch
-    pass("optimizer", 4 * parameters, 0, 0, 1, pieces + 1), pass("optimizer", 14 * parameters, 10 * parameters, 0, 1, pieces);      // norm; Adam, m in bf16
+    const int pieces = int(gradient_pieces(ViT::parameter_list(c_)).size()); // of the gradients, each a launch
+    pass("optimizer", 4 * parameters, 0, 0, 1, pieces + 1);                  // norm
+    pass("optimizer", 14 * parameters, 10 * parameters, 0, 1, pieces);       // Adam, with m in bf16
     return budget_;
   }
 
@@ -43,7 +46,9 @@ class Walk {
   void product(double m, double n, double k, double beta = 0) {
     pass("products", half * (m * k + k * n) + 4 * m * n * beta, 4 * m * n, 2 * m * n * k, limits_.products);
   }
-  void round(double n) { if (bf16_) pass(rounding, 4 * n, 2 * n); }
+  void round(double n) {
+    if (bf16_) pass(rounding, 4 * n, 2 * n);
+  }
   // dy of a linear: rounded, and summed for the bias in chunks of rows, then the chunks
   void sums(const char* part, double rows, double columns, double read, double written) {
     const double partial = 4 * std::ceil(rows / chunk_rows) * columns;
@@ -51,7 +56,7 @@ class Walk {
   }
 
   void linear_forward(double rows, double in, double out, bool adds_bias) {
-    round(in * out);                                                                             // the weight, once a step
+    round(in * out); // the weight, once a step
     product(rows, out, in);
     if (adds_bias) pass(rounding, 4 * (rows * out + out), 4 * rows * out);
   }
@@ -74,9 +79,10 @@ class Walk {
 
   void embed(double P) {
     const double n = patches_ * D, pixels = 3.0 * B * c_.image_size * c_.image_size;
-    pass("other", pixels, 4 * pixels), pass("other", 4 * patches_ * P, half * patches_ * P);     // bytes to values, to patches
+    pass("other", pixels, 4 * pixels);                    // bytes to values
+    pass("other", 4 * patches_ * P, half * patches_ * P); // to patches
     linear_forward(patches_, P, D, true);
-    pass("other", 4 * (n + n / B), 4 * n);                                                       // positions
+    pass("other", 4 * (n + n / B), 4 * n); // positions
     if (c_.pool == "cls") pass("other", 4 * n, 4 * B * L * D);
   }
   void embed_backward(double P) {
@@ -90,9 +96,11 @@ class Walk {
     const double N = B * L;
     norm_forward(N, !first, half);
     linear_forward(N, D, 3 * D, true);
-    if (c_.qk_norm) for (int i = 0; i < 2; i++) pass(norm, 4 * N * D, 4 * N * D + 8 * N * c_.heads);
+    if (c_.qk_norm)
+      for (int i = 0; i < 2; i++) pass(norm, 4 * N * D, 4 * N * D + 8 * N * c_.heads);
     attention_forward();
-    if (outputs < N) for (int i = 0; i < 2; i++) pass("other", 4 * outputs * D, 4 * outputs * D);     // of o and of x the token that is read
+    if (outputs < N)
+      for (int i = 0; i < 2; i++) pass("other", 4 * outputs * D, 4 * outputs * D); // of o and x the token that is read
     round(outputs * D);
     linear_forward(outputs, D, D, false);
     norm_forward(outputs, true, half);
@@ -103,19 +111,21 @@ class Walk {
 
   void block_backward(double outputs) {
     const double N = B * L, n = N * D, hidden = outputs * M;
-    sums(rounding, outputs, D, 4 * outputs * D, bf16_ ? 2 * outputs * D : 0);                    // fc2
+    sums(rounding, outputs, D, 4 * outputs * D, bf16_ ? 2 * outputs * D : 0); // fc2
     product(outputs, M, D);
-    pass("activations", (4 + half) * hidden, 2 * half * hidden);                                 // h becomes dh, the product a
+    pass("activations", (4 + half) * hidden, 2 * half * hidden); // h becomes dh, the product a
     product(D, M, outputs);
-    sums(rounding, outputs, M, half * hidden, 0);                                                // fc1
-    pass(norm, 4 * outputs * D, half * outputs * D + 8 * outputs);                               // its input, made again
+    sums(rounding, outputs, M, half * hidden, 0);                  // fc1
+    pass(norm, 4 * outputs * D, half * outputs * D + 8 * outputs); // its input, made again
     product(M, D, outputs), product(outputs, D, M);
     norm_backward(outputs, D, outputs * D, true);
-    linear_backward(outputs, D, D, true);                                                        // proj
-    if (outputs < N) for (int i = 0; i < 2; i++) pass(rounding, 0, 4 * n), pass("other", 8 * outputs * D, 4 * outputs * D);
+    linear_backward(outputs, D, D, true); // proj
+    if (outputs < N)
+      for (int i = 0; i < 2; i++) pass(rounding, 0, 4 * n), pass("other", 8 * outputs * D, 4 * outputs * D);
     attention_backward();
-    if (c_.qk_norm) for (int i = 0; i < 2; i++) norm_backward(N * c_.heads, c_.head_width(), n, true, false);
-    sums(rounding, N, 3 * D, 12 * n, bf16_ ? 6 * n : 0);                                         // qkv
+    if (c_.qk_norm)
+      for (int i = 0; i < 2; i++) norm_backward(N * c_.heads, c_.head_width(), n, true, false);
+    sums(rounding, N, 3 * D, 12 * n, bf16_ ? 6 * n : 0); // qkv
     pass(norm, 4 * n, half * n + 8 * N);
     product(3 * D, D, N), product(N, D, 3 * D);
     norm_backward(N, D, n, true);
@@ -133,7 +143,7 @@ class Walk {
   }
   void attention_backward() {
     const double n = B * L * D, one = 2 * scores() * c_.head_width(), statistics = softmax() ? 8 * B * L * c_.heads : 0;
-    pass(rounding, 0, 12 * n);                                                                   // dq, dk, dv start at 0
+    pass(rounding, 0, 12 * n); // dq, dk, dv start at 0
     if (c_.qk_norm) pass(rounding, 0, 4 * n), pass(rounding, 0, 4 * n);
     if (!fused()) {
       tiled_product(5);
@@ -153,7 +163,7 @@ class Walk {
   }
 
   static constexpr const char *rounding = "bias, rounding and sums", *norm = "normalisation";
-  static constexpr double chunk_rows = 32;                                                       // ColumnTeams of the CUDA device
+  static constexpr double chunk_rows = 32; // ColumnTeams of the CUDA device
   const ViTConfig& c_;
   GpuLimits limits_;
   bool bf16_;
@@ -161,12 +171,16 @@ class Walk {
   StepBudget budget_;
 };
 
-}  // namespace
+} // namespace
 
 Work StepBudget::total() const {
   Work sum;
-  for (const auto& [part, w] : parts) sum.read += w.read, sum.written += w.written, sum.flops += w.flops, sum.seconds += w.seconds, sum.launches += w.launches;
+  for (const auto& [part, w] : parts)
+    sum.read += w.read, sum.written += w.written, sum.flops += w.flops, sum.seconds += w.seconds,
+        sum.launches += w.launches;
   return sum;
 }
 
-StepBudget step_budget(const ViTConfig& config, int batch, Precision precision, const GpuLimits& limits) { return Walk(config, batch, precision, limits).run(); }
+StepBudget step_budget(const ViTConfig& config, int batch, Precision precision, const GpuLimits& limits) {
+  return Walk(config, batch, precision, limits).run();
+}

@@ -1,5 +1,6 @@
-// What one training step on a GPU must do, pass by pass, by the code of engine and models: bytes read and written, FLOPs, launches.
-// A launch reads and writes each byte of device memory once at least, and no more is counted; the emulated device counts the same.
+// What one training step on a GPU must do, pass by pass, by the code of engine and models: bytes read and written,
+// FLOPs, launches. A launch reads and writes each byte of device memory once at least, and no more is counted; the
+// emulated device counts the same.
 // defines: Work, GpuLimits, StepBudget, step_budget
 #pragma once
 #include <map>
@@ -8,7 +9,7 @@
 #include "models/config.h"
 
 struct Work {
-  double read = 0, written = 0, flops = 0, seconds = 0;      // bytes, bytes; seconds by the model
+  double read = 0, written = 0, flops = 0, seconds = 0; // bytes, bytes; seconds by the model
   int launches = 0;
   double bytes() const { return read + written; }
 };
@@ -19,7 +20,7 @@ struct GpuLimits {
 };
 
 struct StepBudget {
-  std::map<std::string, Work, std::less<>> parts;            // by part_of() in engine/profile.h
+  std::map<std::string, Work, std::less<>> parts; // by part_of() in engine/profile.h
   Work total() const;
 };
 

@@ -15,8 +15,8 @@ learned), the last block's projection and MLP on the class token alone where not
 1e-6, GELU by tanh, cross-entropy, AdamW at 1e-4 without decay; products in bf16, residuals, norms and parameters in
 f32; one batch of random images [B, S, S, 3]. FLOPs are counted as forward_flops does: three times forward, a
 multiply-add is two, nothing for elementwise work; those of attention alone as in `bench gpu`: seven products.
-Not the same: images and labels stay on the GPU and no step waits for its loss, where ours uploads a batch and downloads
-loss and logits every step; labels are class indices instead of one-hot rows; gradients are clipped (`bench worker`
+Not the same: images and labels stay on the GPU and no step waits for its loss, where ours uploads a batch of bytes and
+downloads its loss and a number for each label every step; labels are class indices instead of one-hot rows; gradients are clipped (`bench worker`
 takes their norm alone); both moments are f32 (our first is bf16); weights start from other random numbers.
 
 images_per_s, ms, tflops are medians, best_ is of the fastest; start_s are the seconds beyond their own steps that it
@@ -49,7 +49,7 @@ MODELS = {
     "ti16": Shape(224, 16, 192, 12, 3, 1000, True), "s16": Shape(224, 16, 384, 12, 6, 1000, True),
     "s32": Shape(224, 32, 384, 12, 6, 1000, True), "b16": Shape(224, 16, 768, 12, 12, 1000, True),
     "s8": Shape(224, 8, 384, 12, 6, 1000, True), "cifar": Shape(32, 4, 192, 6, 3, 10, False),
-    "tiny": Shape(16, 4, 128, 2, 2, 10, True)}
+    "tiny": Shape(16, 4, 64, 2, 1, 10, False)}
 MODES, ATTENTIONS = ("eager", "compile", "maxautotune"), ("softmax", "cudnn", "relu")
 CHEAPEST_FIRST = "eager_softmax,eager_relu,compile_softmax,compile_relu,maxautotune_softmax"
 LENGTHS = {"cuda": (49, 196, 784, 3136), "cpu": (16, 49)}

@@ -1,4 +1,5 @@
-// The kernels of one training step as NVIDIA's ncu measured them, by the parts of a step, beside what the budget says they must do.
+// The kernels of one training step as NVIDIA's ncu measured them, by the parts of a step, beside what the budget says
+// they must do.
 // defines: Kernel, read_kernels, last_step, measured_parts, kernels_table
 #pragma once
 #include <filesystem>
@@ -8,11 +9,12 @@
 
 struct Kernel {
   std::string name;
-  double seconds, read, written;                             // bytes of DRAM
+  double seconds, read, written; // bytes of DRAM
 };
 
-// From ncu --csv --page raw --print-units base --metrics gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum; what
-// stands before the header is passed over. Data errors name the file and what is missing.
+// From ncu --csv --page raw --print-units base --metrics
+// gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum; what stands before the header is passed over. Data
+// errors name the file and what is missing.
 std::vector<Kernel> read_kernels(const std::filesystem::path& csv);
 
 // From the kernel after an update to the end of the last update; fails where there are not two updates.

@@ -4,7 +4,7 @@
 #include <string>
 #include "tests/bench/budget.h"
 
-GpuLimits limits_of(Precision precision);                  // of an H100, from its data sheet and the shares that large passes reach
+GpuLimits limits_of(Precision precision); // of an H100, from its data sheet and the shares that large passes reach
 std::string roofline_table();
 // One step, part by part.
 std::string roofline_parts(const ViTConfig& config, int batch, Precision precision);

@@ -39,10 +39,13 @@ std::map<std::string, Work> counted(const ViTConfig& config, int batch) {
   return parts;
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("every part of a step moves what the budget says, within 5 %") {
-  struct Case { const char *attention, *pool; bool qk_norm; };
+  struct Case {
+    const char *attention, *pool;
+    bool qk_norm;
+  };
   for (const Case& c : {Case{"softmax", "cls", false}, {"relu", "gap", true}}) {
     const ViTConfig config = two_blocks(c.attention, c.pool, c.qk_norm);
     const int batch = 2;
@@ -51,13 +54,15 @@ TEST_CASE("every part of a step moves what the budget says, within 5 %") {
     for (const auto& [part, w] : counted(config, batch)) {
       REQUIRE(budget.parts.contains(part));
       const Work& expected = budget.parts.at(part);
-      INFO(c.attention, " ", c.pool, ", ", part, ": read ", w.read, " of ", expected.read, ", written ", w.written, " of ", expected.written);
+      INFO(c.attention, " ", c.pool, ", ", part, ": read ", w.read, " of ", expected.read, ", written ", w.written,
+           " of ", expected.written);
       CHECK(std::abs(w.bytes() - expected.bytes()) <= 0.05 * expected.bytes());
       CHECK(w.launches == expected.launches);
       all.read += w.read, all.written += w.written;
     }
     const Work expected = budget.total();
-    INFO(c.attention, " ", c.pool, ", all: read ", all.read, " of ", expected.read, ", written ", all.written, " of ", expected.written);
+    INFO(c.attention, " ", c.pool, ", all: read ", all.read, " of ", expected.read, ", written ", all.written, " of ",
+         expected.written);
     CHECK(std::abs(all.bytes() - expected.bytes()) <= 0.05 * expected.bytes());
   }
 }

@@ -9,13 +9,17 @@ TEST_SUITE_BEGIN("traffic");
 
 namespace {
 
-const std::string header = "\"ID\",\"Kernel Name\",\"Grid Size\",\"dram__bytes_read.sum\",\"dram__bytes_write.sum\",\"gpu__time_duration.sum\"\n";
+const std::string header =
+    "\"ID\",\"Kernel Name\",\"Grid "
+    "Size\",\"dram__bytes_read.sum\",\"dram__bytes_write.sum\",\"gpu__time_duration.sum\"\n";
 const std::string units = "\"\",\"\",\"\",\"byte\",\"byte\",\"ns\"\n";
 
 std::string row(const std::string& name, const char* read, const char* written, const char* ns) {
   return "\"0\",\"" + name + "\",\"(1, 1, 1)\",\"" + read + "\",\"" + written + "\",\"" + ns + "\"\n";
 }
-std::string rows_kernel(const std::string& body) { return "void <unnamed>::rows_kernel<" + body + ">(T1, unsigned long)"; }
+std::string rows_kernel(const std::string& body) {
+  return "void <unnamed>::rows_kernel<" + body + ">(T1, unsigned long)";
+}
 
 std::filesystem::path write(const TempDir& dir, const std::string& text) {
   const std::filesystem::path path = dir.path() / "ncu.csv";
@@ -23,14 +27,15 @@ std::filesystem::path write(const TempDir& dir, const std::string& text) {
   return path;
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("one step is cut out, from update to update, and its kernels are told apart") {
   TempDir dir;
   std::string text = "==PROF== Connected to process 12\n{\"ready\": 1}\n" + header + units;
   for (int step = 0; step < 3; step++) {
     text += row("nvjet_hsh \"128x256\"", step == 2 ? "2,000,000" : "1", "500", "1000");
-    text += row(rows_kernel("LayerNormForward"), "300", "100", "10") + row(rows_kernel("LayerNormForward"), "300", "100", "10");
+    text += row(rows_kernel("LayerNormForward"), "300", "100", "10") +
+            row(rows_kernel("LayerNormForward"), "300", "100", "10");
     text += row(rows_kernel("AdamStep"), "7", "5", "3") + row(rows_kernel("AdamStep"), "7", "5", "3");
   }
   text += row(rows_kernel("LabelRanks"), "9", "9", "9") + "==PROF== Disconnected\n";
@@ -45,16 +50,23 @@ TEST_CASE("one step is cut out, from update to update, and its kernels are told 
   CHECK(parts.at("normalisation").read == 600);
   CHECK(parts.at("optimizer").bytes() == 24);
   const std::string table = kernels_table(step, {});
-  for (const char* expected : {"normalisation", "LayerNormForward     ", "nvjet_hsh 128x256", "AdamStep  "}) CHECK_MESSAGE(table.find(expected) != table.npos, table);
+  for (const char* expected : {"normalisation", "LayerNormForward     ", "nvjet_hsh 128x256", "AdamStep  "})
+    CHECK_MESSAGE(table.find(expected) != table.npos, table);
 }
 
 TEST_CASE("what is not ncu's, or holds no step, is refused with its line") {
   TempDir dir;
   CHECK(says(error_of(ExitCode::data, [&] { read_kernels(dir.path() / "none.csv"); }), {"none.csv", "cannot be read"}));
   CHECK(says(error_of(ExitCode::data, [&] { read_kernels(write(dir, "hello\n")); }), {"ncu.csv", "Kernel Name"}));
-  CHECK(says(error_of(ExitCode::data, [&] { read_kernels(write(dir, "\"ID\",\"Kernel Name\"\n")); }), {"line 1", "gpu__time_duration.sum"}));
-  CHECK(says(error_of(ExitCode::data, [&] { read_kernels(write(dir, header + units + row("k", "many", "1", "1"))); }), {"line 3", "'many'", "a number"}));
-  CHECK(says(error_of(ExitCode::data, [&] { last_step(read_kernels(write(dir, header + units + row(rows_kernel("AdamStep"), "1", "1", "1")))); }), {"1 of them", "two steps"}));
+  CHECK(says(error_of(ExitCode::data, [&] { read_kernels(write(dir, "\"ID\",\"Kernel Name\"\n")); }),
+             {"line 1", "gpu__time_duration.sum"}));
+  CHECK(says(error_of(ExitCode::data, [&] { read_kernels(write(dir, header + units + row("k", "many", "1", "1"))); }),
+             {"line 3", "'many'", "a number"}));
+  CHECK(says(
+      error_of(
+          ExitCode::data,
+          [&] { last_step(read_kernels(write(dir, header + units + row(rows_kernel("AdamStep"), "1", "1", "1")))); }),
+      {"1 of them", "two steps"}));
 }
 
 TEST_SUITE_END();
