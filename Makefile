@@ -13,7 +13,7 @@
 # make fuzz      readers of files and patterns under libFuzzer, each for FUZZ_SECONDS (60); skipped without clang
 # make planted   plants bugs in the CUDA device and sees that the emulation finds them (needs the Toolkit's headers, no GPU)
 # make lines     lines of code by folder; make packages: install what is missing (apt); make clean; make help: this text
-# Settings: CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder),
+# Settings: WERROR=1 (warnings are errors), CXX, ARCH (for -march: native, x86-64-v3, x86-64-v4), ONEDNN=0 (products by Eigen), BUILD (folder),
 #           CUDA=0 (without --device cuda), CUDA_HOME, CUDA_ARCH="80 90 100" (GPUs to build for; PTX of the last serves later ones)
 CXX    ?= g++
 ARCH   ?= native
@@ -32,8 +32,10 @@ PACKAGES = g++ make libeigen3-dev libdnnl-dev libstb-dev libcli11-dev doctest-de
 
 # Of what takes no time when it runs, for the shortest compiling.
 OPT     = -Og
+# Warnings are errors where WERROR=1 says so, as CI does: another compiler's new warning must not keep anybody from building.
+AS_ERRORS = $(if $(filter 1,$(WERROR)),-Werror -Wno-error=maybe-uninitialized)
 # The compiler collects garbage from half a GiB on: a tenth less time. What may be uninitialised is a guess, which differs by version and -O: no error. -march without -ffast-math: NaN and infinity must stay visible. Contraction to FMA only changes rounding.
-CXXFLAGS += -std=c++20 $(OPT) --param ggc-min-heapsize=524288 -march=$(ARCH) -fopenmp -Wall -Wextra -Werror -Wno-error=maybe-uninitialized -Wno-psabi -Wno-stringop-overflow -I. -isystem $(EIGEN) \
+CXXFLAGS += -std=c++20 $(OPT) --param ggc-min-heapsize=524288 -march=$(ARCH) -fopenmp -Wall -Wextra $(AS_ERRORS) -Wno-psabi -Wno-stringop-overflow -I. -isystem $(EIGEN) \
             -DEIGEN_DONT_PARALLELIZE -MMD -MP
 FLOAT     = $(if $(filter 1,$(ONEDNN)),-DRELUCENT_ONEDNN)
 LDLIBS   += $(if $(filter 1,$(ONEDNN)),-ldnnl) -larchive -ltiff -lmatio -lcrypto -lz -lfmt -lpthread
@@ -43,8 +45,9 @@ WITH_CUDA    = -DRELUCENT_CUDA $(CUDA_INCLUDE)
 # cuBLAS itself is loaded when a GPU is opened.
 CUDA_LIBS    = -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -Wl,-rpath,$(CUDA_HOME)/lib64:$(CUDA_HOME)/lib -lcudart_static -ldl -lrt
 # Machine code for each of CUDA_ARCH, and PTX of the last one, which later GPUs translate.
+comma := ,
 NVCC_COMMON = -std=c++20 -O3 --expt-relaxed-constexpr -I.
-NVCCFLAGS = $(NVCC_COMMON) --threads 0 -Xcompiler -Wall,-Wextra,-Werror \
+NVCCFLAGS = $(NVCC_COMMON) --threads 0 -Xcompiler -Wall,-Wextra$(if $(filter 1,$(WERROR)),$(comma)-Werror) \
             $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 
 ENGINE = $(wildcard engine/*.cpp engine/cpu/*.cpp)
@@ -297,7 +300,7 @@ odr: packages
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
 FUZZED = $(DATA) $(addprefix engine/,dtype.cpp files.cpp json.cpp npy.cpp safetensors.cpp)
 FUZZ_CXX = $(shell command -v clang++)
-FUZZ_FLAGS = -std=c++20 -O1 -g -Wall -Wextra -Werror -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_FLAGS = -std=c++20 -O1 -g -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined
 $(BUILD)/fuzz/%.o: %.cpp $(BUILD)/settings
 	@mkdir -p $(@D)
 	$(FUZZ_CXX) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
