@@ -7,6 +7,7 @@
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/json.h"
+#include "engine/machine.h"
 #include "engine/npy.h"
 #include "engine/ops/loss.h"
 #include "engine/program.h"
@@ -176,6 +177,7 @@ int report(const EvalOptions& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  wait_briefly(argv);
   return run_program("eval", [&] {
     CLI::App app{"Looks at a trained Vision Transformer.", "eval"};
     app.require_subcommand(1);

@@ -7,6 +7,7 @@
 #include "data/scan_cache.h"
 #include "data/source.h"
 #include "engine/error.h"
+#include "engine/machine.h"
 #include "engine/metrics.h"
 #include "engine/profile.h"
 #include "engine/program.h"
@@ -289,6 +290,7 @@ int train_models(const std::vector<std::string>& args, const std::vector<std::st
 }  // namespace
 
 int main(int argc, char** argv) {
+  wait_briefly(argv);
   return run_program("train", [&] {
     const std::vector<std::string> args = with_saved_arguments({argv + 1, argv + argc});
     std::vector<std::string> models = split(value_of(args, "--model"), ",");

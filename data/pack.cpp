@@ -7,11 +7,11 @@
 #include "data/check.h"
 #include "data/draw.h"
 #include "data/labels.h"
-#include "data/parallel.h"
 #include "data/shard_plan.h"
 #include "data/transfer.h"
 #include "engine/error.h"
 #include "engine/json.h"
+#include "engine/machine.h"
 #include "engine/program.h"
 
 namespace {
@@ -137,7 +137,7 @@ void add_transfer(CLI::App& app) {
 void add_check(CLI::App& app, ExitCode& result) {
   struct Options {
     std::string source;
-    int threads = cores();
+    int threads = usable_cores();
     bool json = false;
   };
   const auto options = std::make_shared<Options>();

@@ -1,5 +1,5 @@
 // Work on many items by several threads, its results taken in order.
-// defines: in_order, cores
+// defines: in_order
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -7,8 +7,6 @@
 #include <thread>
 #include <type_traits>
 #include <vector>
-
-inline int cores() { return int(std::max(1u, std::thread::hardware_concurrency())); }
 
 // take(i, work(i)) for i = 0 ... n-1: work in any thread, take in this one. No more than a few results a thread wait at
 // a time. The first error in the order of the items ends it.

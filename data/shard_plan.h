@@ -8,6 +8,7 @@
 #include "data/md5.h"
 #include "data/members.h"
 #include "data/parallel.h"
+#include "engine/machine.h"
 
 struct PlannedImage {
   size_t member;           // in Members::all()
@@ -39,7 +40,7 @@ struct PackOptions {
   std::filesystem::path out;
   int size = 0;                // shrink images to this shorter side; 0: keep their bytes
   bool stop_at_bad = false;    // at an image that cannot be decoded; else it is left out
-  int threads = cores();
+  int threads = usable_cores();
 };
 struct Packed {
   std::map<std::string, size_t> samples;    // by part

@@ -1,7 +1,7 @@
 #include "models/model_flags.h"
 #include <fmt/core.h>
 #include <algorithm>
-#include <thread>
+#include "engine/machine.h"
 #include "models/presets.h"
 
 ViTConfig ModelFlags::config() const {
@@ -21,7 +21,7 @@ ViTConfig ModelFlags::config() const {
 
 std::string workers_text(int workers) { return fmt::format("{} worker{}", workers, workers == 1 ? "" : "s"); }
 
-int DeviceFlags::default_workers() const { return options_.device == "cuda" ? std::max(1, int(std::thread::hardware_concurrency()) - 1) : 1; }
+int DeviceFlags::default_workers() const { return options_.device == "cuda" ? std::max(1, usable_cores() - 1) : 1; }
 
 std::unique_ptr<Device> DeviceFlags::open() const {
   DeviceOptions options = options_;

@@ -66,7 +66,6 @@ class Child {
   Child(const std::string& name, const std::vector<std::string>& arguments, std::optional<rlim_t> file_limit = {}) {
     const std::string path = program(name);
     ::setenv("XDG_CACHE_HOME", (common_folder() / "cache").c_str(), 1);
-    ::setenv("GOMP_SPINCOUNT", "1000", 0);        // threads that wait spinning for long are very slow on a busy machine
     std::vector<char*> argv = {const_cast<char*>(path.c_str())};
     for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);

@@ -8,11 +8,11 @@
 #include <exception>
 #include <fstream>
 #include <numeric>
-#include <thread>
 #include <unordered_map>
 #include "engine/cpu/gemm.h"
 #include "engine/error.h"
 #include "engine/kernels.h"
+#include "engine/machine.h"
 
 // There in a program that has the sanitizer, in whichever of its parts.
 extern "C" {
@@ -131,7 +131,7 @@ constexpr const char* simd =
 class Cpu final : public Device {
  public:
   Cpu(int threads, Precision precision, GemmLibrary library)
-      : threads_(threads > 0 ? threads : int(std::max(1u, std::thread::hardware_concurrency()))),
+      : threads_(threads > 0 ? threads : usable_cores()),
         onednn_(library == GemmLibrary::onednn || (library == GemmLibrary::best && has_onednn)),
         precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_, own_product(), rounds_operands(), row_kernels_)) {
     if (onednn_ && !has_onednn) fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again");

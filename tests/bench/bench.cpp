@@ -11,6 +11,7 @@
 #include <chrono>
 #include <iostream>
 #include "engine/error.h"
+#include "engine/machine.h"
 #include "engine/profile.h"
 #include "models/model_flags.h"
 #include "models/train_step.h"
@@ -69,6 +70,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
 }  // namespace
 
 int main(int argc, char** argv) {
+  wait_briefly(argv);
   CLI::App app{"Speed of training and inference on synthetic images", "bench"};
   app.require_subcommand(1);
   std::string model = "s16", attention = "softmax";
