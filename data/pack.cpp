@@ -1,7 +1,6 @@
 // build/pack: makes tar shards, the form in which train and eval read images.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 
 #include "data/check.h"
@@ -10,6 +9,7 @@
 #include "data/parallel.h"
 #include "data/shard_plan.h"
 #include "data/transfer.h"
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/program.h"
@@ -32,7 +32,7 @@ void add_drawn(CLI::App& app) {
   drawn->callback([options] {
     const auto& [out, images, seed, size] = *options;
     write_drawn_set(out, images, images / 5, size, seed);
-    fmt::print("{0} training and {1} validation pictures of {2}x{2} in {3} classes\n"
+    print_result("{0} training and {1} validation pictures of {2}x{2} in {3} classes\n"
                "next: build/train --train '{4}/train-*.tar' --val '{4}/val-*.tar' --out RUN\n",
                images, images / 5, size, drawn_classes.size(), out);
   });
@@ -66,8 +66,8 @@ void write(const ShardPlan& plan, const Members& members, Sources& options) {
   const Packed packed = write_planned(plan, members, options.write);
   const std::string out = options.write.out.string();
   for (const auto& [part, samples] : packed.samples)
-    fmt::print("{:<6} {:>8} images  {}/{}-*.tar\n", part, samples, out, part);
-  fmt::print("{} classes; {} images encoded anew, {} left out, {} other files passed over\n", plan.classes.size(),
+    print_result("{:<6} {:>8} images  {}/{}-*.tar\n", part, samples, out, part);
+  print_result("{} classes; {} images encoded anew, {} left out, {} other files passed over\n", plan.classes.size(),
              packed.encoded, packed.bad.size(), members.passed_over());
 }
 
@@ -122,14 +122,14 @@ void add_transfer(CLI::App& app) {
     for (const std::string& file : options->paths) members.add(file, keep_for_transfer);
     const ShardPlan plan = plan_transfer(set, members);
     write(plan, members, *options);
-    fmt::print("split: {}\n", set.split);
+    print_result("split: {}\n", set.split);
     for (const auto& [part, official] : set.official) {
       const auto in_part = [&](const PlannedImage& image) { return image.part == part; };
       const size_t found = part ? size_t(std::count_if(plan.images.begin(), plan.images.end(), in_part)) : official;
       if (found != official)
-        fmt::print("note: the whole set has {} images in {}, here are {}\n", official, part, found);
+        print_result("note: the whole set has {} images in {}, here are {}\n", official, part, found);
     }
-    fmt::print("next: build/eval fewshot --checkpoint F --task {0}='{1}/train-*.tar,{1}/test-*.tar'\n", set.name,
+    print_result("next: build/eval fewshot --checkpoint F --task {0}='{1}/train-*.tar,{1}/test-*.tar'\n", set.name,
                options->write.out.string());
   });
 }
@@ -147,7 +147,7 @@ void add_check(CLI::App& app, ExitCode& result) {
   check->add_flag("--json", options->json, "one JSON object, with all names");
   check->callback([options, &result] {
     const SourceCheck found = check_source(Index::open(options->source, ""), options->threads);
-    fmt::print("{}", options->json ? json_text(as_json(found), 2) + "\n" : as_text(found));
+    print_result("{}", options->json ? json_text(as_json(found), 2) + "\n" : as_text(found));
     if (!found.damaged.empty()) result = ExitCode::data;
   });
 }

@@ -1,19 +1,25 @@
-// What stands around the work of every program: the command line, and errors as one line and an exit code.
+// What stands around the work of every program: its output, the command line, and errors as one line and an exit code.
 // defines: run_program, parse
 #pragma once
 #include <CLI/CLI.hpp>
-#include <cstdio>
+#include <sstream>
 #include <utility>
+#include "engine/console.h"
 #include "engine/error.h"
+#include "engine/signals.h"
 
-// The status of work(), or that of the error which ended it.
+// The status of work(), or that of the error which ended it; 1 where a result could not be written.
 template <class Work> int run_program(const char* name, Work work) try {
-  return work();
+  occupy_standard_descriptors();
+  ignore_write_signals();
+  const int status = work();
+  check_results();
+  return status;
 } catch (const Error& e) {
-  fmt::print(stderr, "{}: {}\n", name, e.what());
+  print_log("{}: {}\n", name, e.what());
   return int(e.code);
 } catch (const std::exception& e) {
-  fmt::print(stderr, "{}: {}\n", name, e.what());
+  print_log("{}: {}\n", name, e.what());
   return int(ExitCode::failed);
 }
 
@@ -22,7 +28,9 @@ template <class... Arguments> bool parse(CLI::App& app, Arguments&&... arguments
   app.parse(std::forward<Arguments>(arguments)...);
   return true;
 } catch (const CLI::Success& help) {
-  app.exit(help);
+  std::ostringstream text;
+  app.exit(help, text);
+  write_result(text.str());
   return false;
 } catch (const CLI::ParseError& e) {
   fail(ExitCode::usage, "{}; see {} --help", e.what(), app.get_name());

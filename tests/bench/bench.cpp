@@ -10,8 +10,10 @@
 #include <fmt/format.h>
 #include <chrono>
 #include <iostream>
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/profile.h"
+#include "engine/program.h"
 #include "models/model_flags.h"
 #include "models/train_step.h"
 #include "tests/bench/attention.h"
@@ -41,7 +43,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
   inference.keep_leaves();
 
   const double gflop = 3e-9 * forward_flops(config);
-  std::cout << fmt::format("{{\"ready\": 1, \"base\": {:.1f}, \"gflop\": {:.4g}}}", peak_megabytes(), gflop) << std::endl;
+  print_result("{{\"ready\": 1, \"base\": {:.1f}, \"gflop\": {:.4g}}}\n", peak_megabytes(), gflop);
   for (std::string mode; std::cin >> mode && mode != "quit";) {
     int steps = 0;
     if (!(std::cin >> steps) || (mode != "train" && mode != "infer")) fail(ExitCode::usage, "bench worker: expected 'train N', 'infer N' or 'quit'");
@@ -59,16 +61,14 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
       }
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    std::cout << fmt::format("{{\"s\": {:.6f}, \"rss\": {:.1f}}}", seconds.count(), peak_megabytes()) << std::endl;
+    print_result("{{\"s\": {:.6f}, \"rss\": {:.1f}}}\n", seconds.count(), peak_megabytes());
     if (!profile) continue;
-    fmt::print(stderr, "{}\n", profiler.table(seconds.count()));
-    for (const Profiler::Pass& pass : profiler.passes()) fmt::print(stderr, "  {:>9.3f} ms {:>5} calls  {}\n", 1e3 * pass.seconds / steps, pass.calls / steps, pass.name);
+    print_log("{}\n", profiler.table(seconds.count()));
+    for (const Profiler::Pass& pass : profiler.passes()) print_log("  {:>9.3f} ms {:>5} calls  {}\n", 1e3 * pass.seconds / steps, pass.calls / steps, pass.name);
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+void bench(int argc, char** argv) {
   CLI::App app{"Speed of training and inference on synthetic images", "bench"};
   app.require_subcommand(1);
   std::string model = "s16", attention = "softmax";
@@ -125,26 +125,28 @@ int main(int argc, char** argv) {
   loader->add_option("--size", images.size, "side of the images given")->check(CLI::PositiveNumber)->capture_default_str();
   loader->add_option("--seconds", images.seconds, "how long")->check(CLI::PositiveNumber)->capture_default_str();
   loader->add_flag("--eval", images.eval, "as in evaluation: resized and cropped in the middle");
-  try {
-    app.parse(argc, argv);
-    if (*worker) work(bench_model(model, attention), batch, device, profile);
-    if (*table) bench_table(lines);
-    if (*attention_only) bench_attention(*device.open(), attentions);
-    if (*growth) bench_growth(*device.open(), growths);
-    const Precision of_step = precision == "bf16" ? Precision::bf16 : precision == "tf32" ? Precision::tf32 : Precision::f32;
-    auto shape = [&](const std::string& name) {
-      ViTConfig config = bench_model(name, attention);
-      config.qk_norm = qk_norm;
-      return config;
-    };
-    if (*roofline) std::cout << (shown.empty() ? roofline_table() : roofline_parts(shape(shown), batch, of_step));
-    if (*kernels) std::cout << kernels_table(last_step(read_kernels(csv)), step_budget(shape(model), batch, of_step, limits_of(of_step)));
-    if (*gpu) bench_gpu(on_gpu);
-    if (*loader) bench_loader(images);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) ? int(ExitCode::usage) : 0;
-  } catch (const Error& e) {
-    std::cerr << "bench: " << e.what() << "\n";
-    return int(e.code);
-  }
+  if (!parse(app, argc, argv)) return;
+  if (*worker) work(bench_model(model, attention), batch, device, profile);
+  if (*table) bench_table(lines);
+  if (*attention_only) bench_attention(*device.open(), attentions);
+  if (*growth) bench_growth(*device.open(), growths);
+  const Precision of_step = precision == "bf16" ? Precision::bf16 : precision == "tf32" ? Precision::tf32 : Precision::f32;
+  auto shape = [&](const std::string& name) {
+    ViTConfig config = bench_model(name, attention);
+    config.qk_norm = qk_norm;
+    return config;
+  };
+  if (*roofline) write_result(shown.empty() ? roofline_table() : roofline_parts(shape(shown), batch, of_step));
+  if (*kernels) write_result(kernels_table(last_step(read_kernels(csv)), step_budget(shape(model), batch, of_step, limits_of(of_step))));
+  if (*gpu) bench_gpu(on_gpu);
+  if (*loader) bench_loader(images);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_program("bench", [&] {
+    bench(argc, argv);
+    return int(ExitCode::ok);
+  });
 }

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/profile.h"
 #include "models/diagnose.h"
@@ -53,9 +54,8 @@ void line(const std::string& name, int batch, const std::string& function, const
       tape.download(vit.forward(tape, images_leaf(tape, {batch, config.image_size, config.image_size, 3}, images)));
     }));
   const double flops = 3 * forward_flops(config) * batch / train;
-  fmt::print("{:<6}{:>6} {:<10}{:<6}{:>9.1f}{:>9.1f}{:>9.3f}{:>6.0f} %{:>8.0f}  {}\n", name, batch, function, precision, batch / train, batch / infer, flops / 1e12, 100 * flops / peak,
+  print_result("{:<6}{:>6} {:<10}{:<6}{:>9.1f}{:>9.1f}{:>9.3f}{:>6.0f} %{:>8.0f}  {}\n", name, batch, function, precision, batch / train, batch / infer, flops / 1e12, 100 * flops / peak,
              memory, parts);
-  fflush(stdout);
 }
 
 }  // namespace
@@ -76,8 +76,7 @@ ViTConfig bench_model(const std::string& name, const std::string& attention) {
 }
 
 void bench_table(const TableBench& o) {
-  fmt::print("{:<6}{:>6} {:<10}{:<6}{:>9}{:>9}{:>9}{:>8}{:>8}  {}\n", "model", "batch", "attention", "", "train/s", "infer/s", "TFLOP/s", "of peak", "MB", "a training step");
-  fflush(stdout);
+  print_result("{:<6}{:>6} {:<10}{:<6}{:>9}{:>9}{:>9}{:>8}{:>8}  {}\n", "model", "batch", "attention", "", "train/s", "infer/s", "TFLOP/s", "of peak", "MB", "a training step");
   for (const std::string& model : o.models)
     for (const std::string& precision : o.precisions)
       for (const std::string& function : o.functions) {
@@ -88,8 +87,9 @@ void bench_table(const TableBench& o) {
         if (child == 0) {
           try {
             line(model.substr(0, colon), batch, function, precision, o.rounds);
+            check_results();
           } catch (const std::exception& e) {
-            fmt::print(stderr, "bench: {}\n", e.what());
+            print_log("bench: {}\n", e.what());
             _exit(1);
           }
           _exit(0);
