@@ -6,6 +6,7 @@
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/flags.h"
 #include "engine/json.h"
 #include "engine/npy.h"
 #include "engine/ops/loss.h"
@@ -48,7 +49,7 @@ int accuracy(const EvalOptions& o) {
     if (columns.empty()) json["loss"] = e.loss;
     else json["absent"] = absent;
     json.update({{"mean_row_sum", e.row_sum}, {"images_per_second", double(e.count) / e.seconds}, {"bad_images", e.bad_images}});
-    print_result("{}\n", json_text(json));
+    write_result(json_text(json) + "\n");
   } else {
     print_result("images            {}/{}{}\ntop-1             {:.2f} %\ntop-5             {:.2f} %\n", e.count, index.size(), e.unlabelled ? fmt::format(", {} without a label", e.unlabelled) : "",
                100 * e.accuracy(), 100 * e.top5());
@@ -104,7 +105,7 @@ int predict(const EvalOptions& o) {
     }
     rows.push_back({{"image", names[i]}, {"top", top}});
   }
-  if (o.json) print_result("{}\n", json_text(nlohmann::ordered_json{{"predictions", rows}}));
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"predictions", rows}}) + "\n");
   return 0;
 }
 
@@ -146,7 +147,7 @@ int gradients(const EvalOptions& o) {
   }
   if (!o.out.empty()) write_safetensors(o.out, stored);
   const double l = tape.download(loss)[0], norm = GlobalNorm(parameters)();
-  if (o.json) print_result("{}\n", json_text(nlohmann::ordered_json{{"loss", l}, {"gradient_norm", norm}}));
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"loss", l}, {"gradient_norm", norm}}) + "\n");
   else print_result("{} loss    {:.6f}\ngradient norm   {:.6f}\n", o.loss, l, norm);
   return 0;
 }
@@ -160,7 +161,7 @@ int export_weights(const EvalOptions& o) {
   if (path.extension() == ".npz") write_bigvision(path, s.config(), tensors_of(s.vit()));
   else if (path.extension() == ".safetensors") save_weights(path, s.vit(), s.loaded.preprocess, s.loaded.classes);
   else fail(ExitCode::usage, "--to: '{}', expected a name that ends in .safetensors (timm) or .npz (BigVision)", o.to);
-  if (o.json) print_result("{}\n", json_text(nlohmann::ordered_json{{"file", o.to}, {"parameters", s.vit().parameters().size()}}));
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"file", o.to}, {"parameters", s.vit().parameters().size()}}) + "\n");
   else print_result("{}: {} parameters\n", o.to, s.vit().parameters().size());
   return 0;
 }
@@ -168,7 +169,7 @@ int export_weights(const EvalOptions& o) {
 // Runs beside each other: a table on stdout, and a page
 int report(const EvalOptions& o) {
   const std::vector<RunSummary> runs = read_runs(o.runs);
-  print_result("{}", o.json ? report_json(runs) + "\n" : report_table(runs));
+  write_result(o.json ? report_json(runs) + "\n" : report_table(runs));
   if (!o.out.empty()) write_atomically(o.out, [page = report_page(runs)](Writer& out) { out.write(page); });
   return 0;
 }
@@ -209,10 +210,10 @@ int main(int argc, char** argv) {
 
     sub = subcommand("fewshot", "BigVision's few-shot linear probe: ridge regression on the features of a few images a class", fewshot_probe);
     sub->add_option("--task", o.tasks, "NAME=TRAIN_SOURCE,TEST_SOURCE; any number of them")->required();
-    sub->add_option("--shots", o.shots, "training images a class")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
-    sub->add_option("--seeds", o.seeds, "choices of them: seeds 0, 1, ...")->check(CLI::PositiveNumber)->capture_default_str();
+    sub->add_option("--shots", o.shots, "training images a class")->delimiter(',')->check(whole_number(1))->capture_default_str();
+    sub->add_option("--seeds", o.seeds, "choices of them: seeds 0, 1, ...")->check(whole_number(1))->capture_default_str();
     sub->add_option("--out", o.out, "a folder for features, labels and predictions of each task, as .npy");
-    sub->add_option("--l2", o.l2, "weight of the ridge")->check(CLI::PositiveNumber)->capture_default_str();
+    sub->add_option("--l2", o.l2, "weight of the ridge")->check(above_zero())->capture_default_str();
     add_source(*sub, o);
 
     sub = subcommand("gradients", "loss and gradient of every parameter on a batch", gradients);
@@ -224,10 +225,10 @@ int main(int argc, char** argv) {
     sub = subcommand("inspect", "looks inside on some images: scores, weights, their gradients, head by head; a page, tables, arrays, and what is wrong in words", inspect_command);
     sub->add_option("--data", o.data, "images with labels: a shard pattern, a folder, a tar, or a text file of them")->required();
     sub->add_option("--out", o.out, "a folder for report.html, statistics.csv, parameters.csv and arrays")->required();
-    sub->add_option("--images", o.image_count, "how many, from the first on")->check(CLI::PositiveNumber)->capture_default_str();
-    sub->add_option("--pictures", o.pictures, "of how many the page shows maps")->check(CLI::NonNegativeNumber)->capture_default_str();
+    sub->add_option("--images", o.image_count, "how many, from the first on")->check(whole_number(1))->capture_default_str();
+    sub->add_option("--pictures", o.pictures, "of how many the page shows maps")->check(whole_number(0))->capture_default_str();
     sub->add_option("--queries", o.queries, "whose weights the maps show: mean (of all queries), cls, or ROW:COLUMN of a patch (default: cls or mean, and the middle)")->delimiter(',');
-    sub->add_option("--layers", o.layers, "whose maps and arrays, counted from 0 (default: all)")->delimiter(',');
+    sub->add_option("--layers", o.layers, "whose maps and arrays, counted from 0 (default: all)")->check(whole_number(0))->delimiter(',');
     sub->add_option("--npy", o.arrays, "arrays to write for each layer: S, A, dA, dS [N, H, L, L]; q, k, v, dO, dq, dk, dv [N, H, L, d]")->delimiter(',');
     add_source(*sub, o);
     add_loss(*sub, o);

@@ -179,7 +179,8 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     if (state.step % o.save_every == 0) save_all();
   }
   save_all();
-  if (s.profiler) progress.say("profile " + s.profiler->table());
+  if (s.profiler)
+    for (const std::string& line : split("profile " + s.profiler->table(), "\n")) progress.say(line);
   if (caught_signal()) {
     progress.say(fmt::format("stopped by signal {} at step {}, saved; go on with --resume", caught_signal(), state.step));
     return false;
@@ -207,7 +208,6 @@ std::string table(const std::vector<Result>& results) {
 }
 
 int run(CLI::App& app, TrainOptions& o) {
-  if (app.count("--epochs")) o.steps = 0;                                  // of a preset
   if (!o.print_config && o.train.empty()) fail(ExitCode::usage, "--train is required; see train --help");
   if (!o.print_config && o.out.empty()) fail(ExitCode::usage, "--out is required; see train --help");
   if (!o.steps && !o.epochs) fail(ExitCode::usage, "--steps or --epochs is missing: how long to train");
@@ -255,7 +255,7 @@ int run(CLI::App& app, TrainOptions& o) {
     };
     if (!train_member(s, config, folder, results.back(), write_configs)) return 128 + caught_signal();
   }
-  print_result("{}", table(results));
+  write_result(table(results));
   return int(ExitCode::ok);
 }
 
@@ -266,6 +266,7 @@ int train(const std::vector<std::string>& args, bool one_of_several = false) {
   options.add(app);
   options.one_of_several = one_of_several;
   if (!parse(app, with_config_of_run(args))) return int(ExitCode::ok);
+  options.choose_length(app, args);
   if (!value_of(args, "--alpha").empty() && !options.takes_alpha())
     fail(ExitCode::usage, "--alpha {}: no function of --attention {} takes it; leave it out, or name a function that does, without an exponent of its own", value_of(args, "--alpha"), fmt::join(options.attention, ","));
   return run(app, options);

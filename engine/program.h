@@ -2,10 +2,12 @@
 // defines: run_program, parse
 #pragma once
 #include <CLI/CLI.hpp>
+#include <new>
 #include <sstream>
 #include <utility>
 #include "engine/console.h"
 #include "engine/error.h"
+#include "engine/flags.h"
 #include "engine/signals.h"
 
 // The status of work(), or that of the error which ended it; 1 where a result could not be written.
@@ -18,6 +20,9 @@ template <class Work> int run_program(const char* name, Work work) try {
 } catch (const Error& e) {
   print_log("{}: {}\n", name, e.what());
   return int(e.code);
+} catch (const std::bad_alloc&) {
+  print_log("{}: out of memory; take a smaller --batch, --micro-batch or model\n", name);
+  return int(ExitCode::failed);
 } catch (const std::exception& e) {
   print_log("{}: {}\n", name, e.what());
   return int(ExitCode::failed);
@@ -33,5 +38,6 @@ template <class... Arguments> bool parse(CLI::App& app, Arguments&&... arguments
   write_result(text.str());
   return false;
 } catch (const CLI::ParseError& e) {
-  fail(ExitCode::usage, "{}; see {} --help", e.what(), app.get_name());
+  const std::string found = misplaced(app, e), message = found.empty() ? e.what() : found;
+  fail(ExitCode::usage, "{}{} {} --help", message, message.ends_with('?') ? " See" : "; see", app.get_name());
 }

@@ -7,6 +7,7 @@
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/profile.h"
+#include "engine/text.h"
 #include "models/diagnose.h"
 #include "models/presets.h"
 #include "models/train_step.h"
@@ -72,7 +73,8 @@ ViTConfig bench_model(const std::string& name, const std::string& attention) {
       set_variant(config, variant);
       return config;
     }
-  fail(ExitCode::usage, "--model: '{}' is unknown, expected tiny, cifar, ti16, s16, s32, b16 or s8", name);
+  fail(ExitCode::usage, "--model: '{}' is unknown, expected tiny, cifar, ti16, s16, s32, b16 or s8{}", name,
+       did_you_mean(name, "tiny, cifar, ti16, s16, s32, b16, s8"));
 }
 
 void bench_table(const TableBench& o) {
