@@ -19,7 +19,8 @@ int result_error = 0;               // errno of the first result that could not 
 // Whether it is the very pipe that stderr is (2>&1): a reader that leaves it, as head does, has what it wanted.
 bool is_log(int descriptor) {
   struct stat own, log;
-  return ::fstat(descriptor, &own) == 0 && ::fstat(STDERR_FILENO, &log) == 0 && own.st_dev == log.st_dev && own.st_ino == log.st_ino;
+  const bool known = ::fstat(descriptor, &own) == 0 && ::fstat(STDERR_FILENO, &log) == 0;
+  return known && own.st_dev == log.st_dev && own.st_ino == log.st_ino;
 }
 
 // Whether a write of at most PIPE_BUF bytes will not wait.
@@ -54,8 +55,8 @@ void write_result(std::string_view text) {
 
 void check_results() {
   if (result_error)
-    fail(ExitCode::failed, "the result could not be written to stdout: {}; files that were written are whole; run it again "
-         "with stdout elsewhere", std::strerror(result_error));
+    fail(ExitCode::failed, "the result could not be written to stdout: {}; files that were written are whole; run it "
+         "again with stdout elsewhere", std::strerror(result_error));
 }
 
 void occupy_standard_descriptors() {

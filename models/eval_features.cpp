@@ -55,7 +55,7 @@ int features(const EvalOptions& o) {
   else forward_batches(s, read_input(s, o.input).floats(), o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all, tape.download(f.pre_logits)); });
   const int64_t n = int64_t(all.size()) / s.config().width;
   write_npy(o.out, {n, s.config().width}, all);
-  if (o.json) print_result("{}\n", json_text(nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}));
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}) + "\n");
   else print_result("{}: [{}, {}]\n", o.out, n, s.config().width);
   return 0;
 }
@@ -91,6 +91,6 @@ int fewshot_probe(const EvalOptions& o) {
     overall[std::to_string(shots)] = mean;
     if (!o.json) print_result("{:<16}{:>6}{:>8.2f} %\n", fmt::format("{} tasks", values.size()), shots, 100 * mean);
   }
-  if (o.json) print_result("{}\n", json_text(nlohmann::ordered_json{{"tasks", tasks}, {"mean", overall}}));
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"tasks", tasks}, {"mean", overall}}) + "\n");
   return 0;
 }

@@ -91,9 +91,9 @@ int inspect_command(const EvalOptions& o) {
   }
 
   if (o.json) {
-    print_result("{}\n", json_text(nlohmann::ordered_json{{"images", inspection.images}, {"loss", inspection.loss}, {"words", words}, {"files", files}}));
+    write_result(json_text(nlohmann::ordered_json{{"images", inspection.images}, {"loss", inspection.loss}, {"words", words}, {"files", files}}) + "\n");
   } else {
-    print_result("{}\n", fmt::join(files, "\n"));
+    for (const std::string& file : files) print_result("{}\n", file);
   }
   if (!inspection.broken.empty()) fail(ExitCode::non_finite, "{}; {} shows the rest", inspection.broken, files.back());
   return 0;

@@ -31,7 +31,7 @@ static double training_bytes(const TrainOptions& o, const ViTConfig& c, int imag
 
 int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const std::vector<GridMember>& members, Device& device) {
   if (o.classes) config.classes = o.classes;
-  print_result("{}", resolved_flags(app, config, 0, nullptr));
+  write_result(resolved_flags(app, config, 0, nullptr));
   int64_t steps = o.steps;
   if (!steps && !o.train.empty()) steps = o.updates(Index::open(o.train, default_cache_dir()).size());
   const double flops = forward_flops(config), parameters = double(parameter_count(config)), peak = measured_peak(device);

@@ -1,4 +1,4 @@
-// A log that cannot be written changes nothing; a result that cannot be written is exit code 1, whichever program prints it.
+// A log that cannot be written changes nothing; a result that cannot be is exit code 1, whichever program prints it.
 #include "engine/metrics.h"
 #include "tests/run_program.h"
 #include "tests/tar_builder.h"
