@@ -77,7 +77,7 @@ $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
 $(BUILD)/bench: $(LIBRARY) $(BENCH:%.cpp=$(PLAIN)/%.o)
 $(BUILD)/tests/run: $(LIBRARY) $(TESTS:%.cpp=$(PLAIN)/%.o)
 # The gradient checks: tape, kernels and model again, in double.
-$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/learned.cpp models/attention_layer.cpp models/attention_list.cpp)
+$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp engine/error.cpp engine/text.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/learned.cpp models/attention_layer.cpp models/attention_list.cpp)
 
 $(PROGRAMS) $(BUILD)/tests/run: LDLIBS += $(if $(filter 1,$(CUDA)),$(CUDA_LIBS))
 $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
@@ -298,7 +298,7 @@ odr: packages
 
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
-FUZZED = $(DATA) $(addprefix engine/,dtype.cpp files.cpp json.cpp npy.cpp safetensors.cpp)
+FUZZED = $(DATA) $(addprefix engine/,dtype.cpp error.cpp files.cpp json.cpp npy.cpp safetensors.cpp text.cpp)
 FUZZ_CXX = $(shell command -v clang++)
 FUZZ_FLAGS = -std=c++20 -O1 -g -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined
 $(BUILD)/fuzz/%.o: %.cpp $(BUILD)/settings

@@ -1,11 +1,12 @@
 // build/eval: looks at a trained model. Results go to stdout, progress to stderr.
 #include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
-#include <iostream>
 #include <numeric>
 #include "data/scan_cache.h"
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/flags.h"
 #include "engine/json.h"
 #include "engine/machine.h"
 #include "engine/npy.h"
@@ -32,10 +33,10 @@ int accuracy(const EvalOptions& o) {
   const int classes = columns.empty() ? s.config().classes : int(columns.size());
   Index index = Index::open(o.data, default_cache_dir(), classes);
   if (!o.real.empty()) index.take_real_labels(o.real);
-  fmt::print(stderr, "data    {}\n", index.summary());
+  print_log("data    {}\n", index.summary());
   index.require_labels_below(classes);
   if (!columns.empty())
-    fmt::print(stderr, "classes {} of the model's {}{}\n", classes - absent.size(), s.config().classes,
+    print_log("classes {} of the model's {}{}\n", classes - absent.size(), s.config().classes,
                absent.empty() ? "" : fmt::format("; it has none for {}, whose images count as wrong", fmt::join(absent, ", ")));
   Loader loader(index, loader_options(o, s));
   Evaluation e;
@@ -43,19 +44,19 @@ int accuracy(const EvalOptions& o) {
     Progress progress{int64_t(index.size())};
     e = evaluate(s.vit(), loader, o.loss, [&](uint64_t done) { progress.show(int64_t(done), "images"); return true; }, nullptr, columns);
   }
-  for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "left out {}\n", reason);
+  for (const auto& [sample, reason] : loader.bad_samples()) print_log("left out {}\n", reason);
   if (o.json) {
     nlohmann::ordered_json json{{"count", e.count}, {"of", index.size()}, {"without_label", e.unlabelled}, {"top1", e.accuracy()}, {"top5", e.top5()}};
     if (columns.empty()) json["loss"] = e.loss;
     else json["absent"] = absent;
     json.update({{"mean_row_sum", e.row_sum}, {"images_per_second", double(e.count) / e.seconds}, {"bad_images", e.bad_images}});
-    fmt::print("{}\n", json_text(json));
+    write_result(json_text(json) + "\n");
   } else {
-    fmt::print("images            {}/{}{}\ntop-1             {:.2f} %\ntop-5             {:.2f} %\n", e.count, index.size(), e.unlabelled ? fmt::format(", {} without a label", e.unlabelled) : "",
+    print_result("images            {}/{}{}\ntop-1             {:.2f} %\ntop-5             {:.2f} %\n", e.count, index.size(), e.unlabelled ? fmt::format(", {} without a label", e.unlabelled) : "",
                100 * e.accuracy(), 100 * e.top5());
-    if (columns.empty()) fmt::print("{:<18}{:.4f}\n", o.loss + " loss", e.loss);
-    if (!std::isnan(e.row_sum)) fmt::print("mean row sum of A {:.4g}\n", e.row_sum);
-    fmt::print("images/s          {:.1f}\n", double(e.count) / e.seconds);
+    if (columns.empty()) print_result("{:<18}{:.4f}\n", o.loss + " loss", e.loss);
+    if (!std::isnan(e.row_sum)) print_result("mean row sum of A {:.4g}\n", e.row_sum);
+    print_result("images/s          {:.1f}\n", double(e.count) / e.seconds);
   }
   return 0;
 }
@@ -95,17 +96,17 @@ int predict(const EvalOptions& o) {
     double total = 0;
     for (float x : z) total += std::exp(double(x) - z[order[0]]);
     nlohmann::ordered_json top = nlohmann::ordered_json::array();
-    if (!o.json) fmt::print("{}\n", names[i]);
+    if (!o.json) print_result("{}\n", names[i]);
     for (int k = 0; k < shown; k++) {
       const int c = order[k];
       const double p = sigmoid ? 1 / (1 + std::exp(-double(z[c]))) : std::exp(double(z[c]) - z[order[0]]) / total;
       const std::string name = size_t(c) < s.loaded.classes.size() ? s.loaded.classes[c] : fmt::format("class {}", c);
       if (o.json) top.push_back({{"class", c}, {"name", name}, {"logit", z[c]}, {"probability", p}});
-      else fmt::print("  {:5.1f} %  {}\n", 100 * p, name);
+      else print_result("  {:5.1f} %  {}\n", 100 * p, name);
     }
     rows.push_back({{"image", names[i]}, {"top", top}});
   }
-  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"predictions", rows}}));
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"predictions", rows}}) + "\n");
   return 0;
 }
 
@@ -147,8 +148,8 @@ int gradients(const EvalOptions& o) {
   }
   if (!o.out.empty()) write_safetensors(o.out, stored);
   const double l = tape.download(loss)[0], norm = GlobalNorm(parameters)();
-  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"loss", l}, {"gradient_norm", norm}}));
-  else fmt::print("{} loss    {:.6f}\ngradient norm   {:.6f}\n", o.loss, l, norm);
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"loss", l}, {"gradient_norm", norm}}) + "\n");
+  else print_result("{} loss    {:.6f}\ngradient norm   {:.6f}\n", o.loss, l, norm);
   return 0;
 }
 
@@ -161,15 +162,15 @@ int export_weights(const EvalOptions& o) {
   if (path.extension() == ".npz") write_bigvision(path, s.config(), tensors_of(s.vit()));
   else if (path.extension() == ".safetensors") save_weights(path, s.vit(), s.loaded.preprocess, s.loaded.classes);
   else fail(ExitCode::usage, "--to: '{}', expected a name that ends in .safetensors (timm) or .npz (BigVision)", o.to);
-  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"file", o.to}, {"parameters", s.vit().parameters().size()}}));
-  else fmt::print("{}: {} parameters\n", o.to, s.vit().parameters().size());
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"file", o.to}, {"parameters", s.vit().parameters().size()}}) + "\n");
+  else print_result("{}: {} parameters\n", o.to, s.vit().parameters().size());
   return 0;
 }
 
 // Runs beside each other: a table on stdout, and a page
 int report(const EvalOptions& o) {
   const std::vector<RunSummary> runs = read_runs(o.runs);
-  fmt::print("{}", o.json ? report_json(runs) + "\n" : report_table(runs));
+  write_result(o.json ? report_json(runs) + "\n" : report_table(runs));
   if (!o.out.empty()) write_atomically(o.out, [page = report_page(runs)](Writer& out) { out.write(page); });
   return 0;
 }
@@ -186,7 +187,7 @@ int main(int argc, char** argv) {
     auto subcommand = [&](const char* name, const char* help, int (*run)(const EvalOptions&)) {
       CLI::App* sub = app.add_subcommand(name, help);
       add_model(*sub, o);
-      sub->callback([&result, &o, run, sub] { ignore_write_signals(); o.flags = sub; result = run(o); });
+      sub->callback([&result, &o, run, sub] { o.flags = sub; result = run(o); });
       return sub;
     };
 
@@ -211,10 +212,10 @@ int main(int argc, char** argv) {
 
     sub = subcommand("fewshot", "BigVision's few-shot linear probe: ridge regression on the features of a few images a class", fewshot_probe);
     sub->add_option("--task", o.tasks, "NAME=TRAIN_SOURCE,TEST_SOURCE; any number of them")->required();
-    sub->add_option("--shots", o.shots, "training images a class")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
-    sub->add_option("--seeds", o.seeds, "choices of them: seeds 0, 1, ...")->check(CLI::PositiveNumber)->capture_default_str();
+    sub->add_option("--shots", o.shots, "training images a class")->delimiter(',')->check(whole_number(1))->capture_default_str();
+    sub->add_option("--seeds", o.seeds, "choices of them: seeds 0, 1, ...")->check(whole_number(1))->capture_default_str();
     sub->add_option("--out", o.out, "a folder for features, labels and predictions of each task, as .npy");
-    sub->add_option("--l2", o.l2, "weight of the ridge")->check(CLI::PositiveNumber)->capture_default_str();
+    sub->add_option("--l2", o.l2, "weight of the ridge")->check(above_zero())->capture_default_str();
     add_source(*sub, o);
 
     sub = subcommand("gradients", "loss and gradient of every parameter on a batch", gradients);
@@ -226,10 +227,10 @@ int main(int argc, char** argv) {
     sub = subcommand("inspect", "looks inside on some images: scores, weights, their gradients, head by head; a page, tables, arrays, and what is wrong in words", inspect_command);
     sub->add_option("--data", o.data, "images with labels: a shard pattern, a folder, a tar, or a text file of them")->required();
     sub->add_option("--out", o.out, "a folder for report.html, statistics.csv, parameters.csv and arrays")->required();
-    sub->add_option("--images", o.image_count, "how many, from the first on")->check(CLI::PositiveNumber)->capture_default_str();
-    sub->add_option("--pictures", o.pictures, "of how many the page shows maps")->check(CLI::NonNegativeNumber)->capture_default_str();
+    sub->add_option("--images", o.image_count, "how many, from the first on")->check(whole_number(1))->capture_default_str();
+    sub->add_option("--pictures", o.pictures, "of how many the page shows maps")->check(whole_number(0))->capture_default_str();
     sub->add_option("--queries", o.queries, "whose weights the maps show: mean (of all queries), cls, or ROW:COLUMN of a patch (default: cls or mean, and the middle)")->delimiter(',');
-    sub->add_option("--layers", o.layers, "whose maps and arrays, counted from 0 (default: all)")->delimiter(',');
+    sub->add_option("--layers", o.layers, "whose maps and arrays, counted from 0 (default: all)")->check(whole_number(0))->delimiter(',');
     sub->add_option("--npy", o.arrays, "arrays to write for each layer: S, A, dA, dS [N, H, L, L]; q, k, v, dO, dq, dk, dv [N, H, L, d]")->delimiter(',');
     add_source(*sub, o);
     add_loss(*sub, o);
@@ -241,7 +242,7 @@ int main(int argc, char** argv) {
     sub->add_option("RUN", o.runs, "run folders, or folders of them")->required();
     sub->add_option("--out", o.out, "report.html, which needs no other file (drawn by gnuplot)");
     sub->add_flag("--json", o.json, "one JSON object on stdout");
-    sub->callback([&] { ignore_write_signals(); result = report(o); });
+    sub->callback([&] { result = report(o); });
 
     parse(app, argc, argv);
     return result;

@@ -6,6 +6,7 @@
 #include "data/loader.h"
 #include "data/scan_cache.h"
 #include "data/source.h"
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/machine.h"
 #include "engine/metrics.h"
@@ -56,7 +57,7 @@ struct Session {
 Evaluation validate(const Session& s, const ViT& vit, Tape& memory_of) {
   Loader loader(*s.val, {.batch = s.o.batch, .preprocess = s.o.preprocess, .workers = std::max(1, s.o.workers_used()), .on_bad = OnBadImage::skip});
   Evaluation e = evaluate(vit, loader, s.o.loss, [](uint64_t) { return !caught_signal(); }, &memory_of);
-  for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "val     left out {}\n", reason);
+  for (const auto& [sample, reason] : loader.bad_samples()) print_log("val     left out {}\n", reason);
   return e;
 }
 
@@ -74,7 +75,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   const bool begun = fs::exists(state_file);
   if (!begun) {
     vit.initialise(o.seed);
-    if (!o.init.empty()) fmt::print(stderr, "init    {}\n", start_from(vit, o.init));
+    if (!o.init.empty()) print_log("init    {}\n", start_from(vit, o.init));
   }
   const auto average = o.ema > 0 ? std::make_unique<MovingAverage>(vit.parameters(), o.ema) : nullptr;
   TrainingState state;
@@ -83,7 +84,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
 
   Metrics metrics(folder, {"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait", "val_loss", "val_accuracy"}, state.step);
   std::unique_ptr<Monitor> monitor;
-  if (o.inspect_every && is_linear(config.attention)) fmt::print(stderr, "note    --inspect-every: {} has no L x L weights to look at\n", config.attention);
+  if (o.inspect_every && is_linear(config.attention)) print_log("note    --inspect-every: {} has no L x L weights to look at\n", config.attention);
   else if (o.inspect_every) monitor = std::make_unique<Monitor>(vit, folder, o.inspect_every, o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch, state.step, metrics.events());
   Loader loader(s.train, {.batch = o.batch, .train = true, .preprocess = o.preprocess, .seed = o.seed, .start = uint64_t(state.step) * o.batch,
                           .workers = o.workers_used(), .on_bad = OnBadImage::replace});
@@ -179,7 +180,8 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     if (state.step % o.save_every == 0) save_all();
   }
   save_all();
-  if (s.profiler) progress.say("profile " + s.profiler->table());
+  if (s.profiler)
+    for (const std::string& line : split("profile " + s.profiler->table(), "\n")) progress.say(line);
   if (caught_signal()) {
     progress.say(fmt::format("stopped by signal {} at step {}, saved; go on with --resume", caught_signal(), state.step));
     return false;
@@ -207,7 +209,6 @@ std::string table(const std::vector<Result>& results) {
 }
 
 int run(CLI::App& app, TrainOptions& o) {
-  if (app.count("--epochs")) o.steps = 0;                                  // of a preset
   if (!o.print_config && o.train.empty()) fail(ExitCode::usage, "--train is required; see train --help");
   if (!o.print_config && o.out.empty()) fail(ExitCode::usage, "--out is required; see train --help");
   if (!o.steps && !o.epochs) fail(ExitCode::usage, "--steps or --epochs is missing: how long to train");
@@ -217,16 +218,16 @@ int run(CLI::App& app, TrainOptions& o) {
   for (const GridMember& m : members) config.attention = m.attention, config.alpha = m.alpha, check_config(config);
 
   if (const int unseen = config.image_size % config.patch)
-    fmt::print(stderr, "note    the last {} rows and columns of pixels are not seen: image size {} is no multiple of patch {}\n", unseen, config.image_size, config.patch);
+    print_log("note    the last {} rows and columns of pixels are not seen: image size {} is no multiple of patch {}\n", unseen, config.image_size, config.patch);
 
   auto device = o.device.open();
   if (o.print_config) return print_config(app, o, config, members, *device);
   const Index train = Index::open(o.train, default_cache_dir(), o.classes);
-  fmt::print(stderr, "train   {}\n", train.summary());
+  print_log("train   {}\n", train.summary());
   std::optional<Index> val;
   if (!o.val.empty()) {
     val.emplace(Index::open(o.val, default_cache_dir(), o.classes ? o.classes : int(train.classes().size())));
-    fmt::print(stderr, "val     {}\n", val->summary());
+    print_log("val     {}\n", val->summary());
   }
   Profiler profiler(*device);
   Session s{o, o.profile ? profiler : *device, train, val ? &*val : nullptr, train.classes(), 0, 0, measured_peak(*device), o.profile ? &profiler : nullptr};
@@ -237,7 +238,7 @@ int run(CLI::App& app, TrainOptions& o) {
   if (val) val->require_labels_below(config.classes);
   s.steps = o.updates(train.size());
   s.warmup = o.warmup_steps(s.steps);
-  fmt::print(stderr, "run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {}, {}\n", s.steps, o.batch,
+  print_log("run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {}, {}\n", s.steps, o.batch,
              double(s.steps) * o.batch / double(train.size()), s.warmup, text_of_peak(s.peak), workers_text(o.workers_used()));
 
   std::vector<Result> results;
@@ -255,7 +256,7 @@ int run(CLI::App& app, TrainOptions& o) {
     };
     if (!train_member(s, config, folder, results.back(), write_configs)) return 128 + caught_signal();
   }
-  fmt::print("{}", table(results));
+  write_result(table(results));
   return int(ExitCode::ok);
 }
 
@@ -266,6 +267,7 @@ int train(const std::vector<std::string>& args, bool one_of_several = false) {
   options.add(app);
   options.one_of_several = one_of_several;
   if (!parse(app, with_config_of_run(args))) return int(ExitCode::ok);
+  options.choose_length(app, args);
   if (!value_of(args, "--alpha").empty() && !options.takes_alpha())
     fail(ExitCode::usage, "--alpha {}: no function of --attention {} takes it; leave it out, or name a function that does, without an exponent of its own", value_of(args, "--alpha"), fmt::join(options.attention, ","));
   return run(app, options);
@@ -281,7 +283,7 @@ int train_models(const std::vector<std::string>& args, const std::vector<std::st
     std::vector<std::string> own = with_value(args, "--model", model);
     if (!out.empty()) own = with_value(own, "--out", (fs::path(out) / folder).string());
     if (!fs::exists(fs::path(out) / folder / "config.toml")) std::erase(own, "--resume");                // not begun
-    fmt::print("{}{}\n", &model == &models.front() ? "" : "\n", model);
+    print_result("{}{}\n", &model == &models.front() ? "" : "\n", model);
     if (const int status = train(own, true)) return status;
   }
   return int(ExitCode::ok);

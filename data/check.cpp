@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/progress.h"
+#include "engine/text.h"
 
 namespace {
 struct Seen {
@@ -73,7 +74,7 @@ std::string listing(const std::string& heading, const Items& items, Line line) {
   constexpr size_t most = 10;
   if (items.empty()) return "";
   std::string text = fmt::format("{:<12}{}\n", heading, items.size());
-  for (size_t i = 0; i < std::min(items.size(), most); i++) text += "  " + line(items[i]) + "\n";
+  for (size_t i = 0; i < std::min(items.size(), most); i++) text += "  " + printable(line(items[i])) + "\n";
   if (items.size() > most) text += fmt::format("  and {} more; --json names all\n", items.size() - most);
   return text;
 }
@@ -134,7 +135,7 @@ std::string as_text(const SourceCheck& check) {
   for (size_t label = 0; label < check.classes.size(); label++)
     if (!check.classes[label].images) empty.push_back(fmt::format("{} {}", label, check.classes[label].name));
   std::string text =
-      fmt::format("source      {}\nimages      {}, {} of them gray\n", check.summary, check.images, check.gray);
+      fmt::format("source      {}\nimages      {}, {} of them gray\n", printable(check.summary), check.images, check.gray);
   text += fmt::format("classes     {}, {} to {} images each\n", check.classes.size(), least->images, most->images);
   text += fmt::format("height      {} to {}, median {}\nwidth       {} to {}, median {}\n", check.height.min,
                       check.height.max, check.height.median, check.width.min, check.width.max, check.width.median);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace fs = std::filesystem;
 
@@ -44,6 +45,7 @@ Scan scan_folder(const fs::path& folder) try {
       scan.names += scan.classes[label] + '/' + name + '\0';
     }
   }
+  for (std::string& name : scan.classes) name = printable(name);    // as in a class list; paths keep their bytes
   return scan;
 } catch (const fs::filesystem_error& error) {
   fail(ExitCode::data, "cannot read {}: {}", error.path1().string(), error.code().message());

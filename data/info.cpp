@@ -1,10 +1,8 @@
 #include "data/info.h"
 
-#include <fstream>
-#include <iterator>
-
 #include "engine/error.h"
 #include "engine/json.h"
+#include "engine/text.h"
 
 namespace fs = std::filesystem;
 
@@ -13,9 +11,7 @@ constexpr const char* names[] = {"_info.json", "info.json"};
 
 // The split's entry, checked to be what is read of it.
 nlohmann::json split_of(const fs::path& list, const std::string& wanted) {
-  std::ifstream file(list);
-  if (!file) fail(ExitCode::data, "cannot open {}", list.string());
-  const auto info = parse_json(std::string(std::istreambuf_iterator<char>(file), {}));
+  const auto info = parse_json(text_of_file(list));
   const auto splits = info.is_object() ? info.value("splits", nlohmann::json()) : nlohmann::json();
   if (!splits.is_object() || splits.empty())
     fail(ExitCode::data, "{}: expected a JSON object with 'splits', an object of at least one split", list.string());

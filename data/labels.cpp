@@ -1,13 +1,13 @@
 #include "data/labels.h"
 
 #include <algorithm>
-#include <fstream>
 #include <unordered_map>
 
 #include "data/decimal.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/json.h"
+#include "engine/text.h"
 
 namespace fs = std::filesystem;
 
@@ -15,13 +15,8 @@ namespace {
 constexpr int64_t max_label = 10'000'000;
 
 std::vector<std::string> read_lines(const fs::path& path) {
-  std::ifstream file(path);
-  if (!file) fail(ExitCode::data, "cannot open {}", path.string());
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
-    line.erase(line.find_last_not_of(" \r") + 1);
-    lines.push_back(line);
-  }
+  std::vector<std::string> lines = lines_of_file(path);
+  for (std::string& line : lines) line.erase(line.find_last_not_of(" \r") + 1);
   return lines;
 }
 
@@ -54,6 +49,7 @@ std::vector<std::string> read_numbered_names(const fs::path& path) {
     named[size_t(*label)] = true;
     std::string& name = names[size_t(*label)] = line.substr(tab + 1);
     std::replace(name.begin(), name.end(), '\t', ' ');
+    name = printable(name);
   }
   return names;
 }
@@ -61,6 +57,7 @@ std::vector<std::string> read_numbered_names(const fs::path& path) {
 std::vector<std::string> read_plain_names(const fs::path& path) {
   std::vector<std::string> names = read_lines(path);
   while (!names.empty() && names.back().empty()) names.pop_back();
+  for (std::string& name : names) name = printable(name);
   return names;
 }
 
@@ -134,7 +131,7 @@ std::vector<std::string> class_list(const fs::path& shard) {
 
 void write_class_list(const std::filesystem::path& folder, const std::vector<std::string>& names) {
   write_atomically(folder / "classes.txt", [&](Writer& writer) {
-    for (size_t label = 0; label < names.size(); label++) writer.write(fmt::format("{}\t{}\n", label, names[label]));
+    for (size_t label = 0; label < names.size(); label++) writer.write(fmt::format("{}\t{}\n", label, printable(names[label])));
   });
 }
 
@@ -172,9 +169,7 @@ void label_by_name(const fs::path& shard, Scan& scan, const std::vector<std::str
 }
 
 std::vector<std::vector<int32_t>> read_real_labels(const fs::path& path) {
-  std::ifstream file(path);
-  if (!file) fail(ExitCode::data, "cannot open {}", path.string());
-  const std::string text(std::istreambuf_iterator<char>(file), {});
+  const std::string text = text_of_file(path);
   std::vector<std::vector<int32_t>> labels;
   try {
     labels = parse_json(text).get<std::vector<std::vector<int32_t>>>();

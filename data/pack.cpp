@@ -1,7 +1,6 @@
 // build/pack: makes tar shards, the form in which train and eval read images.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <memory>
 
 #include "data/check.h"
@@ -9,7 +8,9 @@
 #include "data/labels.h"
 #include "data/shard_plan.h"
 #include "data/transfer.h"
+#include "engine/console.h"
 #include "engine/error.h"
+#include "engine/flags.h"
 #include "engine/json.h"
 #include "engine/machine.h"
 #include "engine/program.h"
@@ -25,14 +26,14 @@ void add_drawn(CLI::App& app) {
   CLI::App* drawn = app.add_subcommand("drawn", "draw the demo set: ten shapes on cluttered grounds, as JPEGs");
   drawn->add_option("--out", options->out, "folder for train-*.tar, val-*.tar and classes.txt")->required();
   drawn->add_option("--images", options->images, "training pictures; a fifth as many for validation")
-      ->check(CLI::Range(10, 100'000'000))->capture_default_str();
-  drawn->add_option("--size", options->size, "width and height in pixels")->check(CLI::Range(16, 1024))
+      ->check(whole_number(10, 100'000'000))->capture_default_str();
+  drawn->add_option("--size", options->size, "width and height in pixels")->check(whole_number(16, 1024))
       ->capture_default_str();
-  drawn->add_option("--seed", options->seed, "another seed draws other pictures")->capture_default_str();
+  drawn->add_option("--seed", options->seed, "another seed draws other pictures")->check(whole_number(0, UINT64_MAX))->capture_default_str();
   drawn->callback([options] {
     const auto& [out, images, seed, size] = *options;
     write_drawn_set(out, images, images / 5, size, seed);
-    fmt::print("{0} training and {1} validation pictures of {2}x{2} in {3} classes\n"
+    print_result("{0} training and {1} validation pictures of {2}x{2} in {3} classes\n"
                "next: build/train --train '{4}/train-*.tar' --val '{4}/val-*.tar' --out RUN\n",
                images, images / 5, size, drawn_classes.size(), out);
   });
@@ -49,16 +50,16 @@ CLI::App* add_writer(CLI::App& app, const char* name, const char* what, const st
   CLI::App* command = app.add_subcommand(name, what);
   command->add_option("--out", options->write.out, "folder for the shards and classes.txt")->required();
   command->add_option("--size", options->write.size, "shrink to this shorter side; 0: keep the images' bytes")
-      ->check(CLI::Range(0, 16384))->capture_default_str();
+      ->check(whole_number(0, 16384))->capture_default_str();
   command->add_option("--on-bad-image", options->on_bad, "leave images out that cannot be decoded, or stop there")
-      ->check(CLI::IsMember({"skip", "error"}))->capture_default_str();
-  command->add_option("--threads", options->write.threads)->check(CLI::Range(1, 1024))->capture_default_str();
+      ->check(one_of({"skip", "error"}))->capture_default_str();
+  command->add_option("--threads", options->write.threads)->check(whole_number(1, 1024))->capture_default_str();
   return command;
 }
 
 void add_split(CLI::App* command, const std::shared_ptr<Sources>& options) {
   command->add_option("--split", options->validation, "this part of the images, the last by md5, is for validation")
-      ->check(CLI::Range(0.0, 0.9))->capture_default_str();
+      ->check(real_number(0, 0.9))->capture_default_str();
 }
 
 void write(const ShardPlan& plan, const Members& members, Sources& options) {
@@ -66,8 +67,8 @@ void write(const ShardPlan& plan, const Members& members, Sources& options) {
   const Packed packed = write_planned(plan, members, options.write);
   const std::string out = options.write.out.string();
   for (const auto& [part, samples] : packed.samples)
-    fmt::print("{:<6} {:>8} images  {}/{}-*.tar\n", part, samples, out, part);
-  fmt::print("{} classes; {} images encoded anew, {} left out, {} other files passed over\n", plan.classes.size(),
+    print_result("{:<6} {:>8} images  {}/{}-*.tar\n", part, samples, out, part);
+  print_result("{} classes; {} images encoded anew, {} left out, {} other files passed over\n", plan.classes.size(),
              packed.encoded, packed.bad.size(), members.passed_over());
 }
 
@@ -122,14 +123,14 @@ void add_transfer(CLI::App& app) {
     for (const std::string& file : options->paths) members.add(file, keep_for_transfer);
     const ShardPlan plan = plan_transfer(set, members);
     write(plan, members, *options);
-    fmt::print("split: {}\n", set.split);
+    print_result("split: {}\n", set.split);
     for (const auto& [part, official] : set.official) {
       const auto in_part = [&](const PlannedImage& image) { return image.part == part; };
       const size_t found = part ? size_t(std::count_if(plan.images.begin(), plan.images.end(), in_part)) : official;
       if (found != official)
-        fmt::print("note: the whole set has {} images in {}, here are {}\n", official, part, found);
+        print_result("note: the whole set has {} images in {}, here are {}\n", official, part, found);
     }
-    fmt::print("next: build/eval fewshot --checkpoint F --task {0}='{1}/train-*.tar,{1}/test-*.tar'\n", set.name,
+    print_result("next: build/eval fewshot --checkpoint F --task {0}='{1}/train-*.tar,{1}/test-*.tar'\n", set.name,
                options->write.out.string());
   });
 }
@@ -143,11 +144,11 @@ void add_check(CLI::App& app, ExitCode& result) {
   const auto options = std::make_shared<Options>();
   CLI::App* check = app.add_subcommand("check", "read a source once, whole, and say what is in it and what is damaged");
   check->add_option("SRC", options->source, "as for --train; exit code 3 if an image is damaged")->required();
-  check->add_option("--threads", options->threads)->check(CLI::Range(1, 1024))->capture_default_str();
+  check->add_option("--threads", options->threads)->check(whole_number(1, 1024))->capture_default_str();
   check->add_flag("--json", options->json, "one JSON object, with all names");
   check->callback([options, &result] {
     const SourceCheck found = check_source(Index::open(options->source, ""), options->threads);
-    fmt::print("{}", options->json ? json_text(as_json(found), 2) + "\n" : as_text(found));
+    write_result(options->json ? json_text(as_json(found), 2) + "\n" : as_text(found));
     if (!found.damaged.empty()) result = ExitCode::data;
   });
 }

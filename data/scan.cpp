@@ -10,6 +10,7 @@
 #include "data/names.h"
 #include "data/tar.h"
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace {
 constexpr std::array<std::string_view, 4> image_extensions = {"jpg", "jpeg", "png", "webp"};    // the first one counts
@@ -117,7 +118,7 @@ class Grouping {
     constexpr uint64_t longest = 4096;
     constexpr std::string_view between = " \t\r\n,";
     if (member.size > longest) refuse(member, fmt::format("expected a label, got {} bytes", member.size));
-    const std::string_view content = reader.content(member);
+    const std::string_view content = without_mark(reader.content(member));
     several_.clear();
     for (size_t begin = 0, end; (begin = content.find_first_not_of(between, begin)) != content.npos; begin = end) {
       end = std::min(content.find_first_of(between, begin), content.size());

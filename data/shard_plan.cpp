@@ -14,6 +14,7 @@
 #include "data/transform.h"
 #include "engine/error.h"
 #include "engine/progress.h"
+#include "engine/text.h"
 
 namespace {
 constexpr size_t samples_per_shard = 10'000;
@@ -103,6 +104,7 @@ ShardPlan plan_classes(const Members& members, const std::vector<std::string>& n
     fail(ExitCode::data, "no images, {} other files: expected CLASS/IMAGE, jpg, png or tif", members.passed_over());
   if (parts && validation > 0)
     fail(ExitCode::usage, "--split {}: the source has its own parts in folders named train, val or test", validation);
+  for (std::string& name : scan.classes) name = printable(name);
   if (!names.empty()) label_by_name(members.all().front().where, scan, names);
   plan.classes = names.empty() ? scan.classes : names;
   for (size_t i = 0; i < plan.images.size(); i++) plan.images[i].label = scan.samples[i].label;

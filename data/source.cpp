@@ -129,10 +129,8 @@ bool is_shard(const fs::path& path) {
 void add_shards(const std::string& source, const fs::path& folder, bool within_list, std::vector<fs::path>& shards);
 
 void add_list(const fs::path& list, std::vector<fs::path>& shards) {
-  std::ifstream file(list);
-  if (!file) fail(ExitCode::data, "cannot open {}", list.string());
   int number = 0;
-  for (std::string line; std::getline(file, line);) {
+  for (std::string line : lines_of_file(list)) {
     number++;
     if (line.find('\0') != line.npos)
       fail(ExitCode::data, "{} is neither a tar nor a text file of paths", list.string());

@@ -9,6 +9,7 @@
 #include "data/matlab.h"
 #include "data/transfer_files.h"
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace {
 int number(const std::string& text, const std::string& where) {
@@ -218,7 +219,7 @@ const TransferSet& find_transfer_set(const std::string& name) {
     if (set.name == name) return set;
     names += fmt::format("{}{}", names.empty() ? "" : ", ", set.name);
   }
-  fail(ExitCode::usage, "no transfer set '{}', expected one of {}", name, names);
+  fail(ExitCode::usage, "no transfer set '{}', expected one of {}{}", name, names, did_you_mean(name, names));
 }
 
 bool keep_for_transfer(std::string_view path, std::string_view head) {

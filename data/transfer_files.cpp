@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "engine/error.h"
+#include "engine/text.h"
 
 TransferFiles::TransferFiles(const Members& members) : members_(members) {
   for (size_t i = 0; i < all().size(); i++) {
@@ -13,10 +14,8 @@ TransferFiles::TransferFiles(const Members& members) : members_(members) {
 
 std::vector<std::vector<std::string>> TransferFiles::lines(const std::string& name, size_t words,
                                                           char separator) const {
-  std::istringstream text(read(name));
   std::vector<std::vector<std::string>> lines;
-  for (std::string line; std::getline(text, line);) {
-    if (line.ends_with('\r')) line.pop_back();
+  for (const std::string& line : lines_of(read(name))) {
     if (line.empty() || line.starts_with('#')) continue;
     std::istringstream in(line);
     auto& found = lines.emplace_back();

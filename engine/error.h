@@ -1,5 +1,5 @@
 // Errors as a user reads them: what happened, where, expected, got, and what to do next; one line each.
-// defines: ExitCode, on_one_line, Error, fail(code, format, ...)
+// defines: ExitCode, Error, fail(code, format, ...)
 #pragma once
 #include <stdexcept>
 #include <string>
@@ -10,15 +10,8 @@
 // What the programs return. 130 and 143 (stopped by SIGINT, SIGTERM, everything saved) are made in train.cpp.
 enum class ExitCode { ok = 0, failed = 1, usage = 2, data = 3, non_finite = 4 };
 
-// Names and words of files may hold line ends, or commands to a terminal: a space for each control character.
-inline std::string on_one_line(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ' || c == 0x7F) c = ' ';
-  return text;
-}
-
 struct Error : std::runtime_error {
-  Error(ExitCode code, const std::string& message) : std::runtime_error(on_one_line(message)), code(code) {}
+  Error(ExitCode code, const std::string& message);    // names in it may be of any bytes: it is made printable()
   ExitCode code;
 };
 

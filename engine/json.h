@@ -10,6 +10,7 @@ constexpr int deepest_json = 50;
 
 nlohmann::json parse_json(std::string_view text);      // one that is_discarded() where the text is no JSON, or too deep
 
-std::string json_text(const nlohmann::json& json, int indent = -1);            // indent -1: one line
+// indent -1: one line. Strings of any bytes: what is no UTF-8 is made printable(), as names are elsewhere.
+std::string json_text(const nlohmann::json& json, int indent = -1);
 std::string json_text(const nlohmann::ordered_json& json, int indent = -1);
 std::string ascii_json(const nlohmann::json& json);    // for messages: whatever strings hold

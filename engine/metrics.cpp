@@ -8,11 +8,12 @@
 #include "engine/json.h"
 
 namespace {
-// Keeps the lines of a file whose step is at most `step`.
-void keep_until(const std::filesystem::path& path, int64_t step, const std::function<int64_t(const std::string&)>& step_of) {
+// Keeps the lines of a file whose step is at most `step`, below a header: the disk may have been full when it was first written.
+void keep_until(const std::filesystem::path& path, const std::string& header, int64_t step,
+                const std::function<int64_t(const std::string&)>& step_of) {
   std::ifstream in(path);
-  if (!in) return;
-  std::string kept;
+  if (!in && header.empty()) return;
+  std::string kept = header;
   for (std::string line; std::getline(in, line);)
     if (step_of(line) <= step) kept += line + "\n";
   write_atomically(path, [&](Writer& out) { out.write(kept); });
@@ -28,14 +29,12 @@ void append(const std::filesystem::path& path, const std::string& line) {
 double unix_time() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 CsvLog::CsvLog(std::filesystem::path path, std::vector<std::string> columns, int64_t step) : path_(std::move(path)), columns_(std::move(columns)) {
-  keep_until(path_, step, [&](const std::string& line) -> int64_t {
-    if (std::count(line.begin(), line.end(), ',') != int64_t(columns_.size())) return INT64_MAX;
-    return line.starts_with("step") ? INT64_MIN : std::atoll(line.c_str());
-  });
-  if (std::filesystem::exists(path_)) return;
   std::string header = "step";
   for (const std::string& c : columns_) header += "," + c;
-  append(path_, header);
+  keep_until(path_, header + "\n", step, [&](const std::string& line) -> int64_t {
+    const bool row = std::count(line.begin(), line.end(), ',') == int64_t(columns_.size()) && !line.starts_with("step");
+    return row ? std::atoll(line.c_str()) : INT64_MAX;
+  });
 }
 
 void CsvLog::add(int64_t step, std::span<const double> values) {
@@ -46,7 +45,7 @@ void CsvLog::add(int64_t step, std::span<const double> values) {
 
 Metrics::Metrics(const std::filesystem::path& folder, std::vector<std::string> columns, int64_t step)
     : jsonl_(folder / "metrics.jsonl"), csv_(folder / "metrics.csv", std::move(columns), step), events_(folder) {
-  keep_until(jsonl_, step, [](const std::string& line) {
+  keep_until(jsonl_, "", step, [](const std::string& line) {
     const auto row = parse_json(line);      // a line cut short by a kill is not kept
     return row.is_object() && row.contains("step") && row["step"].is_number_integer() ? row["step"].get<int64_t>() : INT64_MAX;
   });

@@ -1,19 +1,30 @@
-// What stands around the work of every program: the command line, and errors as one line and an exit code.
+// What stands around the work of every program: its output, the command line, and errors as one line and an exit code.
 // defines: run_program, parse
 #pragma once
 #include <CLI/CLI.hpp>
-#include <cstdio>
+#include <new>
+#include <sstream>
 #include <utility>
+#include "engine/console.h"
 #include "engine/error.h"
+#include "engine/flags.h"
+#include "engine/signals.h"
 
-// The status of work(), or that of the error which ended it.
+// The status of work(), or that of the error which ended it; 1 where a result could not be written.
 template <class Work> int run_program(const char* name, Work work) try {
-  return work();
+  occupy_standard_descriptors();
+  ignore_write_signals();
+  const int status = work();
+  check_results();
+  return status;
 } catch (const Error& e) {
-  fmt::print(stderr, "{}: {}\n", name, e.what());
+  print_log("{}: {}\n", name, e.what());
   return int(e.code);
+} catch (const std::bad_alloc&) {
+  print_log("{}: out of memory; take a smaller --batch, --micro-batch or model\n", name);
+  return int(ExitCode::failed);
 } catch (const std::exception& e) {
-  fmt::print(stderr, "{}: {}\n", name, e.what());
+  print_log("{}: {}\n", name, e.what());
   return int(ExitCode::failed);
 }
 
@@ -22,8 +33,11 @@ template <class... Arguments> bool parse(CLI::App& app, Arguments&&... arguments
   app.parse(std::forward<Arguments>(arguments)...);
   return true;
 } catch (const CLI::Success& help) {
-  app.exit(help);
+  std::ostringstream text;
+  app.exit(help, text);
+  write_result(text.str());
   return false;
 } catch (const CLI::ParseError& e) {
-  fail(ExitCode::usage, "{}; see {} --help", e.what(), app.get_name());
+  const std::string found = misplaced(app, e), message = found.empty() ? e.what() : found;
+  fail(ExitCode::usage, "{}{} {} --help", message, message.ends_with('?') ? " See" : "; see", app.get_name());
 }

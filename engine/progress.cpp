@@ -3,7 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <algorithm>
-#include <cstdio>
+#include "engine/console.h"
 
 namespace {
 std::string duration(double seconds) {
@@ -19,17 +19,17 @@ size_t terminal_width() {
 Progress::Progress(int64_t total) : total_(total), terminal_(isatty(STDERR_FILENO)), start_(Clock::now()), last_(start_ - std::chrono::hours(1)) {}
 
 Progress::~Progress() {
-  if (drawn_) std::fputc('\n', stderr);
+  if (drawn_) write_log("\n");
 }
 
 void Progress::erase() {
-  if (drawn_) std::fputs("\r\033[K", stderr);
+  if (drawn_) write_log("\r\033[K");
   drawn_ = false;
 }
 
 void Progress::say(const std::string& line) {
   erase();
-  fmt::print(stderr, "{}\n", line);
+  print_log("{}\n", line);
 }
 
 void Progress::show(int64_t done, const std::string& text, bool important) {
@@ -42,14 +42,13 @@ void Progress::show(int64_t done, const std::string& text, bool important) {
   const double left = done > first_ ? elapsed / double(done - first_) * double(total_ - done) : 0;
   const std::string head = fmt::format("{}/{}", done, total_);
   if (!terminal_) {
-    fmt::print(stderr, "{}  {}  {} left\n", head, text, duration(left));
+    print_log("{}  {}  {} left\n", head, text, duration(left));
     return;
   }
   const int filled = int(20 * done / std::max<int64_t>(1, total_));
   std::string line = fmt::format("[{:=<{}}{:<{}}] {}  {} left  {}", "", filled, "", 20 - filled, head, duration(left), text);
   line.resize(std::min(line.size(), terminal_width() - 1));
   erase();
-  std::fputs(line.c_str(), stderr);
-  std::fflush(stderr);
+  write_log(line);
   drawn_ = true;
 }

@@ -31,7 +31,6 @@ void ignore_write_signals() {
 // A thread waits for them, instead of a handler that would interrupt a product: oneDNN's generated code keeps values below
 // the stack pointer, where a handler's frame would overwrite them.
 void catch_signals() {
-  ignore_write_signals();
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     struct sigaction now;
     sigaction(signal, nullptr, &now);

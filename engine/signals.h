@@ -3,5 +3,5 @@
 #pragma once
 
 void ignore_write_signals();             // SIGPIPE, SIGXFSZ: the write reports the error
-void catch_signals();                    // before other threads start; ignores those too; what is ignored already (nohup) stays so
+void catch_signals();                    // before other threads start; what is ignored already (nohup) stays so
 int caught_signal();                     // 0 while there is none; the exit code is 128 + this

@@ -1,5 +1,7 @@
-// defines: split
+// Text from outside, and what is made of it.
+// defines: split, printable, nearest, did_you_mean, without_mark, lines_of, text_of_file, lines_of_file
 #pragma once
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,3 +15,21 @@ inline std::vector<std::string> split(std::string_view text, std::string_view se
   parts.emplace_back(text.substr(begin));
   return parts;
 }
+
+// Names may hold any bytes: line ends, commands to a terminal, other encodings. Control characters (C0, DEL, C1) and
+// bytes that are no UTF-8 become \xNN, so that the result is one line of UTF-8 for a log, a class list and JSON.
+std::string printable(std::string_view text);
+
+// The one of `names` that was probably meant, whatever its case and blanks; empty where none is near.
+std::string nearest(std::string_view given, const std::vector<std::string>& names);
+// "; did you mean NAME?", or nothing
+std::string did_you_mean(std::string_view given, const std::vector<std::string>& names);
+std::string did_you_mean(std::string_view given, std::string_view names);    // with ", " between them
+
+// Text as editors of any system save it.
+std::string_view without_mark(std::string_view text);          // without the byte order mark of UTF-8
+std::vector<std::string> lines_of(std::string_view text);      // without the mark, \n and \r\n
+// The same of a file; a data error that names it where it cannot be read, is UTF-16, or is too large for a text.
+// Whoever finds fault with line i names it FILE:i+1.
+std::string text_of_file(const std::filesystem::path& path);
+std::vector<std::string> lines_of_file(const std::filesystem::path& path);

@@ -1,8 +1,9 @@
 #include "models/classes.h"
-#include <fstream>
+#include <filesystem>
 #include <unordered_map>
 #include "data/imagenet.h"
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace {
 
@@ -18,12 +19,11 @@ std::vector<std::string> wanted_classes(const std::string& wanted) {
     if (list.name == wanted) return list.wnids;
     lists += list.name + ", ";
   }
-  std::ifstream file(wanted);
-  if (!file) fail(ExitCode::usage, "--restrict-to: '{}' is neither one of {}nor a file that can be read", wanted, lists);
+  if (!std::filesystem::exists(wanted)) fail(ExitCode::usage, "--restrict-to: '{}' is neither one of {}nor a file", wanted, lists);
   std::vector<std::string> classes;
-  for (std::string line; std::getline(file, line);) {
+  for (std::string line : lines_of_file(wanted)) {
     line.erase(line.find_last_not_of(" \t\r") + 1);
-    if (!line.empty()) classes.push_back(line);
+    if (!line.empty()) classes.push_back(printable(line));
   }
   return classes;
 }

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 #include <numeric>
 #include "data/scan_cache.h"
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/npy.h"
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 struct SourceFeatures { std::vector<float> values; std::vector<int> labels; };
 SourceFeatures features_of(const EvalOptions& o, const EvalSession& s, const std::string& source, const LoaderOptions& options) {
   const Index index = Index::open(source, default_cache_dir());
-  fmt::print(stderr, "data    {}\n", index.summary());
+  print_log("data    {}\n", index.summary());
   Loader loader(index, options);
   SourceFeatures all;
   Progress progress{int64_t(index.size())};
@@ -54,8 +55,8 @@ int features(const EvalOptions& o) {
   else forward_batches(s, read_input(s, o.input).floats(), o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all, tape.download(f.pre_logits)); });
   const int64_t n = int64_t(all.size()) / s.config().width;
   write_npy(o.out, {n, s.config().width}, all);
-  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}));
-  else fmt::print("{}: [{}, {}]\n", o.out, n, s.config().width);
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"file", o.out}, {"shape", {n, s.config().width}}}) + "\n");
+  else print_result("{}: [{}, {}]\n", o.out, n, s.config().width);
   return 0;
 }
 
@@ -66,7 +67,7 @@ int fewshot_probe(const EvalOptions& o) {
   options.preprocess.stretch = true;
   nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
   std::map<int, std::vector<double>> means;                                 // of the tasks, by shots
-  if (!o.json) fmt::print("{:<16}{:>6}{:>10}{:>10}  {}\n", "task", "shots", "mean", "spread", "accuracy of each seed");
+  if (!o.json) print_result("{:<16}{:>6}{:>10}{:>10}  {}\n", "task", "shots", "mean", "spread", "accuracy of each seed");
   for (const std::string& text : o.tasks) {
     const size_t equals = text.find('='), comma = text.find(',', equals == text.npos ? 0 : equals);
     if (equals == text.npos || comma == text.npos) fail(ExitCode::usage, "--task: '{}', expected NAME=TRAIN_SOURCE,TEST_SOURCE", text);
@@ -80,7 +81,7 @@ int fewshot_probe(const EvalOptions& o) {
       const double mean = std::accumulate(accuracies.begin(), accuracies.end(), 0.0) / double(accuracies.size());
       const auto [least, most] = std::minmax_element(accuracies.begin(), accuracies.end());
       means[shots].push_back(mean);
-      if (!o.json) fmt::print("{:<16}{:>6}{:>8.2f} %{:>8.2f} %  {:.4f}\n", task.name, shots, 100 * mean, 100 * (*most - *least), fmt::join(accuracies, " "));
+      if (!o.json) print_result("{:<16}{:>6}{:>8.2f} %{:>8.2f} %  {:.4f}\n", task.name, shots, 100 * mean, 100 * (*most - *least), fmt::join(accuracies, " "));
       tasks.push_back({{"task", task.name}, {"shots", shots}, {"mean", mean}, {"seeds", accuracies}, {"test_images", task.test_labels.size()}});
     }
   }
@@ -88,8 +89,8 @@ int fewshot_probe(const EvalOptions& o) {
   for (const auto& [shots, values] : means) {
     const double mean = std::accumulate(values.begin(), values.end(), 0.0) / double(values.size());
     overall[std::to_string(shots)] = mean;
-    if (!o.json) fmt::print("{:<16}{:>6}{:>8.2f} %\n", fmt::format("{} tasks", values.size()), shots, 100 * mean);
+    if (!o.json) print_result("{:<16}{:>6}{:>8.2f} %\n", fmt::format("{} tasks", values.size()), shots, 100 * mean);
   }
-  if (o.json) fmt::print("{}\n", json_text(nlohmann::ordered_json{{"tasks", tasks}, {"mean", overall}}));
+  if (o.json) write_result(json_text(nlohmann::ordered_json{{"tasks", tasks}, {"mean", overall}}) + "\n");
   return 0;
 }

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 #include <numeric>
 #include "data/scan_cache.h"
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/json.h"
@@ -25,7 +26,7 @@ struct Images {
 
 Images images_of(const EvalOptions& o, const EvalSession& s) {
   const Index index = Index::open(o.data, default_cache_dir(), s.config().classes);
-  fmt::print(stderr, "data    {}\n", index.summary());
+  print_log("data    {}\n", index.summary());
   index.require_labels_below(s.config().classes);
   if (o.given("--images") && size_t(o.image_count) > index.size()) fail(ExitCode::usage, "--images: {} are asked for, but {} has {}", o.image_count, o.data, index.size());
   LoaderOptions options = loader_options(o, s);
@@ -41,7 +42,7 @@ Images images_of(const EvalOptions& o, const EvalSession& s) {
       all.names.push_back(size_t(labels[0]) < s.loaded.classes.size() ? s.loaded.classes[labels[0]] : fmt::format("class {}", labels[0]));
     }
   }
-  for (const auto& [number, reason] : loader.bad_samples()) fmt::print(stderr, "left out {}\n", reason);
+  for (const auto& [number, reason] : loader.bad_samples()) print_log("left out {}\n", reason);
   if (all.size() == 0) fail(ExitCode::data, "{}: no image could be read", o.data);
   return all;
 }
@@ -57,7 +58,7 @@ int inspect_command(const EvalOptions& o) {
   constexpr double most_for_maps = 2e9;          // bytes, unless more are asked for
   if (!o.given("--pictures")) while (options.pictures > 0 && map_values(c, options, options.pictures) * sizeof(real) > most_for_maps) options.pictures--;
   if (options.pictures < o.pictures)
-    fmt::print(stderr, "note    maps of {} pictures: the weights of one take {:.1f} GB; --layers keeps fewer, --pictures insists\n", options.pictures, map_values(c, options, 1) * sizeof(real) / 1e9);
+    print_log("note    maps of {} pictures: the weights of one take {:.1f} GB; --layers keeps fewer, --pictures insists\n", options.pictures, map_values(c, options, 1) * sizeof(real) / 1e9);
   check_arrays(c, options, o.image_count);
   const fs::path folder = o.out;
   std::error_code error;
@@ -78,21 +79,21 @@ int inspect_command(const EvalOptions& o) {
   write("parameters.csv", parameters_csv(inspection));
   for (const std::string& file : write_arrays(inspection, options, folder)) files.push_back(file);
   if (!o.json) {
-    fmt::print("{} images, {} loss {:.4f}\n", inspection.images, o.loss, inspection.loss);
-    for (const std::string& word : words) fmt::print("- {}\n", word);
-    if (words.empty()) fmt::print("nothing unusual\n");
+    print_result("{} images, {} loss {:.4f}\n", inspection.images, o.loss, inspection.loss);
+    for (const std::string& word : words) print_result("- {}\n", word);
+    if (words.empty()) print_result("nothing unusual\n");
   }
   try {                                          // last: without gnuplot all the rest is there
     write("report.html", inspection_page({inspection, describe(s, o.checkpoint), o.data, o.loss, words, all.pixels, all.names, options.pictures, options.layers, queries}));
   } catch (const Error& e) {
     if (inspection.broken.empty()) throw;
-    fmt::print(stderr, "no page: {}\n", e.what());
+    print_log("no page: {}\n", e.what());
   }
 
   if (o.json) {
-    fmt::print("{}\n", json_text(nlohmann::ordered_json{{"images", inspection.images}, {"loss", inspection.loss}, {"words", words}, {"files", files}}));
+    write_result(json_text(nlohmann::ordered_json{{"images", inspection.images}, {"loss", inspection.loss}, {"words", words}, {"files", files}}) + "\n");
   } else {
-    fmt::print("{}\n", fmt::join(files, "\n"));
+    for (const std::string& file : files) print_result("{}\n", file);
   }
   if (!inspection.broken.empty()) fail(ExitCode::non_finite, "{}; {} shows the rest", inspection.broken, files.back());
   return 0;

@@ -1,5 +1,6 @@
 #include "models/eval_session.h"
 #include <fmt/ranges.h>
+#include "engine/console.h"
 #include "engine/error.h"
 #include "models/attention_layer.h"
 #include "models/attention_list.h"
@@ -28,15 +29,15 @@ EvalSession open(const EvalOptions& o, bool any_values) {
   };
   agree("--attention", wanted.attention, c.attention), agree("--gelu", wanted.gelu, c.gelu);
   if (resized.empty()) agree("--alpha", wanted.alpha, c.alpha);
-  else fmt::print(stderr, "note    {}\n", resized);
+  else print_log("note    {}\n", resized);
   agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
-  fmt::print(stderr, "model   {}\n", describe(s, o.checkpoint));
+  print_log("model   {}\n", describe(s, o.checkpoint));
   return s;
 }
 
 LoaderOptions loader_options(const EvalOptions& o, const EvalSession& s) {
   const int workers = o.workers.value_or(o.device.default_workers());
-  fmt::print(stderr, "loader  {}\n", workers_text(workers));
+  print_log("loader  {}\n", workers_text(workers));
   return {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error};
 }
 

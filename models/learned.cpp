@@ -42,7 +42,8 @@ std::vector<LearnedParameter> learned_parameters(const ViTConfig& c) {
     else if (item == "bias" || item == "bias-layer") add(item, "attn.score_bias", size, 0);
     else if (item == "temperature" || item == "temperature-layer") add(item, "attn.log_temperature", size, 0);
     else if (item == "layerscale" || item.starts_with("layerscale:")) add(item, "ls1.gamma", c.width, layerscale_start(item)), add(item, "ls2.gamma", c.width, layerscale_start(item));
-    else fail(ExitCode::usage, "--learn: '{}' is unknown, expected a list of alpha, gamma, bias, temperature, each also with -layer for one number a block, and layerscale", item);
+    else fail(ExitCode::usage, "--learn: '{}' is unknown, expected a list of alpha, gamma, bias, temperature, each also with -layer for one number a block, and layerscale{}", item,
+         did_you_mean(item, "alpha, gamma, bias, temperature, alpha-layer, gamma-layer, bias-layer, temperature-layer, layerscale"));
   }
   auto learned = [&](const char* name) { return std::any_of(list.begin(), list.end(), [&](const auto& p) { return p.name == name; }); };
   refuse(learned("attn.alpha") && learned("attn.log_gamma"), c.learn, "in gamma L^-alpha both are one number as long as L does not change");

@@ -1,6 +1,7 @@
 #include "models/model_flags.h"
 #include <fmt/core.h>
 #include <algorithm>
+#include "engine/console.h"
 #include "engine/machine.h"
 #include "models/presets.h"
 
@@ -27,6 +28,6 @@ std::unique_ptr<Device> DeviceFlags::open() const {
   DeviceOptions options = options_;
   options.precision = precision_ == "bf16" ? Precision::bf16 : precision_ == "tf32" ? Precision::tf32 : Precision::f32;
   auto device = make_device(options);
-  fmt::print(stderr, "device  {}\n", device->description());
+  print_log("device  {}\n", device->description());
   return device;
 }

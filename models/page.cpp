@@ -1,6 +1,7 @@
 #include "models/page.h"
 #include <fmt/format.h>
 #include <openssl/evp.h>
+#include "engine/text.h"
 
 std::string page(const std::string& title, const std::string& body, const std::string& style) {
   return fmt::format("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'><title>Relucent: {0}</title>\n"
@@ -13,7 +14,7 @@ std::string page(const std::string& title, const std::string& body, const std::s
 
 std::string escaped(const std::string& text) {
   std::string result;
-  for (const char c : text) result += c == '<' ? "&lt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : std::string{c};
+  for (const char c : printable(text)) result += c == '<' ? "&lt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : std::string{c};
   return result;
 }
 

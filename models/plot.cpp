@@ -6,6 +6,7 @@
 #include <fstream>
 #include <unistd.h>
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace {
 
@@ -14,8 +15,15 @@ constexpr const char* colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "
 
 std::string quoted(const std::string& text) {
   std::string result;
-  for (const char c : text) result += c == '\'' ? "''" : std::string{c < ' ' && c >= 0 ? ' ' : c};
+  for (const char c : printable(text)) result += c == '\'' ? "''" : std::string{c};
   return '\'' + result + '\'';            // in single quotes gnuplot runs no commands
+}
+
+// One word of a shell's command, whatever is in it.
+std::string shell_word(const std::string& text) {
+  std::string result;
+  for (const char c : text) result += c == '\'' ? "'\\''" : std::string{c};
+  return '\'' + result + '\'';
 }
 
 // 1, 2 or 5 times a power of ten, at least x.
@@ -70,7 +78,7 @@ std::vector<std::string> draw(const std::vector<Plot>& plots) {
   std::ofstream script(name);
   for (const Plot& plot : plots) script << script_of(plot);
   script.close();
-  FILE* pipe = ::popen(fmt::format("gnuplot '{}' 2>&1", name).c_str(), "r");
+  FILE* pipe = ::popen(fmt::format("gnuplot -d {} 2>&1", shell_word(name)).c_str(), "r");      // -d: no ~/.gnuplot
   std::string output;
   char part[4096];
   for (size_t got; pipe && (got = std::fread(part, 1, sizeof part, pipe)) > 0;) output.append(part, got);

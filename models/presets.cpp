@@ -1,6 +1,7 @@
 #include "models/presets.h"
 #include <charconv>
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace {
 struct Variant { const char* name; int width, depth, mlp_width, heads; };
@@ -26,5 +27,6 @@ void set_variant(ViTConfig& config, const std::string& name) {
       config.width = v.width, config.depth = v.depth, config.mlp_width = v.mlp_width, config.heads = v.heads, config.patch = patch;
       return;
     }
-  fail(ExitCode::usage, "--model: '{}' is unknown, expected VARIANT/PATCH such as S/16 with a variant of {}", name, variant_names());
+  fail(ExitCode::usage, "--model: '{}' is unknown, expected VARIANT/PATCH such as S/16 with a variant of {}{}", name, variant_names(),
+       did_you_mean(name.substr(0, slash), variant_names()));
 }

@@ -5,6 +5,7 @@
 #include <set>
 #include "engine/error.h"
 #include "engine/json.h"
+#include "engine/text.h"
 #include "models/attention_list.h"
 #include "models/page.h"
 #include "models/plot.h"
@@ -189,7 +190,7 @@ std::string report_table(const std::vector<RunSummary>& runs) {
   std::string text = fmt::format("{:<{}}{:>7}{:>14}{:>10}{:>12}{:>14}  {}\n", "attention", width, "alpha", "val accuracy", "val loss", "images/s", "updates", "run");
   for (const RunSummary& run : runs)
     text += fmt::format("{:<{}}{:>7}{:>14}{:>10}{:>12.1f}{:>14}  {}\n", run.function(), width, alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss),
-                        run.images_per_second, steps_of(run), run.folder);
+                        run.images_per_second, steps_of(run), printable(run.folder));
   const std::vector<Alike> groups = alike(runs);
   if (!several_seeds(groups)) return text;
   text += fmt::format("\n{:<{}}{:>7}{:>7}{:>16}{:>20}\n", "attention", width, "alpha", "seeds", "mean accuracy", "lowest to highest");

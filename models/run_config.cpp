@@ -3,6 +3,7 @@
 #include <fstream>
 #include "data/index.h"
 #include "data/scan_cache.h"
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/progress.h"
@@ -30,20 +31,20 @@ static double training_bytes(const TrainOptions& o, const ViTConfig& c, int imag
 
 int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const std::vector<GridMember>& members, Device& device) {
   if (o.classes) config.classes = o.classes;
-  fmt::print("{}", resolved_flags(app, config, 0, nullptr));
+  write_result(resolved_flags(app, config, 0, nullptr));
   int64_t steps = o.steps;
   if (!steps && !o.train.empty()) steps = o.updates(Index::open(o.train, default_cache_dir()).size());
   const double flops = forward_flops(config), parameters = double(parameter_count(config)), peak = measured_peak(device);
   const int images = o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch;
-  fmt::print("\nmembers               {}\nparameters            {:.0f}\ntokens L              {}\nforward, one image    {:.4g} GFLOP\n", members.size(), parameters, config.tokens(), flops / 1e9);
-  fmt::print("memory, about         {:.2f} GiB ({} images at a time)\n", training_bytes(o, config, images, device) / (1 << 30), images);
+  print_result("\nmembers               {}\nparameters            {:.0f}\ntokens L              {}\nforward, one image    {:.4g} GFLOP\n", members.size(), parameters, config.tokens(), flops / 1e9);
+  print_result("memory, about         {:.2f} GiB ({} images at a time)\n", training_bytes(o, config, images, device) / (1 << 30), images);
   if (!steps) {
-    fmt::print("updates               --epochs {} of the images in --train\n", o.epochs);
+    print_result("updates               --epochs {} of the images in --train\n", o.epochs);
     return int(ExitCode::ok);
   }
   const double work = (o.rematerialise ? 4 : 3) * flops * o.batch * double(steps);
-  fmt::print("updates               {}, warm-up {}\nwork, one member      {:.4g} PFLOP\n", steps, o.warmup_steps(steps), work / 1e15);
-  fmt::print("time, one member      {} of the {} measured here\n", peak > 0 ? fmt::format("{:.3g} hours at 70 %", work / (0.7 * peak) / 3600) : "unknown: a share", text_of_peak(peak));
+  print_result("updates               {}, warm-up {}\nwork, one member      {:.4g} PFLOP\n", steps, o.warmup_steps(steps), work / 1e15);
+  print_result("time, one member      {} of the {} measured here\n", peak > 0 ? fmt::format("{:.3g} hours at 70 %", work / (0.7 * peak) / 3600) : "unknown: a share", text_of_peak(peak));
   return int(ExitCode::ok);
 }
 

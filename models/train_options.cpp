@@ -13,7 +13,7 @@ std::vector<GridMember> TrainOptions::grid() const {
     if (colon != std::string::npos) {
       alphas = {-1};
       const char* end = item.data() + item.size();
-      if (const auto read = std::from_chars(item.data() + colon + 1, end, alphas[0]); read.ec != std::errc() || read.ptr != end || !(alphas[0] >= 0))
+      if (const auto read = std::from_chars(item.data() + colon + 1, end, alphas[0]); read.ec != std::errc() || read.ptr != end || !(alphas[0] >= 0) || !std::isfinite(alphas[0]))
         fail(ExitCode::usage, "--attention: '{}', expected NAME or NAME:ALPHA with an alpha of at least 0", item);
     }
     const bool scaled = has_alpha(name);

@@ -38,6 +38,8 @@ struct TrainOptions {
   int64_t log_every = 50, eval_every = 0, save_every = 500, inspect_every = 0;
 
   void add(CLI::App& app);                       // the flags: models/flags.cpp
+  // Of --steps and --epochs the one on the command line wins over the one of a file or a preset; usage error where neither does.
+  void choose_length(CLI::App& app, const std::vector<std::string>& args);
   // --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once
   std::vector<GridMember> grid() const;
   bool takes_alpha() const;                      // whether a member has its exponent from --alpha

@@ -59,9 +59,9 @@ TEST_SUITE("source") {
     CHECK(expand_braces(lists).size() == 1366);
   }
 
-  TEST_CASE("a name of several lines, or with commands to the terminal, is told on one line and without them") {
+  TEST_CASE("a name of several lines, or with commands to the terminal, is told on one line, with what they are") {
     const std::string message = error_of(ExitCode::usage, [] { expand_braces("a\nb\x1b[31m\x7f\u00e9{"); });
-    CHECK(contains(message, "'a b [31m \u00e9{'"));
+    CHECK(contains(message, "'a\\x0Ab\\x1B[31m\\x7F\u00e9{'"));
   }
 
   TEST_CASE("a source is a tar, a pattern, a folder, a glob, a list, or several") {

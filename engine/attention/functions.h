@@ -12,6 +12,7 @@
 #include "engine/attention/functions/threshold.h"
 #include "engine/attention/info.h"
 #include "engine/error.h"
+#include "engine/text.h"
 
 template <class... F> struct AttentionFunctionList {
   // calls f(function) with the one called `name`, made for α and L; false if there is none
@@ -20,7 +21,7 @@ template <class... F> struct AttentionFunctionList {
   }
   // the same, but a usage error if there is none
   template <class Call> static void visit_known(std::string_view name, double alpha, int L, Call call) {
-    if (!visit(name, alpha, L, call)) fail(ExitCode::usage, "attention function '{}' is unknown, expected one of {}", name, names());
+    if (!visit(name, alpha, L, call)) fail(ExitCode::usage, "attention function '{}' is unknown, expected one of {}{}", name, names(), did_you_mean(name, names()));
   }
   template <class G> static AttentionFunctionInfo info() {
     return {std::string(G::name), (G::scaled_by_length ? "L^-alpha " : "") + std::string(G::formula), std::string(G::source), G::scaled_by_length,

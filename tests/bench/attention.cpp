@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cmath>
 #include "engine/attention/attention.h"
+#include "engine/console.h"
 #include "engine/random.h"
 #include "tests/bench/peak_memory.h"
 
@@ -32,7 +33,7 @@ void bench_attention(Device& device, const AttentionBench& o) {
       }
       const double flops = 14.0 * o.batch * o.heads * L * L * o.width;
       const double extra = std::max(0.0, peak_megabytes() - before - 2.0 * o.batch * L * D * sizeof(real) / 1048576);
-      fmt::print("attention L {:>4}  {:<10} {:>9.2f} ms  {:>6.3f} TFLOP/s  {:>6.1f} MB more\n", L, function, 1e3 * best, flops / best / 1e12, extra);
+      print_result("attention L {:>4}  {:<10} {:>9.2f} ms  {:>6.3f} TFLOP/s  {:>6.1f} MB more\n", L, function, 1e3 * best, flops / best / 1e12, extra);
     }
     device.release(values);
     device.release(gradients);

@@ -10,9 +10,12 @@
 #include <fmt/format.h>
 #include <chrono>
 #include <iostream>
+#include "engine/console.h"
 #include "engine/error.h"
+#include "engine/flags.h"
 #include "engine/machine.h"
 #include "engine/profile.h"
+#include "engine/program.h"
 #include "models/model_flags.h"
 #include "models/train_step.h"
 #include "tests/bench/attention.h"
@@ -42,7 +45,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
   inference.keep_leaves();
 
   const double gflop = 3e-9 * forward_flops(config);
-  std::cout << fmt::format("{{\"ready\": 1, \"base\": {:.1f}, \"gflop\": {:.4g}}}", peak_megabytes(), gflop) << std::endl;
+  print_result("{{\"ready\": 1, \"base\": {:.1f}, \"gflop\": {:.4g}}}\n", peak_megabytes(), gflop);
   for (std::string mode; std::cin >> mode && mode != "quit";) {
     int steps = 0;
     if (!(std::cin >> steps) || (mode != "train" && mode != "infer")) fail(ExitCode::usage, "bench worker: expected 'train N', 'infer N' or 'quit'");
@@ -60,17 +63,14 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
       }
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    std::cout << fmt::format("{{\"s\": {:.6f}, \"rss\": {:.1f}}}", seconds.count(), peak_megabytes()) << std::endl;
+    print_result("{{\"s\": {:.6f}, \"rss\": {:.1f}}}\n", seconds.count(), peak_megabytes());
     if (!profile) continue;
-    fmt::print(stderr, "{}\n", profiler.table(seconds.count()));
-    for (const Profiler::Pass& pass : profiler.passes()) fmt::print(stderr, "  {:>9.3f} ms {:>5} calls  {}\n", 1e3 * pass.seconds / steps, pass.calls / steps, pass.name);
+    write_log(profiler.table(seconds.count()) + "\n");
+    for (const Profiler::Pass& pass : profiler.passes()) print_log("  {:>9.3f} ms {:>5} calls  {}\n", 1e3 * pass.seconds / steps, pass.calls / steps, pass.name);
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  wait_briefly(argv);
+void bench(int argc, char** argv) {
   CLI::App app{"Speed of training and inference on synthetic images", "bench"};
   app.require_subcommand(1);
   std::string model = "s16", attention = "softmax";
@@ -78,7 +78,7 @@ int main(int argc, char** argv) {
   DeviceFlags device;
   CLI::App* worker = app.add_subcommand("worker", "answers 'train N', 'infer N', 'quit' on stdin with one JSON line each");
   worker->add_option("--model", model, "tiny, cifar, ti16, s16, s32, b16 or s8")->capture_default_str();
-  worker->add_option("--batch", batch, "images a step")->check(CLI::PositiveNumber)->capture_default_str();
+  worker->add_option("--batch", batch, "images a step")->check(whole_number(1, 1'000'000))->capture_default_str();
   worker->add_option("--attention", attention, "attention function")->capture_default_str();
   bool profile = false;
   worker->add_flag("--profile", profile, "where the time goes, on stderr");
@@ -91,62 +91,65 @@ int main(int argc, char** argv) {
   kernels->add_option("CSV", csv, "what ncu printed of two steps or more")->required();
   kernels->add_option("--model", model, "names as of worker --model")->capture_default_str();
   for (CLI::App* step : {roofline, kernels}) {
-    step->add_option("--batch", batch, "images a step")->check(CLI::PositiveNumber)->capture_default_str();
+    step->add_option("--batch", batch, "images a step")->check(whole_number(1, 1'000'000))->capture_default_str();
     step->add_option("--attention", attention, "attention function")->capture_default_str();
-    step->add_option("--precision", precision, "bf16, tf32 or f32")->check(CLI::IsMember({"bf16", "tf32", "f32"}))->capture_default_str();
+    step->add_option("--precision", precision, "bf16, tf32 or f32")->check(one_of({"bf16", "tf32", "f32"}))->capture_default_str();
     step->add_flag("--qk-norm", qk_norm, "LayerNorm over each head of q and k");
   }
   GpuBench on_gpu;
   CLI::App* gpu = app.add_subcommand("gpu", "products, memory-bound passes and attention on the first GPU");
   gpu->add_option("--images", on_gpu.images, "of 196 tokens; an eighth of them for attention")
-      ->check(CLI::PositiveNumber)->capture_default_str();
-  gpu->add_option("--lengths", on_gpu.lengths, "tokens L of attention")->delimiter(',')->capture_default_str();
+      ->check(whole_number(1, 1'000'000))->capture_default_str();
+  gpu->add_option("--lengths", on_gpu.lengths, "tokens L of attention")->check(whole_number(1, 1'000'000))->delimiter(',')->capture_default_str();
   TableBench lines;
   CLI::App* table = app.add_subcommand("table", "training and inference of several models on the CPU, a line each");
   table->add_option("--models", lines.models, "NAME:BATCH; names as of worker --model")->delimiter(',')->capture_default_str();
   table->add_option("--functions", lines.functions, "attention functions")->delimiter(',')->capture_default_str();
   table->add_option("--precisions", lines.precisions, "f32, bf16")->delimiter(',')->capture_default_str();
-  table->add_option("--rounds", lines.rounds, "the best counts")->check(CLI::PositiveNumber)->capture_default_str();
+  table->add_option("--rounds", lines.rounds, "the best counts")->check(whole_number(1, 1'000'000))->capture_default_str();
   AttentionBench attentions;
   CLI::App* attention_only = app.add_subcommand("attention", "the attention op alone, forward and backward");
-  attention_only->add_option("--lengths", attentions.lengths, "tokens L")->delimiter(',')->capture_default_str();
+  attention_only->add_option("--lengths", attentions.lengths, "tokens L")->check(whole_number(1, 1'000'000))->delimiter(',')->capture_default_str();
   attention_only->add_option("--functions", attentions.functions, "attention functions")->delimiter(',')->capture_default_str();
-  attention_only->add_option("--batch", attentions.batch, "images")->check(CLI::PositiveNumber)->capture_default_str();
+  attention_only->add_option("--batch", attentions.batch, "images")->check(whole_number(1, 1'000'000))->capture_default_str();
   device.add(*attention_only);
   GrowthBench growths;
   CLI::App* growth = app.add_subcommand("growth", "how the time of a training step grows with tokens, batch and width");
   growth->add_option("--attention", growths.attention, "attention function")->capture_default_str();
-  growth->add_option("--tokens", growths.tokens, "some of 49, 196, 784, 3136")->delimiter(',')->capture_default_str();
-  growth->add_option("--batches", growths.batches, "images")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
-  growth->add_option("--widths", growths.widths, "multiples of 64")->delimiter(',')->check(CLI::PositiveNumber)->capture_default_str();
+  growth->add_option("--tokens", growths.tokens, "some of 49, 196, 784, 3136")->check(whole_number(1, 1'000'000))->delimiter(',')->capture_default_str();
+  growth->add_option("--batches", growths.batches, "images")->delimiter(',')->check(whole_number(1, 1'000'000))->capture_default_str();
+  growth->add_option("--widths", growths.widths, "multiples of 64")->delimiter(',')->check(whole_number(1, 1'000'000))->capture_default_str();
   device.add(*growth);
   LoaderBench images;
   CLI::App* loader = app.add_subcommand("loader", "images/s of the loader on a source, and what an image costs");
   loader->add_option("--data", images.data, "the source, as in train --train")->required();
-  loader->add_option("--workers", images.workers, "threads")->check(CLI::PositiveNumber)->capture_default_str();
-  loader->add_option("--size", images.size, "side of the images given")->check(CLI::PositiveNumber)->capture_default_str();
-  loader->add_option("--seconds", images.seconds, "how long")->check(CLI::PositiveNumber)->capture_default_str();
+  loader->add_option("--workers", images.workers, "threads")->check(whole_number(1, 1'000'000))->capture_default_str();
+  loader->add_option("--size", images.size, "side of the images given")->check(whole_number(1, 1'000'000))->capture_default_str();
+  loader->add_option("--seconds", images.seconds, "how long")->check(above_zero())->capture_default_str();
   loader->add_flag("--eval", images.eval, "as in evaluation: resized and cropped in the middle");
-  try {
-    app.parse(argc, argv);
-    if (*worker) work(bench_model(model, attention), batch, device, profile);
-    if (*table) bench_table(lines);
-    if (*attention_only) bench_attention(*device.open(), attentions);
-    if (*growth) bench_growth(*device.open(), growths);
-    const Precision of_step = precision == "bf16" ? Precision::bf16 : precision == "tf32" ? Precision::tf32 : Precision::f32;
-    auto shape = [&](const std::string& name) {
-      ViTConfig config = bench_model(name, attention);
-      config.qk_norm = qk_norm;
-      return config;
-    };
-    if (*roofline) std::cout << (shown.empty() ? roofline_table() : roofline_parts(shape(shown), batch, of_step));
-    if (*kernels) std::cout << kernels_table(last_step(read_kernels(csv)), step_budget(shape(model), batch, of_step, limits_of(of_step)));
-    if (*gpu) bench_gpu(on_gpu);
-    if (*loader) bench_loader(images);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) ? int(ExitCode::usage) : 0;
-  } catch (const Error& e) {
-    std::cerr << "bench: " << e.what() << "\n";
-    return int(e.code);
-  }
+  if (!parse(app, argc, argv)) return;
+  if (*worker) work(bench_model(model, attention), batch, device, profile);
+  if (*table) bench_table(lines);
+  if (*attention_only) bench_attention(*device.open(), attentions);
+  if (*growth) bench_growth(*device.open(), growths);
+  const Precision of_step = precision == "bf16" ? Precision::bf16 : precision == "tf32" ? Precision::tf32 : Precision::f32;
+  auto shape = [&](const std::string& name) {
+    ViTConfig config = bench_model(name, attention);
+    config.qk_norm = qk_norm;
+    return config;
+  };
+  if (*roofline) write_result(shown.empty() ? roofline_table() : roofline_parts(shape(shown), batch, of_step));
+  if (*kernels) write_result(kernels_table(last_step(read_kernels(csv)), step_budget(shape(model), batch, of_step, limits_of(of_step))));
+  if (*gpu) bench_gpu(on_gpu);
+  if (*loader) bench_loader(images);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  wait_briefly(argv);
+  return run_program("bench", [&] {
+    bench(argc, argv);
+    return int(ExitCode::ok);
+  });
 }

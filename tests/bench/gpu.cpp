@@ -2,6 +2,7 @@
 #include <chrono>
 #include <fmt/format.h>
 #include "engine/attention/attention.h"
+#include "engine/console.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/linear_gelu.h"
 #include "engine/optimizer.h"
@@ -44,13 +45,13 @@ class Memory {
 
 void products(Device& device, const char* name, int images) {
   const double peak = measured_peak(device);
-  fmt::print("{}: {}\n  measured peak {:.1f} TFLOP/s\n", name, device.description(), peak / 1e12);
+  print_result("{}: {}\n  measured peak {:.1f} TFLOP/s\n", name, device.description(), peak / 1e12);
   const int rows = images * 196;
   constexpr int D = 384;
   const Memory x(device, size_t(rows) * 4 * D), y(device, size_t(rows) * 4 * D), w(device, size_t(4) * D * D);
   for (const auto& [out, in] : {std::pair{3 * D, D}, {D, D}, {4 * D, D}, {D, 4 * D}}) {
     const double t = seconds(device, [&] { device.gemm({.c = y, .a = +x, .b = +w, .m = rows, .n = out, .k = in, .tb = true}); }), flops = 2.0 * rows * out * in;
-    fmt::print("  product {} x {} x {}: {:8.3f} ms {:8.1f} TFLOP/s {:4.0f} % of peak\n", rows, out, in, 1e3 * t, flops / t / 1e12, 100 * flops / t / peak);
+    print_result("  product {} x {} x {}: {:8.3f} ms {:8.1f} TFLOP/s {:4.0f} % of peak\n", rows, out, in, 1e3 * t, flops / t / 1e12, 100 * flops / t / peak);
   }
 }
 
@@ -61,10 +62,10 @@ void passes(Device& device, int images) {
   const Memory moments(device, n), squares(device, n);
   device.each(n, Fill{squares, 0.01f});
   const double copy = 8.0 * n / seconds(device, [&] { device.each(n, Accumulate{y, x, 0}); });
-  fmt::print("memory-bound passes over [{}, {}], bandwidth against a copy of {:.0f} GB/s\n", rows, D, copy / 1e9);
+  print_result("memory-bound passes over [{}, {}], bandwidth against a copy of {:.0f} GB/s\n", rows, D, copy / 1e9);
   auto line = [&](const char* name, double bytes, const std::function<void()>& call) {
     const double t = seconds(device, call);
-    fmt::print("  {:<28}{:8.3f} ms {:7.0f} GB/s {:4.0f} %\n", name, 1e3 * t, bytes / t / 1e9, 100 * bytes / t / copy);
+    print_result("  {:<28}{:8.3f} ms {:7.0f} GB/s {:4.0f} %\n", name, 1e3 * t, bytes / t / 1e9, 100 * bytes / t / copy);
   };
   const RowsOf<const real> in{x, Divisor(1, rows), D, int(D)};
   line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{{y}, x}); });
@@ -78,7 +79,7 @@ void passes(Device& device, int images) {
 
 void attention_speed(Device& fused, Device& tiled, const GpuBench& o) {
   const int batch = std::max(1, o.images / 8);
-  fmt::print("attention, bf16, batch {}, 6 heads of 64, forward + backward: fused, tiled over cuBLAS, ratio\n", batch);
+  print_result("attention, bf16, batch {}, 6 heads of 64, forward + backward: fused, tiled over cuBLAS, ratio\n", batch);
   for (const int L : o.lengths)
     for (const char* function : {"softmax", "relu"}) {
       double ms[2];
@@ -93,7 +94,7 @@ void attention_speed(Device& fused, Device& tiled, const GpuBench& o) {
         });
       }
       const double tflops = 14.0 * batch * 6 * double(L) * L * 64 / ms[0] / 1e9;
-      fmt::print("  L {:<5} {:<8}{:9.3f} ms {:9.3f} ms {:6.2f}   {:.0f} TFLOP/s fused\n", L, function, ms[0], ms[1],
+      print_result("  L {:<5} {:<8}{:9.3f} ms {:9.3f} ms {:6.2f}   {:.0f} TFLOP/s fused\n", L, function, ms[0], ms[1],
                  ms[1] / ms[0], tflops);
     }
 }

@@ -1,6 +1,7 @@
 #include "tests/bench/growth.h"
 #include <chrono>
 #include <cmath>
+#include "engine/console.h"
 #include "engine/error.h"
 #include "models/train_step.h"
 #include "tests/synthetic.h"
@@ -33,13 +34,13 @@ void bench_growth(Device& device, const GrowthBench& o) {
   };
   struct Case { ViTConfig config; int batch; };
   auto table = [&](const char* what, const std::vector<int>& values, const std::string& fixed, auto case_of) {
-    fmt::print("{:<8} {:>10} {:>9} {:>9}   {}\n", what, "ms a step", "exponent", "of FLOPs", fixed);
+    print_result("{:<8} {:>10} {:>9} {:>9}   {}\n", what, "ms a step", "exponent", "of FLOPs", fixed);
     double seconds = 0, flops = 0;
     for (size_t i = 0; i < values.size(); i++) {
       const auto [vit, batch] = Case(case_of(values[i]));
       const double s = step_seconds(device, vit, batch, o.rounds), f = forward_flops(vit) * batch;
       auto exponent = [&](double now, double before) { return i ? fmt::format("{:.2f}", std::log(now / before) / std::log(double(values[i]) / values[i - 1])) : ""; };
-      fmt::print("{:<8} {:>10.2f} {:>9} {:>9}\n", values[i], 1e3 * s, exponent(s, seconds), exponent(f, flops));
+      print_result("{:<8} {:>10.2f} {:>9} {:>9}\n", values[i], 1e3 * s, exponent(s, seconds), exponent(f, flops));
       fflush(stdout);
       seconds = s, flops = f;
     }

@@ -2,11 +2,11 @@
 
 #include <chrono>
 #include <fmt/format.h>
-#include <iostream>
 #include <optional>
 
 #include "data/loader.h"
 #include "data/order.h"
+#include "engine/console.h"
 
 namespace {
 using Clock = std::chrono::steady_clock;
@@ -61,6 +61,6 @@ void bench_loader(const LoaderBench& bench) {
   options.on_bad = OnBadImage::error;
   const Parts parts = time_parts(index, options, bench.seconds / 3);
   const double rate = images_a_second(index, options, bench.seconds);
-  std::cout << fmt::format("an image: read and decode {:.0f} us, {} {:.0f} us; {} workers: {:.1f} images/s\n", parts.decode,
-                           bench.eval ? "resize and crop" : "crop, resize and flip", parts.prepare, bench.workers, rate);
+  print_result("an image: read and decode {:.0f} us, {} {:.0f} us; {} workers: {:.1f} images/s\n", parts.decode,
+               bench.eval ? "resize and crop" : "crop, resize and flip", parts.prepare, bench.workers, rate);
 }

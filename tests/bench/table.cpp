@@ -4,8 +4,10 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/profile.h"
+#include "engine/text.h"
 #include "models/diagnose.h"
 #include "models/presets.h"
 #include "models/train_step.h"
@@ -53,9 +55,8 @@ void line(const std::string& name, int batch, const std::string& function, const
       tape.download(vit.forward(tape, images_leaf(tape, {batch, config.image_size, config.image_size, 3}, images)));
     }));
   const double flops = 3 * forward_flops(config) * batch / train;
-  fmt::print("{:<6}{:>6} {:<10}{:<6}{:>9.1f}{:>9.1f}{:>9.3f}{:>6.0f} %{:>8.0f}  {}\n", name, batch, function, precision, batch / train, batch / infer, flops / 1e12, 100 * flops / peak,
+  print_result("{:<6}{:>6} {:<10}{:<6}{:>9.1f}{:>9.1f}{:>9.3f}{:>6.0f} %{:>8.0f}  {}\n", name, batch, function, precision, batch / train, batch / infer, flops / 1e12, 100 * flops / peak,
              memory, parts);
-  fflush(stdout);
 }
 
 }  // namespace
@@ -72,12 +73,12 @@ ViTConfig bench_model(const std::string& name, const std::string& attention) {
       set_variant(config, variant);
       return config;
     }
-  fail(ExitCode::usage, "--model: '{}' is unknown, expected tiny, cifar, ti16, s16, s32, b16 or s8", name);
+  fail(ExitCode::usage, "--model: '{}' is unknown, expected tiny, cifar, ti16, s16, s32, b16 or s8{}", name,
+       did_you_mean(name, "tiny, cifar, ti16, s16, s32, b16, s8"));
 }
 
 void bench_table(const TableBench& o) {
-  fmt::print("{:<6}{:>6} {:<10}{:<6}{:>9}{:>9}{:>9}{:>8}{:>8}  {}\n", "model", "batch", "attention", "", "train/s", "infer/s", "TFLOP/s", "of peak", "MB", "a training step");
-  fflush(stdout);
+  print_result("{:<6}{:>6} {:<10}{:<6}{:>9}{:>9}{:>9}{:>8}{:>8}  {}\n", "model", "batch", "attention", "", "train/s", "infer/s", "TFLOP/s", "of peak", "MB", "a training step");
   for (const std::string& model : o.models)
     for (const std::string& precision : o.precisions)
       for (const std::string& function : o.functions) {
@@ -88,8 +89,9 @@ void bench_table(const TableBench& o) {
         if (child == 0) {
           try {
             line(model.substr(0, colon), batch, function, precision, o.rounds);
+            check_results();
           } catch (const std::exception& e) {
-            fmt::print(stderr, "bench: {}\n", e.what());
+            print_log("bench: {}\n", e.what());
             _exit(1);
           }
           _exit(0);
