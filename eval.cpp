@@ -12,7 +12,6 @@
 #include "engine/program.h"
 #include "engine/progress.h"
 #include "engine/safetensors.h"
-#include "engine/signals.h"
 #include "models/bigvision.h"
 #include "models/classes.h"
 #include "models/eval_commands.h"
@@ -184,7 +183,7 @@ int main(int argc, char** argv) {
     auto subcommand = [&](const char* name, const char* help, int (*run)(const EvalOptions&)) {
       CLI::App* sub = app.add_subcommand(name, help);
       add_model(*sub, o);
-      sub->callback([&result, &o, run, sub] { ignore_write_signals(); o.flags = sub; result = run(o); });
+      sub->callback([&result, &o, run, sub] { o.flags = sub; result = run(o); });
       return sub;
     };
 
@@ -239,7 +238,7 @@ int main(int argc, char** argv) {
     sub->add_option("RUN", o.runs, "run folders, or folders of them")->required();
     sub->add_option("--out", o.out, "report.html, which needs no other file (drawn by gnuplot)");
     sub->add_flag("--json", o.json, "one JSON object on stdout");
-    sub->callback([&] { ignore_write_signals(); result = report(o); });
+    sub->callback([&] { result = report(o); });
 
     parse(app, argc, argv);
     return result;

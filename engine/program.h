@@ -5,9 +5,11 @@
 #include <cstdio>
 #include <utility>
 #include "engine/error.h"
+#include "engine/signals.h"
 
 // The status of work(), or that of the error which ended it.
 template <class Work> int run_program(const char* name, Work work) try {
+  ignore_write_signals();
   return work();
 } catch (const Error& e) {
   fmt::print(stderr, "{}: {}\n", name, e.what());
