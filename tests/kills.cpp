@@ -29,9 +29,10 @@ fs::path some_damaged() {
   return write_file(common_folder() / "some-damaged.tar", tar + tar_end());
 }
 
-// Starts it, kills it at a random moment within `longest` seconds, as often as asked for; then lets it end.
-void train_killed(const Flags& flags, const fs::path& out, double longest, std::mt19937& random) {
-  for (int kill = 0; kill < kills(); kill++) {
+// Starts it again and again, killed at a random moment within `longest` seconds, until it has ended before that. How often it
+// was killed.
+int train_killed(const Flags& flags, const fs::path& out, double longest, std::mt19937& random) {
+  for (int killed = 0;; killed++) {
     const bool begun = fs::exists(out / "config.toml");
     Child child("train", begun ? std::vector<std::string>{"--resume", "--out", out} : arguments_of(flags));
     const double wait = std::uniform_real_distribution<double>(0, longest)(random);
@@ -39,12 +40,10 @@ void train_killed(const Flags& flags, const fs::path& out, double longest, std::
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     child.signal(SIGKILL);
     const Ended ended = child.wait();
-    const bool expected = ended.code == 128 + SIGKILL || ended.code == 0;
-    CHECK_MESSAGE(expected, ended.err);
+    if (ended.code == 128 + SIGKILL) continue;
+    REQUIRE_MESSAGE(ended.code == 0, ended.err);
+    return killed;
   }
-  const bool begun = fs::exists(out / "config.toml");
-  const Ended ended = begun ? train({{"--resume", ""}, {"--out", out}}) : train(flags);
-  CHECK_MESSAGE(ended.code == 0, ended.err);
 }
 
 void check_kind(const std::string& kind, Flags more, const std::vector<std::string>& members) {
@@ -58,16 +57,19 @@ void check_kind(const std::string& kind, Flags more, const std::vector<std::stri
   const Ended ended = train(train_flags(whole, more));
   REQUIRE_MESSAGE(ended.code == 0, ended.err);
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  train_killed(train_flags(killed, more), killed, seconds, random);
-  for (const std::string& member : members) {
-    check_same_run(whole / member, killed / member);
-    for (const char* weights : {"best.safetensors", "average.safetensors"})
-      if (fs::exists(whole / member / weights)) check_same_tensors(whole / member / weights, killed / member / weights);
-    check_same_logs(whole / member, killed / member);
-    CHECK(lines_of(killed / member / "damaged.txt").size() == 3);
+  for (int done = 0; done < kills();) {
+    fs::remove_all(killed);
+    done += train_killed(train_flags(killed, more), killed, 1.2 * seconds, random);
+    for (const std::string& member : members) {
+      check_same_run(whole / member, killed / member);
+      for (const char* weights : {"best.safetensors", "average.safetensors"})
+        if (fs::exists(whole / member / weights)) check_same_tensors(whole / member / weights, killed / member / weights);
+      check_same_logs(whole / member, killed / member);
+      CHECK(lines_of(killed / member / "damaged.txt").size() == 3);
+    }
+    for (const auto& entry : fs::recursive_directory_iterator(killed))
+      CHECK_MESSAGE(!entry.path().filename().string().starts_with("."), entry.path().string() << " is left");
   }
-  for (const auto& entry : fs::recursive_directory_iterator(killed))
-    CHECK_MESSAGE(!entry.path().filename().string().starts_with("."), entry.path().string() << " is left");
 }
 }  // namespace
 
