@@ -213,21 +213,6 @@ std::string table(const std::vector<Result>& results) {
   return text;
 }
 
-// What a start could destroy is refused before anything is written.
-void check_start(const Session& s, const ViTConfig& config, const fs::path& folder, bool alone) {
-  const fs::path state = folder / "last.state";
-  if (!fs::exists(state))
-    for (const char* name : {"best.safetensors", "average.safetensors", "last.safetensors"})
-      if (fs::exists(folder / name))
-        fail(ExitCode::usage, "{} has {} but no last.state, which a run goes on from: put that back, or start another --out, with --init {} from these weights",
-             folder.string(), name, (folder / name).string());
-  if (!fs::exists(state)) return;
-  const bool finished = saved_step(state) >= s.steps;
-  if (!s.o.resume && !(finished && !alone))
-    fail(ExitCode::usage, "{} holds a run already; go on with --resume, or choose another --out", folder.string());
-  check_identity(state, run_identity(s.o, config, s.train, s.steps, s.warmup));
-}
-
 int run(CLI::App& app, TrainOptions& o, const std::function<void()>& at_start) {
   if (app.count("--epochs")) o.steps = 0;                                  // of a preset
   if (!o.print_config && o.train.empty()) fail(ExitCode::usage, "--train is required; see train --help");
@@ -263,16 +248,18 @@ int run(CLI::App& app, TrainOptions& o, const std::function<void()>& at_start) {
              double(s.steps) * o.batch / double(train.size()), s.warmup, text_of_peak(s.peak), workers_text(o.workers_used()));
 
   for (const std::string& source : {o.train, o.val, o.init})
-    if (stays_here(source)) fmt::print(stderr, "note    config.toml keeps the relative path '{}', for this folder's name would be read as a pattern: resume from here\n", source);
+    if (stays_here(source))
+      fmt::print(stderr, "note    config.toml keeps the relative path '{}', for this folder's name would be read as a pattern: resume from here\n", source);
+
   const bool grid = members.size() > 1;
-  const FolderLock lock(o.out);
+  const FolderLock lock(o.out);        // whatever a start could destroy is refused before anything is written
   std::vector<std::string> names;
   for (const GridMember& m : members) names.push_back(m.name());
   check_members(o.out, grid ? names : std::vector<std::string>());
   const auto folder_of = [&](const GridMember& m) { return grid ? fs::path(o.out) / m.name() : fs::path(o.out); };
   for (const GridMember& m : members) {
     config.attention = m.attention, config.alpha = m.alpha;
-    check_start(s, config, folder_of(m), !grid && !o.one_of_several);
+    check_start(folder_of(m), run_identity(o, config, train, s.steps, s.warmup), s.steps, o.resume, grid || o.one_of_several);
   }
 
   std::vector<Result> results;
@@ -294,7 +281,8 @@ int run(CLI::App& app, TrainOptions& o, const std::function<void()>& at_start) {
 }
 
 // `at_start` is called once nothing can refuse the run any more.
-int train(const std::vector<std::string>& args, bool one_of_several = false, const std::function<void()>& at_start = [] {}) {
+int train(const std::vector<std::string>& args, bool one_of_several = false,
+          const std::function<void()>& at_start = [] {}) {
   CLI::App app{"Trains a Vision Transformer with any attention function on image shards.", "train"};
   TrainOptions options;
   if (const std::string preset = value_of(args, "--preset"); !preset.empty()) apply_recipe(options, preset, value_of(args, "--model"));

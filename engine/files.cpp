@@ -37,8 +37,8 @@ class Descriptor {
 }
 constexpr std::string_view temporary_prefix = ".relucent-", temporary_suffix = ".tmp";
 
-// A file that no other process writes: its name is new, and a lock says that its writer lives, wherever that runs. It is
-// removed unless it got its final name.
+// A file that no other process writes: its name is new, and a lock says that its writer lives, wherever that runs.
+// It is removed unless it got its final name.
 class Temporary {
  public:
   explicit Temporary(const std::filesystem::path& folder) {
@@ -48,7 +48,8 @@ class Temporary {
       path_ = folder / fmt::format("{}{}-{}{}", temporary_prefix, ::getpid(), files++, temporary_suffix);
       file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
       if (file_ < 0 && errno != EEXIST) return;    // the caller reports
-    } while (file_ < 0 || (::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) || ::access(path_.c_str(), F_OK) != 0);
+    } while (file_ < 0 || (::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) ||
+             ::access(path_.c_str(), F_OK) != 0);
   }
   Temporary(const Temporary&) = delete;
   ~Temporary() {

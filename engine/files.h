@@ -35,10 +35,10 @@ class Writer {
   int descriptor_;
 };
 
-// Runs `write` on a file of a name of its own beside `path`, syncs and renames: a reader, or a power loss, finds the old file
-// or the new one. Stops with one line, the old file untouched and nothing else left, on any failure; when `size` bytes (a
-// lower bound of what will be written, 0: unknown) do not fit on the disk, before anything is written. What killed processes
-// left behind in the folder is removed.
+// Runs `write` on a file of a name of its own beside `path`, syncs and renames: a reader, or a power loss, finds the
+// old file or the new one. Stops with one line, the old file untouched and nothing else left, on any failure; when
+// `size` bytes (a lower bound of what will be written, 0: unknown) do not fit on the disk, before anything is written.
+// What killed processes left behind in the folder is removed.
 void write_atomically(const std::filesystem::path& path, const std::function<void(Writer&)>& write, uint64_t size = 0);
 
 // Appends the line and a line end; fails where they cannot be written.
@@ -46,8 +46,9 @@ void append_line(const std::filesystem::path& path, const std::string& line);
 // What was appended survives a power loss.
 void sync_file(const std::filesystem::path& path);
 
-// This process alone writes into the folder, which is made if it is not there, as long as the object lives; the lock ends
-// with the process however that ends. Fails where another process has it. A file system without locks gets a note on stderr.
+// This process alone writes into the folder, which is made if it is not there, as long as the object lives; the lock
+// ends with the process however that ends. Fails where another process has it. A file system without locks gets a note
+// on stderr.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);

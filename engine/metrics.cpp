@@ -22,7 +22,8 @@ std::vector<std::filesystem::path> logs_in(const std::filesystem::path& folder) 
   std::vector<std::filesystem::path> logs;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    const bool text = name == "metrics.csv" || name == "metrics.jsonl" || name == "inspect.csv" || name == "damaged.txt";
+    const bool text = name == "metrics.csv" || name == "metrics.jsonl" || name == "inspect.csv" ||
+                      name == "damaged.txt";
     if (text || name.ends_with(EventFile::suffix)) logs.push_back(entry.path());
   }
   return logs;

@@ -10,8 +10,8 @@
 
 double unix_time();                    // seconds since 1970
 
-// Every log of a run's folder, by name, and its bytes. What a kill undoes is what the logs have beyond the last save, so a
-// save keeps their sizes and a run that goes on cuts them.
+// Every log of a run's folder, by name, and its bytes. What a kill undoes is what the logs have beyond the last save, so
+// a save keeps their sizes and a run that goes on cuts them.
 using LogSizes = std::map<std::string, uint64_t>;
 // They are on the disk when it returns; those of `before` are not synced again where they did not grow.
 LogSizes log_sizes(const std::filesystem::path& folder, const LogSizes& before = {});

@@ -13,8 +13,9 @@ class EventFile {
   // How the names of its files end, which are those of no other program.
   static constexpr std::string_view suffix = ".relucent";
 
-  // A new file in the folder, which is made where it is not there yet, with a name after those of the files that are there:
-  // TensorBoard joins them. Where a run goes on, `first_step` says with which step: what TensorBoard holds from there on is void.
+  // A new file in the folder, which is made where it is not there yet, with a name after those of the files that are
+  // there: TensorBoard joins them. Where a run goes on, `first_step` says with which step: what TensorBoard holds from
+  // there on is void.
   explicit EventFile(const std::filesystem::path& folder, std::optional<int64_t> first_step = {});
   EventFile(const EventFile&) = delete;
   ~EventFile();

@@ -21,8 +21,8 @@ void check_identity(const SafeTensors& file, const std::filesystem::path& path, 
     const auto found = file.metadata().find(key);
     const std::string saved = found == file.metadata().end() ? "(absent)" : found->second;
     if (saved != value)
-      fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; resume with the same, or start anew in another --out",
-           path.string(), key, saved, value);
+      fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; resume with the same, or start anew in "
+           "another --out", path.string(), key, saved, value);
   }
 }
 
@@ -132,16 +132,21 @@ TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam
   if (average) average->restore(file.floats("average"));
   adam.restore(number<int64_t>(file.metadata(), "state.updates", path), moment, second);
   const Metadata& saved = file.metadata();
-  TrainingState state{.step = number<int64_t>(saved, "state.step", path), .evaluated = number<int64_t>(saved, "state.evaluated", path),
+  TrainingState state{.step = number<int64_t>(saved, "state.step", path),
+                      .evaluated = number<int64_t>(saved, "state.evaluated", path),
                       .best_accuracy = number<double>(saved, "state.best_accuracy", path),
-                      .seconds = number<double>(saved, "state.seconds", path), .window = {}, .logs = logs_of(saved, path)};
+                      .seconds = number<double>(saved, "state.seconds", path),
+                      .window = {},
+                      .logs = logs_of(saved, path)};
   state.window = window_of(saved, path, state.seconds);
   return state;
 }
 
 int64_t saved_step(const std::filesystem::path& path) { return number<int64_t>(SafeTensors(path).metadata(), "state.step", path); }
 
-void check_identity(const std::filesystem::path& path, const Metadata& identity) { check_identity(SafeTensors(path), path, identity); }
+void check_identity(const std::filesystem::path& path, const Metadata& identity) {
+  check_identity(SafeTensors(path), path, identity);
+}
 
 int64_t weights_step(const std::filesystem::path& path) try {
   return number<int64_t>(SafeTensors(path).metadata(), "step", path);

@@ -1,7 +1,8 @@
 // What a run keeps on disk. FOLDER/last.safetensors: the weights, with model, preprocessing and class names, for eval and for
 // other programs. FOLDER/last.state: all that an exact resume needs; it does not depend on the other file, so a kill
 // between the two writes loses nothing.
-// defines: save_weights, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state, saved_step, check_identity, weights_step
+// defines: save_weights, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state, saved_step,
+//          check_identity, weights_step
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -38,8 +39,8 @@ struct TrainingState {
   int64_t evaluated = -1;              // the step of the last evaluation
   double best_accuracy = -1;           // on the validation set so far
   double seconds = 0;                  // spent training so far
-  // What the next logged row is the mean of, the same as in a run that was never stopped; but its speed and share of waiting are of
-  // the time that was spent, which differs.
+  // What the next logged row is the mean of, the same as in a run that was never stopped; but its speed and share of
+  // waiting are of the time that was spent, which differs.
   struct Window {
     double loss = 0, wait = 0, seconds = 0;      // sums; `seconds` as above, at its start
     int64_t steps = 0, correct = 0;

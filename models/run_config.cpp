@@ -8,6 +8,7 @@
 #include "engine/files.h"
 #include "engine/progress.h"
 #include "engine/text.h"
+#include "models/checkpoint.h"
 #include "models/diagnose.h"
 #include "models/vit.h"
 #include "models/weights.h"
@@ -68,15 +69,30 @@ std::string from_anywhere(const std::string& source) {
 void check_members(const fs::path& folder, const std::vector<std::string>& members) {
   const bool run = fs::exists(folder / "last.state") || fs::exists(folder / "metrics.csv");
   if (run && !members.empty())
-    fail(ExitCode::usage, "{} holds a single run, which members beside it would make unknown to --resume; choose another --out", folder.string());
+    fail(ExitCode::usage, "{} holds a single run, which members beside it would make unknown to --resume; choose "
+         "another --out", folder.string());
   if (run || (!fs::exists(folder / "config.toml") && !fs::exists(folder / arguments_file))) return;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     const bool begun = fs::exists(entry.path() / "config.toml") || fs::exists(entry.path() / arguments_file);
     if (begun && std::find(members.begin(), members.end(), name) == members.end())
-      fail(ExitCode::usage, "{} holds {} too, which this command does not train and --resume would no longer know; name all members, or choose another --out",
-           folder.string(), name);
+      fail(ExitCode::usage, "{} holds {} too, which this command does not train and --resume would no longer know; name "
+           "all members, or choose another --out", folder.string(), name);
   }
+}
+
+void check_start(const fs::path& folder, const std::map<std::string, std::string>& identity, int64_t steps, bool resume,
+                 bool again) {
+  const fs::path state = folder / "last.state";
+  if (fs::exists(state)) {
+    if (!resume && !(again && saved_step(state) >= steps))
+      fail(ExitCode::usage, "{} holds a run already; go on with --resume, or choose another --out", folder.string());
+    return check_identity(state, identity);
+  }
+  for (const char* name : {"best.safetensors", "average.safetensors", "last.safetensors"})
+    if (fs::exists(folder / name))
+      fail(ExitCode::usage, "{} has {} but no last.state, which a run goes on from: put that back, or start in another "
+           "--out, with --init {} from these weights", folder.string(), name, (folder / name).string());
 }
 
 std::string value_of(const std::vector<std::string>& args, const std::string& flag) {
@@ -111,7 +127,7 @@ std::vector<std::string> with_value(std::vector<std::string> args, const std::st
 void save_arguments(const fs::path& folder, const std::vector<std::string>& args) {
   std::vector<std::string> all = args;
   for (const char* flag : {"--train", "--val", "--init", "--config"})
-    if (const std::string value = value_of(args, flag); !value.empty()) all = with_value(all, flag, from_anywhere(value));
+    if (const auto value = value_of(args, flag); !value.empty()) all = with_value(all, flag, from_anywhere(value));
   fs::create_directories(folder);
   write_atomically(folder / arguments_file, [&](Writer& out) {
     for (const std::string& arg : all) out.write(arg + "\n");
