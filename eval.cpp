@@ -14,7 +14,6 @@
 #include "engine/program.h"
 #include "engine/progress.h"
 #include "engine/safetensors.h"
-#include "engine/signals.h"
 #include "models/bigvision.h"
 #include "models/classes.h"
 #include "models/eval_commands.h"

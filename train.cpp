@@ -8,6 +8,7 @@
 #include "data/source.h"
 #include "engine/console.h"
 #include "engine/error.h"
+#include "engine/files.h"
 #include "engine/machine.h"
 #include "engine/metrics.h"
 #include "engine/profile.h"
@@ -80,7 +81,10 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   const auto average = o.ema > 0 ? std::make_unique<MovingAverage>(vit.parameters(), o.ema) : nullptr;
   TrainingState state;
   if (begun) state = load_state(state_file, vit, adam, identity, average.get());
+  stop_if_asked();
+  if (o.resume && !begun) print_log("note    nothing was saved in {} yet: training begins anew\n", folder.string());
   write_configs();                     // not before it is known that the run can go on
+  if (!begun || !state.logs.empty()) cut_logs(folder, state.logs);
 
   Metrics metrics(folder, {"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait", "val_loss", "val_accuracy"}, state.step);
   std::unique_ptr<Monitor> monitor;
@@ -95,16 +99,20 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
 
   const int64_t first_step = state.step;
   if (s.profiler) s.profiler->reset();
-  struct { double loss = 0, wait = 0, seconds = 0; int64_t steps = 0, correct = 0; } window{.seconds = state.seconds};
+  TrainingState::Window& window = state.window;
   std::set<uint64_t> damaged;
-  int64_t saved = begun ? state.step : -1;
+  std::set<std::string> listed;        // also before a resume
+  std::ifstream list(folder / "damaged.txt");
+  for (std::string line; std::getline(list, line);) listed.insert(line);
+  int64_t saved = begun && weights_step(folder / "last.safetensors") == state.step ? state.step : -1;
 
   auto save_all = [&] {
     if (saved == state.step) return;
     if (!std::isfinite(norm.of_values()))           // the last update may have been the one that broke them
       fail(ExitCode::non_finite, "step {}: {}; the checkpoint in {} is from before; try a smaller --lr", state.step, first_non_finite(step.tape(), vit.parameters()), folder.string());
+    state.logs = log_sizes(folder, state.logs);
+    save_state(state_file, vit, adam, state, identity, average.get());      // first: weights that it lacks it can write again
     save(folder, "last.safetensors", s, vit, state.step);
-    save_state(state_file, vit, adam, state, identity, average.get());
     saved = state.step;
   };
   auto evaluate_if_due = [&] {
@@ -160,9 +168,9 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     if (state.step == first_step + 1)
       progress.say(fmt::format("memory  {} MiB of activations and gradients in the first step", step.tape().bytes_held() >> 20));
     for (const auto& [sample, reason] : loader.bad_samples())
-      if (damaged.insert(sample).second) {
+      if (damaged.insert(sample).second && listed.insert(reason).second) {
         progress.say("damaged " + reason + "; replaced by the next");
-        std::ofstream(folder / "damaged.txt", std::ios::app) << reason << "\n";
+        append_line(folder / "damaged.txt", reason);
       }
 
     const double images = double(window.steps * o.batch), speed = images / (state.seconds - window.seconds), flops = 3 * forward_flops(config) * speed;
@@ -208,7 +216,7 @@ std::string table(const std::vector<Result>& results) {
   return text;
 }
 
-int run(CLI::App& app, TrainOptions& o) {
+int run(CLI::App& app, TrainOptions& o, const std::function<void()>& at_start) {
   if (!o.print_config && o.train.empty()) fail(ExitCode::usage, "--train is required; see train --help");
   if (!o.print_config && o.out.empty()) fail(ExitCode::usage, "--out is required; see train --help");
   if (!o.steps && !o.epochs) fail(ExitCode::usage, "--steps or --epochs is missing: how long to train");
@@ -241,17 +249,31 @@ int run(CLI::App& app, TrainOptions& o) {
   print_log("run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {}, {}\n", s.steps, o.batch,
              double(s.steps) * o.batch / double(train.size()), s.warmup, text_of_peak(s.peak), workers_text(o.workers_used()));
 
+  for (const std::string& source : {o.train, o.val, o.init})
+    if (stays_here(source))
+      print_log("note    config.toml keeps the relative path '{}', for this folder's name would be read as a pattern: resume from here\n", source);
+
+  const bool grid = members.size() > 1;
+  const FolderLock lock(o.out);        // whatever a start could destroy is refused before anything is written
+  std::vector<std::string> names;
+  for (const GridMember& m : members) names.push_back(m.name());
+  check_members(o.out, grid ? names : std::vector<std::string>());
+  const auto folder_of = [&](const GridMember& m) { return grid ? fs::path(o.out) / m.name() : fs::path(o.out); };
+  for (const GridMember& m : members) {
+    config.attention = m.attention, config.alpha = m.alpha;
+    check_start(folder_of(m), run_identity(o, config, train, s.steps, s.warmup), s.steps, o.resume, grid || o.one_of_several);
+  }
+
   std::vector<Result> results;
   for (const GridMember& m : members) {
-    const fs::path folder = members.size() == 1 ? fs::path(o.out) : fs::path(o.out) / m.name();
-    const fs::path state = folder / "last.state";
-    const bool finished = fs::exists(state) && saved_step(state) >= s.steps;
-    if (fs::exists(state) && !o.resume && !(finished && (members.size() > 1 || o.one_of_several)))
-      fail(ExitCode::usage, "{} holds a run already; go on with --resume, or choose another --out", folder.string());
+    const fs::path folder = folder_of(m);
+    std::optional<FolderLock> member_lock;
+    if (grid) member_lock.emplace(folder);
     config.attention = m.attention, config.alpha = m.alpha;
     results.push_back({m, folder.string(), {}, 0});
     auto write_configs = [&] {
-      if (members.size() > 1 && &m == &members.front()) write_config(o.out, resolved_flags(app, config, s.steps, nullptr));
+      if (&m == &members.front()) at_start();
+      if (grid && &m == &members.front()) write_config(o.out, resolved_flags(app, config, s.steps, nullptr));
       write_config(folder, resolved_flags(app, config, s.steps, &m));
     };
     if (!train_member(s, config, folder, results.back(), write_configs)) return 128 + caught_signal();
@@ -260,7 +282,9 @@ int run(CLI::App& app, TrainOptions& o) {
   return int(ExitCode::ok);
 }
 
-int train(const std::vector<std::string>& args, bool one_of_several = false) {
+// `at_start` is called once nothing can refuse the run any more.
+int train(const std::vector<std::string>& args, bool one_of_several = false,
+          const std::function<void()>& at_start = [] {}) {
   CLI::App app{"Trains a Vision Transformer with any attention function on image shards.", "train"};
   TrainOptions options;
   if (const std::string preset = value_of(args, "--preset"); !preset.empty()) apply_recipe(options, preset, value_of(args, "--model"));
@@ -270,21 +294,25 @@ int train(const std::vector<std::string>& args, bool one_of_several = false) {
   options.choose_length(app, args);
   if (!value_of(args, "--alpha").empty() && !options.takes_alpha())
     fail(ExitCode::usage, "--alpha {}: no function of --attention {} takes it; leave it out, or name a function that does, without an exponent of its own", value_of(args, "--alpha"), fmt::join(options.attention, ","));
-  return run(app, options);
+  return run(app, options, at_start);
 }
 
 // Several models, each in a folder of its own in --out: OUT/S-16 for S/16.
 int train_models(const std::vector<std::string>& args, const std::vector<std::string>& models) {
   const std::string out = value_of(args, "--out");
-  if (!out.empty() && std::find(args.begin(), args.end(), "--print-config") == args.end()) save_arguments(out, args);
-  for (const std::string& model : models) {
-    std::string folder = model;
-    std::replace(folder.begin(), folder.end(), '/', '-');
+  const bool writes = !out.empty() && std::find(args.begin(), args.end(), "--print-config") == args.end();
+  std::optional<FolderLock> lock;
+  if (writes) lock.emplace(out);
+  std::vector<std::string> folders = models;
+  for (std::string& folder : folders) std::replace(folder.begin(), folder.end(), '/', '-');
+  if (writes) check_members(out, folders);
+  for (size_t i = 0; i < models.size(); i++) {
+    const std::string &model = models[i], &folder = folders[i];
     std::vector<std::string> own = with_value(args, "--model", model);
     if (!out.empty()) own = with_value(own, "--out", (fs::path(out) / folder).string());
     if (!fs::exists(fs::path(out) / folder / "config.toml")) std::erase(own, "--resume");                // not begun
     print_result("{}{}\n", &model == &models.front() ? "" : "\n", model);
-    if (const int status = train(own, true)) return status;
+    if (const int status = train(own, true, [&] { if (i == 0) save_arguments(out, args); })) return status;
   }
   return int(ExitCode::ok);
 }

@@ -171,7 +171,9 @@ void write_drawn_set(const std::filesystem::path& dir, uint64_t images, uint64_t
   constexpr uint64_t validation_starts = uint64_t(1) << 40;    // far past any training picture
   constexpr size_t samples_per_shard = 2000;
   ShardWriter train(dir, "train", samples_per_shard), val(dir, "val", samples_per_shard);
+  Unfinished unfinished(dir);
   write_split(train, "train", images, 0, size, seed);
   write_split(val, "val", validation, validation_starts, size, seed);
   write_class_list(dir, {drawn_classes.begin(), drawn_classes.end()});
+  unfinished.finish();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/error.h"
+#include "engine/signals.h"
 #include "engine/text.h"
 
 namespace fs = std::filesystem;
@@ -32,6 +33,7 @@ Scan scan_folder(const fs::path& folder) try {
     const fs::path class_folder = folder / scan.classes[label];
     std::vector<std::string> images;
     for (const auto& entry : fs::directory_iterator(class_folder)) {
+      stop_if_asked();
       const std::string name = entry.path().filename().string();
       if (!hidden(name) && is_image_name(name) && entry.is_regular_file()) images.push_back(name);
       else scan.skipped_members++;

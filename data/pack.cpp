@@ -10,6 +10,7 @@
 #include "data/transfer.h"
 #include "engine/console.h"
 #include "engine/error.h"
+#include "engine/files.h"
 #include "engine/flags.h"
 #include "engine/json.h"
 #include "engine/machine.h"
@@ -32,6 +33,7 @@ void add_drawn(CLI::App& app) {
   drawn->add_option("--seed", options->seed, "another seed draws other pictures")->check(whole_number(0, UINT64_MAX))->capture_default_str();
   drawn->callback([options] {
     const auto& [out, images, seed, size] = *options;
+    const FolderLock lock(out);
     write_drawn_set(out, images, images / 5, size, seed);
     print_result("{0} training and {1} validation pictures of {2}x{2} in {3} classes\n"
                "next: build/train --train '{4}/train-*.tar' --val '{4}/val-*.tar' --out RUN\n",
@@ -85,6 +87,7 @@ void add_folder(CLI::App& app) {
   folder->add_option("DIR", options->paths, "JPEG and PNG keep their bytes, TIFF becomes PNG")->required()->expected(1);
   add_split(folder, options);
   folder->callback([options] {
+    const FolderLock lock(options->write.out);
     Members members(options->write.out);
     members.add_folder(options->paths[0], lies_in_class);
     write(plan_classes(members, class_list(options->paths[0]), options->validation), members, *options);
@@ -101,6 +104,7 @@ void add_archive(CLI::App& app) {
       ->required();
   add_split(archive, options);
   archive->callback([options] {
+    const FolderLock lock(options->write.out);
     Members members(options->write.out);
     for (const std::string& file : options->paths) members.add_archive(file, is_packable_image);
     write(plan_classes(members, {}, options->validation), members, *options);
@@ -119,6 +123,7 @@ void add_transfer(CLI::App& app) {
   transfer->add_option("ARCHIVE", options->paths, "its archives, as they were downloaded")->required();
   transfer->callback([options] {
     const TransferSet& set = find_transfer_set(options->set);
+    const FolderLock lock(options->write.out);
     Members members(options->write.out);
     for (const std::string& file : options->paths) members.add(file, keep_for_transfer);
     const ShardPlan plan = plan_transfer(set, members);

@@ -10,6 +10,7 @@
 #include "data/names.h"
 #include "data/tar.h"
 #include "engine/error.h"
+#include "engine/signals.h"
 #include "engine/text.h"
 
 namespace {
@@ -63,6 +64,7 @@ class Grouping {
   Grouping(const File& file, Scan& scan) : file_(file), scan_(scan) {}
 
   void add(const TarMember& member, TarReader& reader) {
+    stop_if_asked();
     std::string_view key, extension;
     if (!split_sample_member(member, key, extension)) {
       scan_.skipped_members++;
@@ -174,6 +176,7 @@ Scan scan_nested(const File& file) {
     const size_t before = scan.samples.size();
     TarReader inner(file, tar.offset, tar.offset + tar.size);
     for (TarMember member; inner.next(member);) {
+      stop_if_asked();
       if (member.regular && is_image_name(member.name) && !is_hidden(member.name))
         scan.samples.push_back(place_of(file, member, int32_t(scan.classes.size())));
       else scan.skipped_members++;

@@ -126,6 +126,7 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
   std::map<std::string, ShardWriter> writers;    // all of them first: each refuses a folder that has its shards
   for (const PlannedImage& image : plan.images)
     if (!writers.contains(image.part)) writers.try_emplace(image.part, options.out, image.part, samples_per_shard);
+  Unfinished unfinished(options.out);
   write_class_list(options.out, plan.classes);
 
   Packed packed;
@@ -162,5 +163,6 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
   for (auto& [part, writer] : writers) writer.close();
   if (packed.samples.empty())
     fail(ExitCode::data, "no image could be decoded, the first: {}", packed.bad.front());
+  unfinished.finish();
   return packed;
 }

@@ -1,5 +1,5 @@
 // Writes samples into WebDataset tar shards: DIR/PREFIX-0000.tar, ... The same samples give the same bytes.
-// defines: ShardWriter
+// defines: ShardWriter, Unfinished, unfinished_file
 #pragma once
 #include <filesystem>
 #include <string>
@@ -25,4 +25,15 @@ class ShardWriter {
   size_t samples_per_shard_, samples_ = 0;
   int shard_ = 0;
   std::string tar_;
+};
+
+// Beside shards as long as there are more to come: whoever reads the folder sees that the set is not whole.
+inline constexpr const char* unfinished_file = "pack-unfinished.txt";
+class Unfinished {
+ public:
+  explicit Unfinished(const std::filesystem::path& dir);    // after the ShardWriters, before classes and shards
+  void finish();                                            // everything is written
+
+ private:
+  std::filesystem::path dir_;
 };

@@ -10,6 +10,7 @@
 #include "data/decimal.h"
 #include "data/folder.h"
 #include "data/info.h"
+#include "data/shard_writer.h"
 #include "engine/error.h"
 #include "engine/text.h"
 
@@ -183,5 +184,10 @@ std::vector<fs::path> expand_source(const std::string& source) {
   for (const fs::path& shard : shards)
     if (!seen.insert(fs::absolute(shard).lexically_normal()).second)
       fail(ExitCode::data, "'{}' names {} twice: its images would count twice", source, shard.string());
+  std::set<fs::path> folders;
+  for (const fs::path& shard : shards)
+    if (folders.insert(shard.parent_path()).second && fs::exists(shard.parent_path() / unfinished_file))
+      fail(ExitCode::data, "{}: the set is not whole, for pack was stopped or is still at work: remove its shards and {}, and pack again",
+           shard.string(), unfinished_file);
   return shards;
 }

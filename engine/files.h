@@ -1,11 +1,12 @@
-// Files as bytes: read through a mapping, written whole or not at all.
-// defines: MappedFile, Writer, write_atomically
+// Files as bytes: read through a mapping, written whole or not at all, in folders that one process at a time writes.
+// defines: MappedFile, Writer, write_atomically, append_line, sync_file, FolderLock
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 
 // A whole regular file, read-only, in memory for as long as the object lives.
@@ -34,7 +35,28 @@ class Writer {
   int descriptor_;
 };
 
-// Runs `write` on path.tmp, syncs and renames: a reader, or a power loss, finds the old file or the new one.
-// Stops with one line, the old file untouched and no path.tmp left, on any failure; when `size` bytes (a lower bound of
-// what will be written, 0: unknown) do not fit on the disk, before anything is written.
+// Runs `write` on a file of a name of its own beside `path`, syncs and renames: a reader, or a power loss, finds the
+// old file or the new one. Stops with one line, the old file untouched and nothing else left, on any failure; when
+// `size` bytes (a lower bound of what will be written, 0: unknown) do not fit on the disk, before anything is written.
+// What killed processes left behind in the folder is removed.
 void write_atomically(const std::filesystem::path& path, const std::function<void(Writer&)>& write, uint64_t size = 0);
+
+// Appends the line and a line end; fails where they cannot be written.
+void append_line(const std::filesystem::path& path, const std::string& line);
+// What was appended survives a power loss.
+void sync_file(const std::filesystem::path& path);
+
+// This process alone writes into the folder, which is made if it is not there, as long as the object lives; the lock
+// ends with the process however that ends. Fails where another process has it. A file system without locks gets a note
+// on stderr.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder);
+  FolderLock(const FolderLock&) = delete;
+  ~FolderLock();    // leaves no trace of the lock, nor of a folder that was made for it and stayed empty
+
+ private:
+  std::filesystem::path folder_;
+  bool made_;
+  int file_ = -1;
+};

@@ -3,6 +3,7 @@
 #include <utility>
 #include "engine/error.h"
 #include "engine/ops/elementwise.h"
+#include "engine/signals.h"
 
 std::vector<GradientPiece> gradient_pieces(const std::vector<Parameter>& list) {
   size_t all = 0, first = 0;
@@ -46,6 +47,7 @@ bool Parameters::has(const std::string& name) const {
 }
 
 void Parameters::set(const std::string& name, const std::vector<float>& values) {
+  stop_if_asked();                                          // a large model is filled for many seconds
   const Parameter& p = find(name);
   if (values.size() != p.shape.size()) fail(ExitCode::data, "parameter {}: {} values, expected {}", name, values.size(), p.shape.text());
   const std::vector<real> converted(values.begin(), values.end());

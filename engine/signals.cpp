@@ -50,3 +50,8 @@ int caught_signal() {
   const int signal = take_pending();
   return signal == SIGHUP ? SIGTERM : signal;
 }
+
+void stop_if_asked() {
+  if (const int signal = caught_signal())
+    fail(ExitCode(128 + signal), "stopped by signal {} before training began; nothing was changed", signal);
+}

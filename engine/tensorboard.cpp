@@ -1,10 +1,12 @@
 #include "engine/tensorboard.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <string>
@@ -47,19 +49,33 @@ std::string field(int number, int64_t value) { return key(number, 0) + varint(ui
 std::string field(int number, std::string_view bytes) {
   return key(number, 2) + varint(bytes.size()) + std::string(bytes);
 }
+
+constexpr std::string_view prefix = "events.out.tfevents.";
+
+// The seconds in the name of a new file: now, but after those of every file that is there, for names are the order of files.
+int64_t time_for_name(const std::filesystem::path& folder, double now) {
+  int64_t time = int64_t(now);
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (const std::string name = entry->path().filename().string(); name.starts_with(prefix))
+      time = std::max<int64_t>(time, std::atoll(name.c_str() + prefix.size()) + 1);
+  return time;
+}
 }  // namespace
 
-EventFile::EventFile(const std::filesystem::path& folder) {
+EventFile::EventFile(const std::filesystem::path& folder, std::optional<int64_t> first_step) {
   static std::atomic<int> files = 0;
   std::error_code error;
   std::filesystem::create_directories(folder, error);    // where this fails, so does open, with the reason
   char host[256] = "";
   ::gethostname(host, sizeof host - 1);
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  path_ = folder / fmt::format("events.out.tfevents.{:010}.{}.{}.{}", int64_t(now), host, ::getpid(), files++);
-  file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  path_ = folder / fmt::format("{}{:010}.{}.{}.{}{}", prefix, time_for_name(folder, now), host, ::getpid(), files++, suffix);
+  file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
   if (file_ < 0) fail(ExitCode::failed, "cannot write {}: {}", path_.string(), std::strerror(errno));
   append(field(1, now) + field(3, "brain.Event:2"));
+  constexpr int64_t start = 1;    // of SessionLog's states
+  if (first_step) append(field(1, now) + field(2, *first_step) + field(7, field(1, start)));
 }
 
 EventFile::~EventFile() { ::close(file_); }

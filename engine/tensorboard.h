@@ -3,14 +3,20 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 #include "engine/histogram.h"
 
 class EventFile {
  public:
-  // A new file in the folder, which is made where it is not there yet; TensorBoard joins the files of a resumed run.
-  explicit EventFile(const std::filesystem::path& folder);
+  // How the names of its files end, which are those of no other program.
+  static constexpr std::string_view suffix = ".relucent";
+
+  // A new file in the folder, which is made where it is not there yet, with a name after those of the files that are
+  // there: TensorBoard joins them. Where a run goes on, `first_step` says with which step: what TensorBoard holds from
+  // there on is void.
+  explicit EventFile(const std::filesystem::path& folder, std::optional<int64_t> first_step = {});
   EventFile(const EventFile&) = delete;
   ~EventFile();
 

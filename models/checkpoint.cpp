@@ -16,6 +16,36 @@ template <class T> T number(const Metadata& metadata, const std::string& key, co
   }
 }
 
+void check_identity(const SafeTensors& file, const std::filesystem::path& path, const Metadata& identity) {
+  for (const auto& [key, value] : identity) {
+    const auto found = file.metadata().find(key);
+    const std::string saved = found == file.metadata().end() ? "(absent)" : found->second;
+    if (saved != value && key == "run.steps")
+      fail(ExitCode::usage, "{}: the run is one of {} updates, now it would be {}; a run's length is fixed, as its "
+           "learning rates follow from it: leave --steps and --epochs out to finish it, or go on from its weights with "
+           "--init in another --out", path.string(), saved, value);
+    if (saved != value)
+      fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; resume with the same, or start anew in "
+           "another --out", path.string(), key, saved, value);
+  }
+}
+
+constexpr std::string_view log_key = "state.log.";
+
+TrainingState::Window window_of(const Metadata& metadata, const std::filesystem::path& path, double seconds) {
+  if (!metadata.contains("state.window.steps")) return {.seconds = seconds};      // as older programs went on
+  return {number<double>(metadata, "state.window.loss", path), number<double>(metadata, "state.window.wait", path),
+          number<double>(metadata, "state.window.seconds", path), number<int64_t>(metadata, "state.window.steps", path),
+          number<int64_t>(metadata, "state.window.correct", path)};
+}
+
+LogSizes logs_of(const Metadata& metadata, const std::filesystem::path& path) {
+  LogSizes logs;
+  for (const auto& [key, value] : metadata)
+    if (key.starts_with(log_key)) logs[key.substr(log_key.size())] = number<uint64_t>(metadata, key, path);
+  return logs;
+}
+
 template <class T> StoredTensor stored(const std::string& name, const std::string& dtype, const std::vector<T>& values) {
   return {name, dtype, {int64_t(values.size())}, std::as_bytes(std::span(values))};
 }
@@ -79,6 +109,12 @@ void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& a
   metadata["state.evaluated"] = std::to_string(state.evaluated);
   metadata["state.best_accuracy"] = fmt::format("{}", state.best_accuracy);
   metadata["state.seconds"] = fmt::format("{}", state.seconds);
+  metadata["state.window.loss"] = fmt::format("{}", state.window.loss);
+  metadata["state.window.wait"] = fmt::format("{}", state.window.wait);
+  metadata["state.window.seconds"] = fmt::format("{}", state.window.seconds);
+  metadata["state.window.steps"] = std::to_string(state.window.steps);
+  metadata["state.window.correct"] = std::to_string(state.window.correct);
+  for (const auto& [name, bytes] : state.logs) metadata[std::string(log_key) + name] = std::to_string(bytes);
   std::vector<StoredTensor> tensors{stored("values", "F32", values), stored("first_moment", "BF16", first), stored("second_moment", "F32", second)};
   const std::vector<float> mean = average ? average->values() : std::vector<float>();
   if (average) tensors.push_back(stored("average", "F32", mean));
@@ -87,15 +123,7 @@ void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& a
 
 TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity, MovingAverage* average) {
   const SafeTensors file(path);
-  for (const auto& [key, value] : identity) {
-    const auto found = file.metadata().find(key);
-    const std::string saved = found == file.metadata().end() ? "(absent)" : found->second;
-    if (saved != value && key == "run.steps")
-      fail(ExitCode::usage, "{}: the run is one of {} updates, now it would be {}; a run's length is fixed, as its learning rates follow from it: leave --steps and --epochs out "
-           "to finish it, or go on from its weights with --init in another --out", path.string(), saved, value);
-    if (saved != value)
-      fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; resume with the same, or start anew in another --out", path.string(), key, saved, value);
-  }
+  check_identity(file, path, identity);
   const std::vector<float> values = file.floats("values"), second = file.floats("second_moment");
   const StoredTensor& first = file.at("first_moment");
   Parameters& parameters = vit.parameters();
@@ -107,8 +135,25 @@ TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam
   std::memcpy(moment.data(), first.bytes.data(), first.bytes.size());
   if (average) average->restore(file.floats("average"));
   adam.restore(number<int64_t>(file.metadata(), "state.updates", path), moment, second);
-  return {number<int64_t>(file.metadata(), "state.step", path), number<int64_t>(file.metadata(), "state.evaluated", path), number<double>(file.metadata(), "state.best_accuracy", path),
-          number<double>(file.metadata(), "state.seconds", path)};
+  const Metadata& saved = file.metadata();
+  TrainingState state{.step = number<int64_t>(saved, "state.step", path),
+                      .evaluated = number<int64_t>(saved, "state.evaluated", path),
+                      .best_accuracy = number<double>(saved, "state.best_accuracy", path),
+                      .seconds = number<double>(saved, "state.seconds", path),
+                      .window = {},
+                      .logs = logs_of(saved, path)};
+  state.window = window_of(saved, path, state.seconds);
+  return state;
 }
 
 int64_t saved_step(const std::filesystem::path& path) { return number<int64_t>(SafeTensors(path).metadata(), "state.step", path); }
+
+void check_identity(const std::filesystem::path& path, const Metadata& identity) {
+  check_identity(SafeTensors(path), path, identity);
+}
+
+int64_t weights_step(const std::filesystem::path& path) try {
+  return number<int64_t>(SafeTensors(path).metadata(), "step", path);
+} catch (const Error&) {
+  return -1;
+}

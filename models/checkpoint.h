@@ -1,7 +1,8 @@
 // What a run keeps on disk. FOLDER/last.safetensors: the weights, with model, preprocessing and class names, for eval and for
 // other programs. FOLDER/last.state: all that an exact resume needs; it does not depend on the other file, so a kill
 // between the two writes loses nothing.
-// defines: save_weights, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state
+// defines: save_weights, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state, saved_step,
+//          check_identity, weights_step
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 #include "data/transform.h"
+#include "engine/metrics.h"
 #include "engine/optimizer.h"
 #include "models/vit.h"
 #include "models/weights.h"
@@ -37,6 +39,13 @@ struct TrainingState {
   int64_t evaluated = -1;              // the step of the last evaluation
   double best_accuracy = -1;           // on the validation set so far
   double seconds = 0;                  // spent training so far
+  // What the next logged row is the mean of, the same as in a run that was never stopped; but its speed and share of
+  // waiting are of the time that was spent, which differs.
+  struct Window {
+    double loss = 0, wait = 0, seconds = 0;      // sums; `seconds` as above, at its start
+    int64_t steps = 0, correct = 0;
+  } window;
+  LogSizes logs;                       // when it was saved; empty in files that older programs wrote
 };
 // `identity` is what a resumed run must have in common with this one (model, data, batch, seed ...), name by name.
 void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity,
@@ -45,3 +54,7 @@ void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& a
 TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity, MovingAverage* average = nullptr);
 // The step a state file is at, without loading it.
 int64_t saved_step(const std::filesystem::path& path);
+// What load_state refuses of identity, without loading.
+void check_identity(const std::filesystem::path& path, const Metadata& identity);
+// The step that weights were saved at; -1 where they are not there or cannot be read.
+int64_t weights_step(const std::filesystem::path& path);

@@ -4,6 +4,7 @@
 #include "data/scan_cache.h"
 #include "engine/console.h"
 #include "engine/error.h"
+#include "engine/files.h"
 #include "engine/json.h"
 #include "engine/npy.h"
 #include "engine/progress.h"
@@ -34,7 +35,6 @@ SourceFeatures features_of(const EvalOptions& o, const EvalSession& s, const std
 
 // What another program needs to check a task: features, labels and predictions.
 void write_fewshot(const fs::path& folder, const FewshotTask& task, const std::vector<FewshotResult>& results) {
-  fs::create_directories(folder);
   const auto write_ints = [&](const std::string& name, const std::vector<int>& values) {
     write_npy(folder / (task.name + name), {int64_t(values.size())}, std::vector<int64_t>(values.begin(), values.end()));
   };
@@ -63,6 +63,8 @@ int features(const EvalOptions& o) {
 // BigVision's few-shot linear probe on any number of tasks: accuracy of every seed, mean and spread
 int fewshot_probe(const EvalOptions& o) {
   const EvalSession s = open(o);
+  std::optional<FolderLock> lock;
+  if (!o.out.empty()) lock.emplace(o.out);
   LoaderOptions options = loader_options(o, s);
   options.preprocess.stretch = true;
   nlohmann::ordered_json tasks = nlohmann::ordered_json::array();

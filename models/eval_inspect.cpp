@@ -61,9 +61,7 @@ int inspect_command(const EvalOptions& o) {
     print_log("note    maps of {} pictures: the weights of one take {:.1f} GB; --layers keeps fewer, --pictures insists\n", options.pictures, map_values(c, options, 1) * sizeof(real) / 1e9);
   check_arrays(c, options, o.image_count);
   const fs::path folder = o.out;
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) fail(ExitCode::failed, "--out: cannot make the folder {}: {}", o.out, error.message());
+  const FolderLock lock(folder);
   const Images all = images_of(o, s);
   options.pictures = std::min(options.pictures, all.size());
 

@@ -134,6 +134,8 @@ std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, con
   set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
   set("--qk-norm", c.qk_norm), set("--gate", c.gate), set("--head-hidden", c.head_hidden);
   if (steps) set("--steps", steps), app.get_option("--epochs")->clear(), app.get_option("--epochs")->default_str("");
+  for (const char* flag : {"--train", "--val", "--init"})             // config.toml is read from other folders, too
+    if (const auto source = app.get_option(flag)->as<std::string>(); !source.empty()) set(flag, from_anywhere(source));
   if (member) set("--attention", member->attention), set("--alpha", member->alpha);
   std::istringstream lines(app.config_to_str(true));
   std::string text;

@@ -1,4 +1,5 @@
 #include "models/run_config.h"
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <fstream>
 #include "data/index.h"
@@ -7,6 +8,8 @@
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/progress.h"
+#include "engine/text.h"
+#include "models/checkpoint.h"
 #include "models/diagnose.h"
 #include "models/vit.h"
 #include "models/weights.h"
@@ -48,6 +51,51 @@ int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const s
   return int(ExitCode::ok);
 }
 
+static std::string here() { return fs::current_path().string(); }
+
+bool stays_here(const std::string& source) {
+  bool relative = false;
+  for (const std::string& part : split(source, "::")) relative |= !part.empty() && part[0] != '/';
+  return relative && (here().find_first_of("{}*?[]") != std::string::npos || here().find("::") != std::string::npos);
+}
+
+std::string from_anywhere(const std::string& source) {
+  if (source.empty() || stays_here(source)) return source;
+  std::vector<std::string> parts = split(source, "::");
+  for (std::string& part : parts)
+    if (!part.empty() && part[0] != '/') part = (fs::path(here()) / part).string();
+  return fmt::format("{}", fmt::join(parts, "::"));
+}
+
+void check_members(const fs::path& folder, const std::vector<std::string>& members) {
+  const bool run = fs::exists(folder / "last.state") || fs::exists(folder / "metrics.csv");
+  if (run && !members.empty())
+    fail(ExitCode::usage, "{} holds a single run, which members beside it would make unknown to --resume; choose "
+         "another --out", folder.string());
+  if (run || (!fs::exists(folder / "config.toml") && !fs::exists(folder / arguments_file))) return;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool begun = fs::exists(entry.path() / "config.toml") || fs::exists(entry.path() / arguments_file);
+    if (begun && std::find(members.begin(), members.end(), name) == members.end())
+      fail(ExitCode::usage, "{} holds {} too, which this command does not train and --resume would no longer know; name "
+           "all members, or choose another --out", folder.string(), name);
+  }
+}
+
+void check_start(const fs::path& folder, const std::map<std::string, std::string>& identity, int64_t steps, bool resume,
+                 bool again) {
+  const fs::path state = folder / "last.state";
+  if (fs::exists(state)) {
+    if (!resume && !(again && saved_step(state) >= steps))
+      fail(ExitCode::usage, "{} holds a run already; go on with --resume, or choose another --out", folder.string());
+    return check_identity(state, identity);
+  }
+  for (const char* name : {"best.safetensors", "average.safetensors", "last.safetensors"})
+    if (fs::exists(folder / name))
+      fail(ExitCode::usage, "{} has {} but no last.state, which a run goes on from: put that back, or start in another "
+           "--out, with --init {} from these weights", folder.string(), name, (folder / name).string());
+}
+
 std::string value_of(const std::vector<std::string>& args, const std::string& flag) {
   std::string value;
   for (size_t i = 0; i < args.size(); i++) {
@@ -78,9 +126,12 @@ std::vector<std::string> with_value(std::vector<std::string> args, const std::st
 }
 
 void save_arguments(const fs::path& folder, const std::vector<std::string>& args) {
+  std::vector<std::string> all = args;
+  for (const char* flag : {"--train", "--val", "--init", "--config"})
+    if (const auto value = value_of(args, flag); !value.empty()) all = with_value(all, flag, from_anywhere(value));
   fs::create_directories(folder);
   write_atomically(folder / arguments_file, [&](Writer& out) {
-    for (const std::string& arg : args) out.write(arg + "\n");
+    for (const std::string& arg : all) out.write(arg + "\n");
   });
 }
 

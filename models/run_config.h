@@ -1,5 +1,6 @@
 // The flags of a run as text: what is written into its folder, what --resume takes from there, and what --print-config shows.
-// defines: resolved_flags, write_config, read_config, print_config, value_of, with_value, with_config_of_run, save_arguments, with_saved_arguments, run_identity
+// defines: resolved_flags, write_config, read_config, print_config, from_anywhere, stays_here, value_of, with_value,
+//          with_config_of_run, save_arguments, with_saved_arguments, check_members, check_start, run_identity
 #pragma once
 #include <filesystem>
 #include <map>
@@ -16,6 +17,11 @@ std::map<std::string, std::string> read_config(const std::filesystem::path& fold
 // The flags, then what they cost. Returns the exit status.
 int print_config(CLI::App& app, const TrainOptions& options, ViTConfig config, const std::vector<GridMember>& members, Device& device);
 
+// A source or file as it can be named from any folder. As it is where this folder's own name would be read as a pattern;
+// then `stays_here` is true.
+std::string from_anywhere(const std::string& source);
+bool stays_here(const std::string& source);
+
 // The value of a flag before the command line is parsed; empty if it is not there.
 std::string value_of(const std::vector<std::string>& args, const std::string& flag);
 // args with another value of a flag that may be there
@@ -27,6 +33,17 @@ std::vector<std::string> with_config_of_run(std::vector<std::string> args);
 inline constexpr const char* arguments_file = "arguments.txt";      // one a line
 void save_arguments(const std::filesystem::path& folder, const std::vector<std::string>& args);
 std::vector<std::string> with_saved_arguments(std::vector<std::string> args);
+
+// A folder holds one run, or the members of a grid or of several models, each in a folder of its name; its config.toml
+// or arguments.txt names all of them. Refuses what would make it forget some: `members` of this command, none for a
+// single run.
+void check_members(const std::filesystem::path& folder, const std::vector<std::string>& members);
+
+// Refuses a run of `steps` updates that would destroy what its folder holds: another run, one to go on with that was not
+// asked for (`again`: unless it is finished, as members that a command names again may be), or weights without their
+// state.
+void check_start(const std::filesystem::path& folder, const std::map<std::string, std::string>& identity, int64_t steps,
+                 bool resume, bool again);
 
 // What a resumed run must have in common with the one it goes on from, name by name.
 std::map<std::string, std::string> run_identity(const TrainOptions& options, const ViTConfig& config, const Index& train, int64_t steps, int64_t warmup);

@@ -1,13 +1,38 @@
+#include <cerrno>
+#include <dlfcn.h>
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <fstream>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "engine/files.h"
 #include "tests/error_of.h"
 #include "tests/temp_dir.h"
+
+// Stand in for the system's: what file systems of other kinds answer, as long as a test asks for it.
+namespace {
+bool counts_no_bytes = false;
+int folder_sync_error = 0;
+}    // namespace
+extern "C" int statvfs(const char* path, struct statvfs* space) {
+  static const auto real = reinterpret_cast<int (*)(const char*, struct statvfs*)>(::dlsym(RTLD_NEXT, "statvfs"));
+  if (!counts_no_bytes) return real(path, space);
+  *space = {};
+  return 0;
+}
+extern "C" int fsync(int file) {
+  struct stat status;
+  if (folder_sync_error == 0 || ::fstat(file, &status) != 0 || !S_ISDIR(status.st_mode)) return int(::syscall(SYS_fsync, file));
+  errno = folder_sync_error;
+  return -1;
+}
 
 namespace {
 std::string content(const std::filesystem::path& path) {
@@ -130,5 +155,54 @@ TEST_SUITE("files") {
     ::mkfifo((dir.path() / "pipe").c_str(), 0600);
     CHECK(says(error_of(ExitCode::failed, [&] { put(dir.path() / "pipe", "x"); }), {"pipe", "not a regular file"}));
     CHECK(says(error_of(ExitCode::failed, [&] { put(dir.path() / "no" / "x", "x"); }), {"No such file"}));
+  }
+
+  TEST_CASE("a file system that counts no bytes is written to; one that cannot sync folders too, but damage is told") {
+    const TempDir dir;
+    const auto write = [&] { write_atomically(dir.path() / "x", [](Writer& file) { file.write("x"); }, 1); };
+    counts_no_bytes = true;
+    write();
+    counts_no_bytes = false;
+    CHECK(content(dir.path() / "x") == "x");
+    for (const int known : {EINVAL, ENOTSUP, ENOSYS, EBADF, EPERM}) {
+      folder_sync_error = known;
+      write();
+    }
+    folder_sync_error = EIO;
+    CHECK(says(error_of(ExitCode::failed, write), {"cannot sync its folder"}));
+    folder_sync_error = 0;
+  }
+
+  TEST_CASE("what killed processes left behind is removed, but not what others write, and no link is followed") {
+    const TempDir dir;
+    const auto victim = dir.path() / "victim", left = dir.path() / ".relucent-1-0.tmp", held = dir.path() / ".relucent-1-1.tmp";
+    for (const auto& file : {victim, left, held}) std::ofstream(file) << "theirs";
+    const int other = ::open(held.c_str(), O_RDWR);
+    REQUIRE(::flock(other, LOCK_EX) == 0);
+    for (int i = 0; i < 5000; i++)
+      std::filesystem::create_symlink(victim, dir.path() / fmt::format(".relucent-{}-{}.tmp", ::getpid(), i));
+    put(dir.path() / "x", "mine");
+    CHECK(content(victim) == "theirs");
+    CHECK(content(dir.path() / "x") == "mine");
+    CHECK(!std::filesystem::is_symlink(dir.path() / "x"));
+    CHECK(!std::filesystem::exists(left));
+    CHECK(std::filesystem::exists(held));
+    ::close(other);
+  }
+
+  TEST_CASE("one holder a folder, which leaves no trace") {
+    const TempDir dir;
+    const auto folder = dir.path() / "new" / "folder", there = dir.path() / "there";
+    std::filesystem::create_directory(there);
+    {
+      const FolderLock lock(folder), other(there);
+      CHECK(says(error_of(ExitCode::failed, [&] { FolderLock{folder}; }), {"folder", "another process"}));
+      CHECK(says(error_of(ExitCode::failed, [&] { FolderLock{there}; }), {"there", "another process"}));
+    }
+    CHECK(!std::filesystem::exists(folder));
+    CHECK(std::filesystem::is_empty(there));
+    const FolderLock again(there);
+    std::ofstream(dir.path() / "file") << "x";
+    CHECK(says(error_of(ExitCode::failed, [&] { FolderLock{dir.path() / "file"}; }), {"file", "cannot make the folder"}));
   }
 }

@@ -31,8 +31,11 @@ inline std::string read_text(const std::filesystem::path& path) {
 
 // The programs lie in $RELUCENT_BUILD, else in the folder above the one of this binary (build/tests/run).
 inline std::filesystem::path program(const std::string& name) {
-  if (const char* build = std::getenv("RELUCENT_BUILD")) return std::filesystem::path(build) / name;
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / name;
+  static const std::filesystem::path folder = [] {    // also from other folders
+    const char* build = std::getenv("RELUCENT_BUILD");
+    return build ? std::filesystem::absolute(build) : std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path();
+  }();
+  return folder / name;
 }
 
 // A folder for this process: the drawn set, and the index cache in place of the user's own.

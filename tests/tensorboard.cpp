@@ -51,13 +51,24 @@ TEST_SUITE("tensorboard") {
 
   TEST_CASE("each start has a file of its own") {
     const TempDir dir;
-    const EventFile first(dir.path()), second(dir.path());
+    const EventFile first(dir.path());
+    const auto before = *files_in(dir.path()).begin();
+    const EventFile second(dir.path());
     CHECK(files_in(dir.path()).size() == 2);
+    CHECK(*files_in(dir.path()).begin() == before);    // in the order of their names
   }
 
   TEST_CASE("a folder that cannot be is named") {
     const TempDir dir;
     write_atomically(dir.path() / "x", [](Writer&) {});
     CHECK(says(error_of(ExitCode::failed, [&] { EventFile(dir.path() / "x"); }), {"cannot write", "x/events.out"}));
+  }
+
+  TEST_CASE("a file that goes on says from which step, as TensorBoard has it") {
+    const TempDir dir;
+    const EventFile events(dir.path(), 301);
+    const std::string start = hex_of(*files_in(dir.path()).begin()).substr(2 * 40);
+    CHECK(start.starts_with("10000000000000"));              // 16 bytes: wall time, step, SessionLog
+    CHECK(start.substr(2 * (12 + 9), 2 * 7) == "10ad023a020801");
   }
 }
