@@ -49,6 +49,16 @@ void save_weights(const std::filesystem::path& path, const ViT& vit, const Prepr
   write_weights(path, vit.config(), tensors_of(vit), extra);
 }
 
+std::vector<std::string> class_names(const Metadata& metadata, const std::filesystem::path& path) {
+  const auto names = metadata.find("class_names");
+  if (names == metadata.end()) return {};
+  try {
+    return parse_json(names->second).get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception&) {
+    fail(ExitCode::data, "{}: metadata 'class_names' is no JSON list of strings", path.string());
+  }
+}
+
 Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted, bool any_values, const std::function<void(Weights&)>& change) {
   Weights weights = read_weights(path, wanted, any_values);
   if (change) change(weights);
@@ -58,13 +68,7 @@ Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConf
   loaded.preprocess.image_size = weights.config.image_size;
   if (auto crop = weights.metadata.find("crop"); crop != weights.metadata.end()) loaded.preprocess.crop = crop->second;
   check_preprocess(loaded.preprocess);
-  if (auto names = weights.metadata.find("class_names"); names != weights.metadata.end()) {
-    try {
-      loaded.classes = parse_json(names->second).get<std::vector<std::string>>();
-    } catch (const nlohmann::json::exception&) {
-      fail(ExitCode::data, "{}: metadata 'class_names' is no JSON list of strings", path.string());
-    }
-  }
+  loaded.classes = class_names(weights.metadata, path);
   loaded.metadata = std::move(weights.metadata);
   return loaded;
 }
