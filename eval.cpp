@@ -30,12 +30,14 @@ int accuracy(const EvalOptions& o) {
   const Index index = open_counting("data", o.data, r.classes, o.real);
   if (!r.columns.empty())
     fmt::print(stderr, "classes {} of the model's {}{}\n", r.columns.size() - r.absent.size(), s.config().classes,
-               r.absent.empty() ? "" : fmt::format("; it has none for {}, whose images count as wrong", fmt::join(r.absent, ", ")));
+               r.absent.empty() ? ""
+                                : fmt::format("; it has none for {}, whose images count as wrong", fmt::join(r.absent, ", ")));
   Loader loader(index, loader_options(o, s));
   Evaluation e;
   {
     Progress progress{int64_t(index.size())};
-    e = evaluate(s.vit(), loader, o.loss, [&](uint64_t done) { progress.show(int64_t(done), "images"); return true; }, nullptr, r.columns);
+    const auto show = [&](uint64_t done) { progress.show(int64_t(done), "images"); return true; };
+    e = evaluate(s.vit(), loader, o.loss, show, nullptr, r.columns);
   }
   for (const auto& [sample, reason] : loader.bad_samples()) fmt::print(stderr, "left out {}\n", reason);
   if (o.json) {

@@ -78,7 +78,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   }
   const auto average = o.ema > 0 ? std::make_unique<MovingAverage>(vit.parameters(), o.ema) : nullptr;
   TrainingState state;
-  if (begun) require_classes_of_run(folder / "last.safetensors", s.classes);
+  if (begun) require_classes_of_run(folder / "last.safetensors", {"", config.classes, s.classes});
   if (begun) state = load_state(state_file, vit, adam, identity, average.get());
   write_configs();                     // not before it is known that the run can go on
 
@@ -224,7 +224,8 @@ int run(CLI::App& app, TrainOptions& o) {
   if (o.print_config) return print_config(app, o, config, members, *device);
   const Index train = Index::open(o.train, default_cache_dir(), o.classes);
   fmt::print(stderr, "train   {}\n", train.summary());
-  config.classes = o.classes ? o.classes : !train.classes().empty() ? int(train.classes().size()) : train.max_label() + 1;
+  const int known = train.classes().empty() ? train.max_label() + 1 : int(train.classes().size());
+  config.classes = o.classes ? o.classes : known;
   train.require_labels_below(config.classes);
   std::optional<Index> val;
   if (!o.val.empty()) val.emplace(open_counting("val", o.val, {"--train", config.classes, train.classes()}));

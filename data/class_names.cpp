@@ -14,7 +14,9 @@ bool is_number(const std::string& name) {
 
 // Digits of any length, by value; "1" before "01".
 bool smaller_number(std::string_view a, std::string_view b) {
-  const auto digits = [](std::string_view text) { return text.substr(std::min(text.find_first_not_of('0'), text.size())); };
+  const auto digits = [](std::string_view text) {
+    return text.substr(std::min(text.find_first_not_of('0'), text.size()));
+  };
   const std::string_view x = digits(a), y = digits(b);
   if (x.size() != y.size()) return x.size() < y.size();
   return x != y ? x < y : a.size() < b.size();

@@ -78,7 +78,8 @@ void Index::count(const std::string& source, const std::filesystem::path& cache_
   summary_ = fmt::format("{} shard{}, {} samples", shards_.size(), shards_.size() == 1 ? "" : "s", size_);
   if (by_name_) summary_ += fmt::format(", {} classes {}", classes_.size(), list_.empty() ? "by sorted name" : "of " + list_);
   if (by_place_)
-    summary_ += fmt::format(", labels of {} shard{} without a class list taken by place", by_place_, by_place_ == 1 ? "" : "s");
+    summary_ += fmt::format(", labels of {} shard{} without a class list taken by place", by_place_,
+                            by_place_ == 1 ? "" : "s");
   if (without_image) summary_ += fmt::format(", {} without an image skipped", without_image);
   if (skipped_members) summary_ += fmt::format(", {} other members skipped", skipped_members);
   if (from_cache_) summary_ += ", index from the cache";

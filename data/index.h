@@ -39,9 +39,9 @@ class Index {
   // Replaces the labels of ILSVRC2012's validation images by those of "Are we done with ImageNet?" (real.json): in place k
   // the list of labels of image k + 1; images with none stay without. Classes are then ImageNet-1k's.
   void take_real_labels(const std::filesystem::path& path);
-  // From here on labels count `wanted`. Where both sides have names, by name: another order or a part of them is mapped,
-  // and an image of a class that `wanted` has not is a data error that names both. Where one has none, labels stay as
-  // they are, and folders named by number are the classes of those numbers. Returns a line that says so, or "".
+  // From here on labels count `wanted`. Where both sides have names, by name: another order or a part of them is
+  // mapped, and an image of a class that `wanted` has not is a data error that names both. Where one has none, labels
+  // stay as they are, but folders named by number are the classes of those numbers. Returns a line that says so, or "".
   std::string count_as(const Classes& wanted);
   // a label that `of` has no class for is a data error that names the first such member
   void require_labels_below(int classes, const std::string& of = "the model") const;

@@ -14,7 +14,8 @@ using Names = std::vector<std::string>;
 // The first label of `wnids` that has another one in `names`; their size if there is none.
 size_t first_other_wnid(const Names& wnids, const Names& names) {
   size_t label = 0;
-  while (label < wnids.size() && (wnids[label].empty() || (label < names.size() && wnid_of(names[label]) == wnids[label]))) label++;
+  const auto same = [&] { return label < names.size() && wnid_of(names[label]) == wnids[label]; };
+  while (label < wnids.size() && (wnids[label].empty() || same())) label++;
   return label;
 }
 
@@ -31,8 +32,10 @@ void merge_names(Names& names, const Names& list, const std::filesystem::path& s
   const std::vector<int32_t> map = class_map(list, names);
   for (size_t i = 0; i < list.size(); i++) {
     if (map[i] == several_classes)
-      fail(ExitCode::data, "{}: its class list and those of the other shards differ, and '{}' stands twice in one of them: "
-           "give each class a name of its own", shard.string(), list[i]);
+      fail(ExitCode::data,
+           "{}: its class list and those of the other shards differ, and '{}' stands twice in one of them: give each "
+           "class a name of its own",
+           shard.string(), list[i]);
     if (map[i] == no_class) names.push_back(list[i]);
   }
 }
@@ -66,7 +69,7 @@ void Index::number_classes(const std::string& source, int classes) {
   classes_ = std::move(found);
   const ImagenetList* list = imagenet_list_with(classes_);
   if (const ImagenetList* asked = imagenet_list_of(classes);
-      asked && std::includes(asked->wnids.begin(), asked->wnids.end(), classes_.begin(), classes_.end())) list = asked;
+      asked && !all_numbers(classes_) && std::includes(asked->wnids.begin(), asked->wnids.end(), classes_.begin(), classes_.end())) list = asked;
   if (list) classes_ = list->wnids, list_ = list->title;
   for (Shard& shard : shards_)
     if (shard.scan.labels == LabelKind::class_position) label_by_name(shard.path, shard.scan, classes_);
@@ -90,27 +93,32 @@ void Index::number_by_lists(const std::string& source, const std::vector<const N
     const bool by_place = !by_name || label_by_name(shards_[s].path, scan, lists[s] ? *lists[s] : classes_);
     if (!lists[s] && by_place) {
       if (other)
-        fail(ExitCode::data, "{}: no class list says what its labels count, and those of '{}' differ, as beside {}: put a "
-             "classes.txt beside it", shards_[s].path.string(), source, other->path.string());
+        fail(ExitCode::data,
+             "{}: no class list says what its labels count, and those of '{}' differ, as beside {}: put a classes.txt "
+             "beside it",
+             shards_[s].path.string(), source, other->path.string());
       by_place_++;
     }
     if (!lists[s] || *lists[s] == classes_) continue;
     for (const Sample& sample : scan.samples)
       for (const int32_t label : scan.labels_of(sample))
         if (size_t(label) >= lists[s]->size())
-          fail(ExitCode::data, "{}: label {}, but the class list beside it names {}, and other shards have another list: "
-               "correct the list or the label", shards_[s].path.string(), label, lists[s]->size());
+          fail(ExitCode::data,
+               "{}: label {}, but the class list beside it names {}, and other shards have another list: correct the "
+               "list or the label",
+               shards_[s].path.string(), label, lists[s]->size());
     const std::vector<int32_t> map = class_map(*lists[s], classes_);
     scan.relabel(map);
     if (by_name || scan.classes.empty()) continue;
     Names wnids(classes_.size());        // of keys, by label
-    for (size_t label = 0; label < std::min(scan.classes.size(), map.size()); label++) wnids[size_t(map[label])] = scan.classes[label];
+    for (size_t label = 0; label < std::min(scan.classes.size(), map.size()); label++)
+      wnids[size_t(map[label])] = scan.classes[label];
     scan.classes = std::move(wnids);
   }
 }
 
-// Labels that are numbers, against the wnids that keys start with: a set whose labels are shifted by one trains as well,
-// and only its accuracy on other data shows it.
+// Labels that are numbers, against the wnids that keys start with: a set whose labels are shifted by one trains as
+// well, and only its accuracy on other data shows it.
 void Index::check_wnids(int classes) {
   for (const Shard& shard : shards_) {
     if (shard.scan.labels != LabelKind::given) continue;
@@ -119,8 +127,8 @@ void Index::check_wnids(int classes) {
       const std::string& wnid = shard.scan.classes[label];
       if (key_wnids_[label].empty()) key_wnids_[label] = wnid;
       if (!wnid.empty() && wnid != key_wnids_[label])
-        fail(ExitCode::data, "{}: its keys have label {} for {}, but other shards for {}: these shards do not belong together",
-             shard.path.string(), label, wnid, key_wnids_[label]);
+        fail(ExitCode::data,
+             "{}: its keys have label {} for {}, but other shards for {}: these shards do not belong together", shard.path.string(), label, wnid, key_wnids_[label]);
     }
   }
   if (key_wnids_.empty()) return;
@@ -139,8 +147,8 @@ void Index::hold_wnids_against(const Names& names, const std::string& title) con
   if (label == key_wnids_.size()) return;
   for (size_t i = 0; i < size_; i++)
     if (this->label(i) == int(label))
-      fail(ExitCode::data, "{}: label {} for {}, but {} has {} there: correct the labels or the class list", where(i), label,
-           key_wnids_[label], title, label < names.size() ? names[label] : "no class");
+      fail(ExitCode::data, "{}: label {} for {}, but {} has {} there: correct the labels or the class list", where(i),
+           label, key_wnids_[label], title, label < names.size() ? names[label] : "no class");
 }
 
 void Index::take_real_labels(const std::filesystem::path& path) {
@@ -149,7 +157,8 @@ void Index::take_real_labels(const std::filesystem::path& path) {
     for (size_t k = 0; k < shard.scan.samples.size(); k++) {
       const size_t i = shard.first + k, number = size_t(validation_number(key(i)));
       if (number == 0 || number > labels.size())
-        fail(ExitCode::data, "{}: {} has labels for ILSVRC2012_val_00000001 to {:08d}; this is none of them", where(i), path.string(), labels.size());
+        fail(ExitCode::data, "{}: {} has labels for ILSVRC2012_val_00000001 to {:08d}; this is none of them", where(i),
+             path.string(), labels.size());
       shard.scan.samples[k].label = shard.scan.add_label_set(labels[number - 1]);
     }
   find_max_label();
@@ -166,25 +175,29 @@ void Index::find_max_label() {
 }
 
 std::string Index::count_as(const Classes& wanted) {
-  if (wanted.names.empty() || classes_.empty()) {
-    if (classes_.empty() && !wanted.names.empty() && !wnid_of(wanted.names[0]).empty()) hold_wnids_against(wanted.names, wanted.of);
-    const bool numbers = wanted.names.empty() && place_of_numbers(wanted.count);
-    return fmt::format("labels are taken by place, {}: {} no classes", numbers ? "that of folder k as class k" : "label k as class k",
-                       wanted.names.empty() ? wanted.of + " names" : "the images name");
+  const bool nameless = wanted.names.empty();
+  if (nameless || classes_.empty()) {
+    if (!nameless && !wnid_of(wanted.names[0]).empty()) hold_wnids_against(wanted.names, wanted.of);
+    const bool numbers = nameless && place_of_numbers(wanted.count);
+    return fmt::format("labels are taken by place, {} as class k: {} no classes",
+                       numbers ? "folder k" : "label k", nameless ? wanted.of + " names" : "the images name");
   }
   if (classes_ == wanted.names) return "";
   const std::vector<int32_t> map = class_map(classes_, wanted.names);
   for (size_t i = 0; i < size_; i++)
     for (const int32_t label : labels(i)) {
       if (size_t(label) >= map.size())
-        fail(ExitCode::data, "{}: label {} has no name among the {} of its class list ({}), which is not that of {}: correct "
-             "the list or the label", where(i), label, map.size(), listed(classes_), wanted.of);
+        fail(ExitCode::data,
+             "{}: label {} has no name among the {} of its class list ({}), which is not that of {}: correct the list or "
+             "the label",
+             where(i), label, map.size(), listed(classes_), wanted.of);
       if (map[size_t(label)] == several_classes)
-        fail(ExitCode::data, "{}: its class '{}' stands twice among those of the images or those of {}: give each class a name "
-             "of its own", where(i), classes_[size_t(label)], wanted.of);
+        fail(ExitCode::data,
+             "{}: its class '{}' stands twice among those of the images or those of {}: give each class a name of its own",
+             where(i), classes_[size_t(label)], wanted.of);
       if (map[size_t(label)] == no_class)
-        fail(ExitCode::data, "{}: its class '{}' is none of the {} of {} ({}): leave such images out, or name classes alike{}",
-             where(i), classes_[size_t(label)], wanted.names.size(), wanted.of, listed(wanted.names),
+        fail(ExitCode::data,
+             "{}: its class '{}' is none of the {} of {} ({}): leave such images out, or name classes alike{}", where(i), classes_[size_t(label)], wanted.names.size(), wanted.of, listed(wanted.names),
              all_numbers(classes_) ? ", as a classes.txt beside the folders does, whose label k is folder k" : "");
     }
   for (Shard& shard : shards_) shard.scan.relabel(map);
@@ -193,7 +206,7 @@ std::string Index::count_as(const Classes& wanted) {
   return "";
 }
 
-// Folders named by number are those classes, unless all `count` classes are there: then their order is that of the classes,
+// Folders named by number are those classes, unless there are `count` of them: then their order is that of the classes,
 // also where they count from 1.
 bool Index::place_of_numbers(int count) {
   if (!by_name_ || !all_numbers(classes_) || classes_.size() == size_t(count)) return false;
@@ -202,8 +215,10 @@ bool Index::place_of_numbers(int count) {
   for (const std::string& name : classes_) {
     const auto number = decimal(name);
     if (!number || *number >= count || !names[size_t(*number)].empty())
-      fail(ExitCode::data, "folder {}: expected numbers from 0 to {}, each once, as nothing else says which class folder k is; "
-           "put a classes.txt beside the folders, whose label k is folder k", name, count - 1);
+      fail(ExitCode::data,
+           "folder {}: expected numbers from 0 to {}, each once, as nothing else says which class folder k is; put a "
+           "classes.txt beside the folders, whose label k is folder k",
+           name, count - 1);
     names[size_t(*number)] = name;
     map.push_back(int32_t(*number));
   }

@@ -14,7 +14,8 @@ namespace fs = std::filesystem;
 
 namespace {
 constexpr int64_t max_label = 10'000'000;
-constexpr const char *list_name = "classes.txt", *cifar10_list = "batches.meta.txt", *cifar100_list = "fine_label_names.txt";
+constexpr const char *list_name = "classes.txt", *cifar10_list = "batches.meta.txt",
+                     *cifar100_list = "fine_label_names.txt";
 
 std::vector<std::string> read_lines(const fs::path& path) {
   std::ifstream file(path);
@@ -152,8 +153,10 @@ std::vector<int32_t> share_class_list(const fs::path& folder, const std::vector<
   if (!fs::exists(list)) {
     for (const auto& entry : fs::directory_iterator(folder))
       if (is_cifar(entry.path()) || has_given_labels(entry.path()))
-        fail(ExitCode::data, "{} is there already, and no {} says what its labels count, but one would be written beside it: "
-             "choose another folder", entry.path().string(), list_name);
+        fail(ExitCode::data,
+             "{} is there already, and no {} says what its labels count, but one would be written beside it: choose "
+             "another folder",
+             entry.path().string(), list_name);
     write_atomically(list, [&](Writer& writer) {
       for (size_t label = 0; label < names.size(); label++) writer.write(fmt::format("{}\t{}\n", label, names[label]));
     });
@@ -163,9 +166,10 @@ std::vector<int32_t> share_class_list(const fs::path& folder, const std::vector<
   const std::vector<int32_t> labels = class_map(names, known);
   for (size_t i = 0; i < names.size(); i++)
     if (labels[i] < 0)
-      fail(ExitCode::data, "{}: its {} classes, which number the images beside it, {} '{}': choose another folder, or pack all "
-           "images in one call", list.string(), known.size(),
-           labels[i] == no_class ? "have no class" : "and those of the images to pack do not tell by one name which is", names[i]);
+      fail(ExitCode::data,
+           "{}: its {} classes, which number the images beside it, have {} '{}': choose another folder, or pack all images "
+           "in one call",
+           list.string(), known.size(), labels[i] == no_class ? "no class" : "more than one, as the images to pack,", names[i]);
   return labels;
 }
 
@@ -193,7 +197,8 @@ bool label_by_name(const fs::path& shard, Scan& scan, const std::vector<std::str
   const std::vector<int32_t> by_word = class_map(scan.classes, words);
   for (size_t i = 0; i < labels.size(); i++)
     if (labels[i] == no_class) labels[i] = by_word[i];
-  const bool numbers = all_numbers(scan.classes) && std::count(labels.begin(), labels.end(), no_class) == long(labels.size());
+  const bool none = std::all_of(labels.begin(), labels.end(), [](int32_t label) { return label == no_class; });
+  const bool numbers = none && all_numbers(scan.classes);
   for (size_t i = 0; i < labels.size(); i++) {
     const std::string& name = scan.classes[i];
     if (numbers) {
@@ -203,8 +208,8 @@ bool label_by_name(const fs::path& shard, Scan& scan, const std::vector<std::str
     if (labels[i] == several_classes)
       fail(ExitCode::data, "{}: several lines of the class list are named '{}'", shard.string(), name);
     if (labels[i] == no_class)
-      fail(ExitCode::data, "{}: its class '{}' is none of the {} in the class list; correct the list or the name", shard.string(),
-           name, names.size());
+      fail(ExitCode::data, "{}: its class '{}' is none of the {} in the class list; correct the list or the name",
+           shard.string(), name, names.size());
   }
   scan.relabel(labels);
   return numbers;

@@ -174,7 +174,8 @@ Scan scan_nested(const File& file) {
   sort_classes(order);
   std::unordered_map<std::string_view, size_t> place;
   for (size_t i = 0; i < order.size(); i++) place[order[i]] = i;
-  std::stable_sort(tars.begin(), tars.end(), [&](const auto& a, const auto& b) { return place.at(a.first) < place.at(b.first); });
+  const auto before = [&](const auto& a, const auto& b) { return place.at(a.first) < place.at(b.first); };
+  std::stable_sort(tars.begin(), tars.end(), before);
   for (const auto& [name, tar] : tars) {
     if (!scan.classes.empty() && scan.classes.back() == name) refuse(file, tar, "a second tar of this class");
     const size_t before = scan.samples.size();

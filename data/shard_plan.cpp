@@ -153,8 +153,9 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
       packed.bad.push_back(std::move(encoded.bad));
       return;
     }
+    const std::string label = std::to_string(labels[size_t(image.label)]);
     writers.at(image.part).add(unique_key(members.all()[image.member], image.record, taken),
-                               {{encoded.extension, std::move(encoded.bytes)}, {"cls", std::to_string(labels[size_t(image.label)])}});
+                               {{encoded.extension, std::move(encoded.bytes)}, {"cls", label}});
     packed.samples[image.part]++;
     packed.encoded += encoded.changed;
     if (i + 1 < plan.images.size() && plan.images[i + 1].part != image.part) writers.at(image.part).close();

@@ -23,7 +23,8 @@ Index open_source(const std::string& source) {
 
 // Features of a source in index order, [N, D], and their labels
 struct SourceFeatures { std::vector<float> values; std::vector<int> labels; };
-SourceFeatures features_of(const EvalOptions& o, const EvalSession& s, const Index& index, const LoaderOptions& options) {
+SourceFeatures features_of(const EvalOptions& o, const EvalSession& s, const Index& index,
+                           const LoaderOptions& options) {
   Loader loader(index, options);
   SourceFeatures all;
   Progress progress{int64_t(index.size())};
@@ -76,8 +77,9 @@ int fewshot_probe(const EvalOptions& o) {
     const size_t equals = text.find('='), comma = text.find(',', equals == text.npos ? 0 : equals);
     if (equals == text.npos || comma == text.npos) fail(ExitCode::usage, "--task: '{}', expected NAME=TRAIN_SOURCE,TEST_SOURCE", text);
     const Index known = open_source(text.substr(equals + 1, comma - equals - 1));
-    const int classes = std::max(known.max_label() + 1, int(known.classes().size()));
-    const Index asked = open_counting("data", text.substr(comma + 1), {"the training images of task " + text.substr(0, equals), classes, known.classes()});
+    const Classes classes{"the training images of task " + text.substr(0, equals),
+                          std::max(known.max_label() + 1, int(known.classes().size())), known.classes()};
+    const Index asked = open_counting("data", text.substr(comma + 1), classes);
     SourceFeatures train = features_of(o, s, known, options), test = features_of(o, s, asked, options);
     const FewshotTask task{text.substr(0, equals), s.config().width, std::move(train.values), std::move(test.values), std::move(train.labels), std::move(test.labels)};
     const std::vector<FewshotResult> results = fewshot(task, o.shots, o.seeds, o.l2);

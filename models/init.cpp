@@ -25,7 +25,8 @@ std::vector<float> resample_positions(const std::vector<float>& values, int from
 }
 
 // The rows of a file's head for the classes of a model, in their order; none where the head has other classes.
-static std::vector<int32_t> rows_of_head(const std::vector<std::string>& classes, const std::vector<std::string>& names, int count) {
+static std::vector<int32_t> rows_of_head(const std::vector<std::string>& classes, const std::vector<std::string>& names,
+                                         int count) {
   std::vector<int32_t> rows(count);
   std::iota(rows.begin(), rows.end(), 0);
   if (names.empty() || classes.empty()) return rows;
@@ -38,13 +39,15 @@ static std::vector<int32_t> rows_of_head(const std::vector<std::string>& classes
 std::string start_from(ViT& vit, const std::filesystem::path& path, const std::vector<std::string>& classes) {
   const Weights weights = read_weights(path, vit.config());
   const int grid = vit.config().grid(), stored_grid = weights.config.grid();
-  const std::vector<std::string> names = class_names(weights.metadata, path);
+  const std::vector<std::string> names = class_names(weights.metadata, weights.config.classes, path);
   const int count = vit.config().classes;
-  const std::vector<int32_t> rows = weights.config.classes == count ? rows_of_head(classes, names, count) : std::vector<int32_t>();
+  std::vector<int32_t> rows;
+  if (weights.config.classes == count) rows = rows_of_head(classes, names, count);
   int taken = 0;
   std::string positions, kept, by_place;
   if (!rows.empty() && (classes.empty() || names.empty()))
-    by_place = fmt::format("; the head's classes are taken by place: {} no classes", names.empty() ? "it names" : "the images name");
+    by_place = fmt::format("; the head's classes are taken by place: {} no classes",
+                           names.empty() ? "it names" : "the images name");
   for (const Parameter& p : vit.parameters().list()) {
     const auto found = weights.tensors.find(p.name);
     const bool head = p.name.starts_with("head.");
@@ -68,7 +71,8 @@ std::string start_from(ViT& vit, const std::filesystem::path& path, const std::v
     }
     taken++;
   }
-  return fmt::format("{} parameters of {}{}{}{}", taken, path.string(), positions, by_place, kept.empty() ? "" : "; initialised anew: " + kept);
+  return fmt::format("{} parameters of {}{}{}{}", taken, path.string(), positions, by_place,
+                     kept.empty() ? "" : "; initialised anew: " + kept);
 }
 
 std::string at_image_size(Weights& weights, int image_size, std::optional<double> exponent) {
