@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 #include <numeric>
-#include "data/scan_cache.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
@@ -27,33 +26,31 @@ namespace fs = std::filesystem;
 
 int accuracy(const EvalOptions& o) {
   const EvalSession s = open(o);
-  std::vector<std::string> absent;
-  const std::vector<int> columns = o.restrict_to.empty() ? std::vector<int>() : class_columns(o.restrict_to, s.loaded.classes, s.config().classes, absent);
-  const int classes = columns.empty() ? s.config().classes : int(columns.size());
-  Index index = Index::open(o.data, default_cache_dir(), classes);
-  if (!o.real.empty()) index.take_real_labels(o.real);
-  print_log("data    {}\n", index.summary());
-  index.require_labels_below(classes);
-  if (!columns.empty())
-    print_log("classes {} of the model's {}{}\n", classes - absent.size(), s.config().classes,
-               absent.empty() ? "" : fmt::format("; it has none for {}, whose images count as wrong", fmt::join(absent, ", ")));
+  Restriction r{s.classes(o), {}, {}};
+  if (!o.restrict_to.empty()) r = restrict_to(o.restrict_to, s.classes(o));
+  const Index index = open_counting("data", o.data, r.classes, o.real);
+  if (!r.columns.empty())
+    print_log("classes {} of the model's {}{}\n", r.columns.size() - r.absent.size(), s.config().classes,
+               r.absent.empty() ? ""
+                                : fmt::format("; it has none for {}, whose images count as wrong", fmt::join(r.absent, ", ")));
   Loader loader(index, loader_options(o, s));
   Evaluation e;
   {
     Progress progress{int64_t(index.size())};
-    e = evaluate(s.vit(), loader, o.loss, [&](uint64_t done) { progress.show(int64_t(done), "images"); return true; }, nullptr, columns);
+    const auto show = [&](uint64_t done) { progress.show(int64_t(done), "images"); return true; };
+    e = evaluate(s.vit(), loader, o.loss, show, nullptr, r.columns);
   }
   for (const auto& [sample, reason] : loader.bad_samples()) print_log("left out {}\n", reason);
   if (o.json) {
     nlohmann::ordered_json json{{"count", e.count}, {"of", index.size()}, {"without_label", e.unlabelled}, {"top1", e.accuracy()}, {"top5", e.top5()}};
-    if (columns.empty()) json["loss"] = e.loss;
-    else json["absent"] = absent;
+    if (r.columns.empty()) json["loss"] = e.loss;
+    else json["absent"] = r.absent;
     json.update({{"mean_row_sum", e.row_sum}, {"images_per_second", double(e.count) / e.seconds}, {"bad_images", e.bad_images}});
     write_result(json_text(json) + "\n");
   } else {
     print_result("images            {}/{}{}\ntop-1             {:.2f} %\ntop-5             {:.2f} %\n", e.count, index.size(), e.unlabelled ? fmt::format(", {} without a label", e.unlabelled) : "",
                100 * e.accuracy(), 100 * e.top5());
-    if (columns.empty()) print_result("{:<18}{:.4f}\n", o.loss + " loss", e.loss);
+    if (r.columns.empty()) print_result("{:<18}{:.4f}\n", o.loss + " loss", e.loss);
     if (!std::isnan(e.row_sum)) print_result("mean row sum of A {:.4g}\n", e.row_sum);
     print_result("images/s          {:.1f}\n", double(e.count) / e.seconds);
   }

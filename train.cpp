@@ -19,6 +19,7 @@
 #include "engine/text.h"
 #include "models/attention_list.h"
 #include "models/checkpoint.h"
+#include "models/classes.h"
 #include "models/diagnose.h"
 #include "models/evaluate.h"
 #include "models/init.h"
@@ -76,10 +77,11 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   const bool begun = fs::exists(state_file);
   if (!begun) {
     vit.initialise(o.seed);
-    if (!o.init.empty()) print_log("init    {}\n", start_from(vit, o.init));
+    if (!o.init.empty()) print_log("init    {}\n", start_from(vit, o.init, s.classes));
   }
   const auto average = o.ema > 0 ? std::make_unique<MovingAverage>(vit.parameters(), o.ema) : nullptr;
   TrainingState state;
+  if (begun) require_classes_of_run(folder / "last.safetensors", {"", config.classes, s.classes});
   if (begun) state = load_state(state_file, vit, adam, identity, average.get());
   stop_if_asked();
   if (o.resume && !begun) print_log("note    nothing was saved in {} yet: training begins anew\n", folder.string());
@@ -232,18 +234,13 @@ int run(CLI::App& app, TrainOptions& o, const std::function<void()>& at_start) {
   if (o.print_config) return print_config(app, o, config, members, *device);
   const Index train = Index::open(o.train, default_cache_dir(), o.classes);
   print_log("train   {}\n", train.summary());
+  const int known = train.classes().empty() ? train.max_label() + 1 : int(train.classes().size());
+  config.classes = o.classes ? o.classes : known;
+  train.require_labels_below(config.classes);
   std::optional<Index> val;
-  if (!o.val.empty()) {
-    val.emplace(Index::open(o.val, default_cache_dir(), o.classes ? o.classes : int(train.classes().size())));
-    print_log("val     {}\n", val->summary());
-  }
+  if (!o.val.empty()) val.emplace(open_counting("val", o.val, {"--train", config.classes, train.classes()}));
   Profiler profiler(*device);
   Session s{o, o.profile ? profiler : *device, train, val ? &*val : nullptr, train.classes(), 0, 0, measured_peak(*device), o.profile ? &profiler : nullptr};
-  config.classes = o.classes ? o.classes : !s.classes.empty() ? int(s.classes.size()) : train.max_label() + 1;
-  train.require_labels_below(config.classes);
-  if (val && !val->classes().empty() && !s.classes.empty() && val->classes() != s.classes)
-    fail(ExitCode::data, "--train has {} classes and --val {}, or other names: labels would not agree; put one classes.txt beside both", s.classes.size(), val->classes().size());
-  if (val) val->require_labels_below(config.classes);
   s.steps = o.updates(train.size());
   s.warmup = o.warmup_steps(s.steps);
   print_log("run     {} updates of {} images ({:.3g} epochs), warm-up {}, measured peak {}, {}\n", s.steps, o.batch,

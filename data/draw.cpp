@@ -139,7 +139,7 @@ void paint_shape(Canvas& canvas, int label, Colour colour, Random& random) {
 
 // The pictures of a split are numbered from `first` in the seed's sequence.
 void write_split(ShardWriter& writer, const std::string& split, uint64_t images, uint64_t first, int size,
-                 uint64_t seed) {
+                 uint64_t seed, const std::vector<int32_t>& labels) {
   const Permutation mixed(images, seed, first);
   for (uint64_t i = 0; i < images; i++) {
     Random random(seed, purpose::drawing, first + i);
@@ -147,7 +147,7 @@ void write_split(ShardWriter& writer, const std::string& split, uint64_t images,
     const Image image = draw_picture(label, size, random);
     const int quality = 80 + int(random.below(16));
     writer.add(fmt::format("{}_{:06}", split, i),
-               {{"jpg", encode_jpeg(image, quality)}, {"cls", std::to_string(label)}});
+               {{"jpg", encode_jpeg(image, quality)}, {"cls", std::to_string(labels[size_t(label)])}});
   }
   writer.close();
 }
@@ -172,8 +172,8 @@ void write_drawn_set(const std::filesystem::path& dir, uint64_t images, uint64_t
   constexpr size_t samples_per_shard = 2000;
   ShardWriter train(dir, "train", samples_per_shard), val(dir, "val", samples_per_shard);
   Unfinished unfinished(dir);
-  write_split(train, "train", images, 0, size, seed);
-  write_split(val, "val", validation, validation_starts, size, seed);
-  write_class_list(dir, {drawn_classes.begin(), drawn_classes.end()});
+  const std::vector<int32_t> labels = share_class_list(dir, {drawn_classes.begin(), drawn_classes.end()});
+  write_split(train, "train", images, 0, size, seed, labels);
+  write_split(val, "val", validation, validation_starts, size, seed, labels);
   unfinished.finish();
 }

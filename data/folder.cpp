@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/class_names.h"
 #include "engine/error.h"
 #include "engine/signals.h"
 #include "engine/text.h"
@@ -15,7 +16,7 @@ std::vector<std::string> classes_of(const fs::path& folder) {
   std::vector<std::string> classes;
   for (const auto& entry : fs::directory_iterator(folder))
     if (entry.is_directory() && !hidden(entry.path())) classes.push_back(entry.path().filename().string());
-  std::sort(classes.begin(), classes.end());
+  sort_classes(classes);
   return classes;
 }
 }

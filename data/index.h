@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/class_names.h"
 #include "data/image.h"
 #include "data/scan.h"
 
@@ -23,7 +24,8 @@ class Index {
   Labels labels(size_t i) const;    // valid as long as the index
   int label(size_t i) const { return labels(i).empty() ? -1 : labels(i)[0]; }    // the first one
   int max_label() const { return max_label_; }
-  // names by label: the class list beside the first shard, else folders or wnids in the order that numbers them; may be empty
+  // names by label: the class list beside the shards (the first list, then what the others add to it), else folders or
+  // wnids in the order that numbers them; may be empty
   const std::vector<std::string>& classes() const { return classes_; }
   std::string key(size_t i) const;
   std::string where(size_t i) const;    // "shard.tar:member.jpg", for messages
@@ -35,10 +37,14 @@ class Index {
   bool from_cache() const { return from_cache_; }
   const std::string& summary() const { return summary_; }    // shards, samples, what was skipped: one line
   // Replaces the labels of ILSVRC2012's validation images by those of "Are we done with ImageNet?" (real.json): in place k
-  // the list of labels of image k + 1; images with none stay without.
+  // the list of labels of image k + 1; images with none stay without. Classes are then ImageNet-1k's.
   void take_real_labels(const std::filesystem::path& path);
-  // a label that the model has no class for is a data error that names the first such member
-  void require_labels_below(int classes) const;
+  // From here on labels count `wanted`. Where both sides have names, by name: another order or a part of them is
+  // mapped, and an image of a class that `wanted` has not is a data error that names both. Where one has none, labels
+  // stay as they are, but folders named by number are the classes of those numbers. Returns a line that says so, or "".
+  std::string count_as(const Classes& wanted);
+  // a label that `of` has no class for is a data error that names the first such member
+  void require_labels_below(int classes, const std::string& of = "the model") const;
 
  private:
   struct Shard {
@@ -55,7 +61,11 @@ class Index {
   std::string member_name(size_t i) const;
   void scan_all(const std::filesystem::path& cache_dir);
   void number_classes(const std::string& source, int classes);
+  void number_by_lists(const std::string& source, const std::vector<const std::vector<std::string>*>& lists);
   void check_wnids(int classes);
+  void hold_wnids_against(const std::vector<std::string>& names, const std::string& title) const;
+  bool place_of_numbers(int count);
+  void find_max_label();
   void count(const std::string& source, const std::filesystem::path& cache_dir);
 
   std::vector<Shard> shards_;
@@ -64,6 +74,8 @@ class Index {
   int max_label_ = -1;
   bool from_cache_ = true, cache_written_ = true;
   bool by_name_ = false;    // no class list: labels count the sorted names of those present
+  size_t by_place_ = 0;     // shards without a class list, whose labels count that of others
+  std::vector<std::string> key_wnids_;    // by label, where labels are given and keys start with wnids
   std::string list_;        // of ImageNet, whose classes these are
   std::string summary_;
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "data/cifar.h"
+#include "data/class_names.h"
 #include "data/decimal.h"
 #include "engine/error.h"
 #include "engine/files.h"
@@ -13,6 +15,8 @@ namespace fs = std::filesystem;
 
 namespace {
 constexpr int64_t max_label = 10'000'000;
+constexpr const char *list_name = "classes.txt", *cifar10_list = "batches.meta.txt",
+                     *cifar100_list = "fine_label_names.txt";
 
 std::vector<std::string> read_lines(const fs::path& path) {
   std::vector<std::string> lines = lines_of_file(path);
@@ -108,31 +112,63 @@ std::vector<int64_t> labels_of_devkit(const fs::path& truth, const fs::path& ids
   return labels;
 }
 
-// Labels by a name that one class has, or -1 where several have it.
-template <class NameOf>
-std::unordered_map<std::string, int32_t> labels_by(const std::vector<std::string>& names, NameOf name_of) {
-  std::unordered_map<std::string, int32_t> labels;
-  for (size_t i = 0; i < names.size(); i++)
-    if (const auto [at, fresh] = labels.emplace(name_of(names[i]), int32_t(i)); !fresh) at->second = -1;
-  return labels;
+
+// It is a tar whose labels are numbers.
+bool has_given_labels(const fs::path& path) {
+  if (path.extension() != ".tar") return false;
+  try {
+    const Scan scan = scan_tar(File(path));
+    return scan.labels == LabelKind::given && !scan.samples.empty();
+  } catch (const Error&) {    // an archive of another kind
+    return false;
+  }
 }
 }
 
-std::vector<std::string> class_list(const fs::path& shard) {
+fs::path class_list_file(const fs::path& shard) {
   const fs::path folder = shard.parent_path();
   const std::string of_set = set_name(shard) + "-classes.txt";
-  for (const fs::path& list : {shard / "classes.txt", folder / "classes.txt", folder / of_set})
-    if (fs::exists(list)) return read_numbered_names(list);
+  for (const fs::path& list : {shard / list_name, folder / list_name, folder / of_set})
+    if (fs::exists(list)) return list;
   if (shard.extension() == ".bin")
-    for (const char* name : {"batches.meta.txt", "fine_label_names.txt"})
-      if (fs::exists(folder / name)) return read_plain_names(folder / name);
+    for (const fs::path& list : {folder / cifar10_list, folder / cifar100_list})
+      if (fs::exists(list)) return list;
   return {};
 }
 
-void write_class_list(const std::filesystem::path& folder, const std::vector<std::string>& names) {
-  write_atomically(folder / "classes.txt", [&](Writer& writer) {
-    for (size_t label = 0; label < names.size(); label++) writer.write(fmt::format("{}\t{}\n", label, printable(names[label])));
-  });
+std::vector<std::string> read_class_list(const fs::path& file) {
+  const bool plain = file.filename() == cifar10_list || file.filename() == cifar100_list;
+  return plain ? read_plain_names(file) : read_numbered_names(file);
+}
+
+std::vector<std::string> class_list(const fs::path& shard) {
+  const fs::path file = class_list_file(shard);
+  return file.empty() ? std::vector<std::string>() : read_class_list(file);
+}
+
+std::vector<int32_t> share_class_list(const fs::path& folder, const std::vector<std::string>& names) {
+  const fs::path list = folder / list_name;
+  if (!fs::exists(list)) {
+    for (const auto& entry : fs::directory_iterator(folder))
+      if (is_cifar(entry.path()) || has_given_labels(entry.path()))
+        fail(ExitCode::data,
+             "{} is there already, and no {} says what its labels count, but one would be written beside it: choose "
+             "another folder",
+             entry.path().string(), list_name);
+    write_atomically(list, [&](Writer& writer) {
+      for (size_t label = 0; label < names.size(); label++) writer.write(fmt::format("{}\t{}\n", label, printable(names[label])));
+    });
+    return class_map(names, names);
+  }
+  const std::vector<std::string> known = read_numbered_names(list);
+  const std::vector<int32_t> labels = class_map(names, known);
+  for (size_t i = 0; i < names.size(); i++)
+    if (labels[i] < 0)
+      fail(ExitCode::data,
+           "{}: its {} classes, which number the images beside it, have {} '{}': choose another folder, or pack all images "
+           "in one call",
+           list.string(), known.size(), labels[i] == no_class ? "no class" : "more than one, as the images to pack,", names[i]);
+  return labels;
 }
 
 void take_label_file(const fs::path& shard, Scan& scan) {
@@ -152,20 +188,29 @@ void take_label_file(const fs::path& shard, Scan& scan) {
   }
 }
 
-void label_by_name(const fs::path& shard, Scan& scan, const std::vector<std::string>& names) {
-  const auto by_name = labels_by(names, [](const std::string& name) { return name; });
-  const auto by_word = labels_by(names, first_word);
-  std::vector<int32_t> labels;
-  for (const std::string& name : scan.classes) {
-    auto at = by_name.find(name);
-    if (at == by_name.end() && (at = by_word.find(name)) == by_word.end())
-      fail(ExitCode::data, "{}: its class '{}' is none of the {} in the class list; correct the list beside the first "
-           "shard", shard.string(), name, names.size());
-    if (at->second < 0)
+bool label_by_name(const fs::path& shard, Scan& scan, const std::vector<std::string>& names) {
+  std::vector<std::string> words;
+  for (const std::string& name : names) words.push_back(first_word(name));
+  std::vector<int32_t> labels = class_map(scan.classes, names);
+  const std::vector<int32_t> by_word = class_map(scan.classes, words);
+  for (size_t i = 0; i < labels.size(); i++)
+    if (labels[i] == no_class) labels[i] = by_word[i];
+  const bool none = std::all_of(labels.begin(), labels.end(), [](int32_t label) { return label == no_class; });
+  const bool numbers = none && all_numbers(scan.classes);
+  for (size_t i = 0; i < labels.size(); i++) {
+    const std::string& name = scan.classes[i];
+    if (numbers) {
+      const auto number = decimal(name);
+      labels[i] = number && *number < int64_t(names.size()) ? int32_t(*number) : no_class;
+    }
+    if (labels[i] == several_classes)
       fail(ExitCode::data, "{}: several lines of the class list are named '{}'", shard.string(), name);
-    labels.push_back(at->second);
+    if (labels[i] == no_class)
+      fail(ExitCode::data, "{}: its class '{}' is none of the {} in the class list; correct the list or the name",
+           shard.string(), name, names.size());
   }
-  for (Sample& sample : scan.samples) sample.label = labels[size_t(sample.label)];
+  scan.relabel(labels);
+  return numbers;
 }
 
 std::vector<std::vector<int32_t>> read_real_labels(const fs::path& path) {

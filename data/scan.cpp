@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
+#include "data/class_names.h"
 #include "data/decimal.h"
 #include "data/imagenet.h"
 #include "data/names.h"
@@ -170,7 +172,13 @@ Scan scan_nested(const File& file) {
       tars.emplace_back(std::filesystem::path(member.name).stem().string(), member);
     else scan.skipped_members++;
   }
-  std::sort(tars.begin(), tars.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> order;
+  for (const auto& [name, tar] : tars) order.push_back(name);
+  sort_classes(order);
+  std::unordered_map<std::string_view, size_t> place;
+  for (size_t i = 0; i < order.size(); i++) place[order[i]] = i;
+  const auto before = [&](const auto& a, const auto& b) { return place.at(a.first) < place.at(b.first); };
+  std::stable_sort(tars.begin(), tars.end(), before);
   for (const auto& [name, tar] : tars) {
     if (!scan.classes.empty() && scan.classes.back() == name) refuse(file, tar, "a second tar of this class");
     const size_t before = scan.samples.size();
@@ -224,6 +232,17 @@ std::span<const int32_t> Scan::labels_of(const Sample& sample) const {
   if (sample.label >= 0) return {&sample.label, 1};
   const int32_t* set = &label_sets[size_t(-1 - sample.label)];
   return {set + 1, size_t(*set)};
+}
+
+void Scan::relabel(std::span<const int32_t> map) {
+  for (Sample& sample : samples) {
+    if (sample.label >= 0) {
+      sample.label = map[size_t(sample.label)];
+      continue;
+    }
+    int32_t* set = &label_sets[size_t(-1 - sample.label)];
+    for (int32_t i = 1; i <= *set; i++) set[i] = map[size_t(set[i])];
+  }
 }
 
 bool is_image_name(std::string_view name) {

@@ -34,6 +34,7 @@ struct Scan {
   std::string names;                   // of files, from the shard's folder, each ended by a zero byte
   int32_t add_label_set(std::span<const int32_t> labels);              // what Sample::label says of them
   std::span<const int32_t> labels_of(const Sample& sample) const;
+  void relabel(std::span<const int32_t> map);    // each label k becomes map[k]; all are below its size
   uint64_t without_image = 0;          // samples that hold no jpg, jpeg, png or webp
   uint64_t skipped_members = 0;        // folders, links, __meta__ and hidden names, names without extension
 };

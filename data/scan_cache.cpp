@@ -14,7 +14,7 @@ namespace {
 // A cache file is this header, the shard's path, its classes' names, each ended by a zero byte, the sets of labels,
 // the samples, and a checksum of all of it.
 struct CacheHeader {
-  char magic[8] = {'R', 'L', 'X', 'S', 'C', 'A', 'N', '3'};    // the last character is the format's version
+  char magic[8] = {'R', 'L', 'X', 'S', 'C', 'A', 'N', '4'};    // the last character is the format's version
   uint64_t shard_size = 0;
   int64_t shard_modified = 0;
   uint64_t path_size = 0, classes_size = 0, label_sets = 0, labels = 0, samples = 0, without_image = 0, skipped_members = 0;

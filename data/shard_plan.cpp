@@ -3,9 +3,11 @@
 #include <fmt/ranges.h>
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "data/cifar.h"
+#include "data/class_names.h"
 #include "data/encode.h"
 #include "data/labels.h"
 #include "data/parallel.h"
@@ -89,15 +91,15 @@ ShardPlan plan_classes(const Members& members, const std::vector<std::string>& n
   Scan scan;    // numbers classes as the index does
   bool parts = false;
   for (const Member& member : members.all()) scan.classes.emplace_back(parent_name(member.path));
-  std::sort(scan.classes.begin(), scan.classes.end());
-  scan.classes.erase(std::unique(scan.classes.begin(), scan.classes.end()), scan.classes.end());
+  sort_classes(scan.classes);
+  std::unordered_map<std::string, int32_t> place;
+  for (const std::string& name : scan.classes) place.emplace(name, int32_t(place.size()));
   for (size_t i = 0; i < members.all().size(); i++) {
     const Member& member = members.all()[i];
     const std::string name(parent_name(member.path)), part = part_above_class(member.path);
     if (name.empty()) fail(ExitCode::data, "{}: expected a folder of its class around the image", member.where);
     parts |= !part.empty();
-    const auto label = std::lower_bound(scan.classes.begin(), scan.classes.end(), name) - scan.classes.begin();
-    scan.samples.push_back({.offset = 0, .header = 0, .size = 0, .label = int32_t(label)});
+    scan.samples.push_back({.offset = 0, .header = 0, .size = 0, .label = place.at(name)});
     plan.images.push_back({i, part.empty() ? "train" : part, fmt::format("{}/{}", name, file_name(member.path)), 0});
   }
   if (plan.images.empty())
@@ -127,7 +129,7 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
   for (const PlannedImage& image : plan.images)
     if (!writers.contains(image.part)) writers.try_emplace(image.part, options.out, image.part, samples_per_shard);
   Unfinished unfinished(options.out);
-  write_class_list(options.out, plan.classes);
+  const std::vector<int32_t> labels = share_class_list(options.out, plan.classes);
 
   Packed packed;
   Progress progress{int64_t(plan.images.size())};
@@ -154,8 +156,9 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
       packed.bad.push_back(std::move(encoded.bad));
       return;
     }
+    const std::string label = std::to_string(labels[size_t(image.label)]);
     writers.at(image.part).add(unique_key(members.all()[image.member], image.record, taken),
-                               {{encoded.extension, std::move(encoded.bytes)}, {"cls", std::to_string(image.label)}});
+                               {{encoded.extension, std::move(encoded.bytes)}, {"cls", label}});
     packed.samples[image.part]++;
     packed.encoded += encoded.changed;
     if (i + 1 < plan.images.size() && plan.images[i + 1].part != image.part) writers.at(image.part).close();

@@ -79,6 +79,21 @@ void save_weights(const std::filesystem::path& path, const ViT& vit, const Prepr
   write_weights(path, vit.config(), tensors_of(vit), extra);
 }
 
+std::vector<std::string> class_names(const Metadata& metadata, int classes, const std::filesystem::path& path) {
+  const auto found = metadata.find("class_names");
+  if (found == metadata.end()) return {};
+  std::vector<std::string> names;
+  try {
+    names = parse_json(found->second).get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception&) {
+    fail(ExitCode::data, "{}: metadata 'class_names' is no JSON list of strings", path.string());
+  }
+  if (names.size() > size_t(classes))
+    fail(ExitCode::data, "{}: metadata 'class_names' has {} names, expected at most {}, the classes of the head",
+         path.string(), names.size(), classes);
+  return names;
+}
+
 Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted, bool any_values, const std::function<void(Weights&)>& change) {
   Weights weights = read_weights(path, wanted, any_values);
   if (change) change(weights);
@@ -88,13 +103,7 @@ Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConf
   loaded.preprocess.image_size = weights.config.image_size;
   if (auto crop = weights.metadata.find("crop"); crop != weights.metadata.end()) loaded.preprocess.crop = crop->second;
   check_preprocess(loaded.preprocess);
-  if (auto names = weights.metadata.find("class_names"); names != weights.metadata.end()) {
-    try {
-      loaded.classes = parse_json(names->second).get<std::vector<std::string>>();
-    } catch (const nlohmann::json::exception&) {
-      fail(ExitCode::data, "{}: metadata 'class_names' is no JSON list of strings", path.string());
-    }
-  }
+  loaded.classes = class_names(weights.metadata, weights.config.classes, path);
   loaded.metadata = std::move(weights.metadata);
   return loaded;
 }

@@ -1,7 +1,7 @@
 // What a run keeps on disk. FOLDER/last.safetensors: the weights, with model, preprocessing and class names, for eval and for
 // other programs. FOLDER/last.state: all that an exact resume needs; it does not depend on the other file, so a kill
 // between the two writes loses nothing.
-// defines: save_weights, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state, saved_step,
+// defines: save_weights, class_names, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state, saved_step,
 //          check_identity, weights_step
 #pragma once
 #include <filesystem>
@@ -20,6 +20,9 @@ using Metadata = std::map<std::string, std::string>;
 
 void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess, const std::vector<std::string>& classes,
                   Metadata extra = {});
+// The names of classes that weights hold, by label; empty if none. Data error, which names `path`, where they are no list of
+// strings, or more than the model's `classes`.
+std::vector<std::string> class_names(const Metadata& metadata, int classes, const std::filesystem::path& path);
 
 // A model from any weights file that models/weights.h reads; `wanted` says what a foreign file does not.
 struct Loaded {

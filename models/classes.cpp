@@ -1,17 +1,16 @@
 #include "models/classes.h"
 #include <filesystem>
+#include <fstream>
 #include <unordered_map>
 #include "data/imagenet.h"
+#include "data/scan_cache.h"
+#include "engine/console.h"
 #include "engine/error.h"
+#include "engine/safetensors.h"
 #include "engine/text.h"
+#include "models/checkpoint.h"
 
 namespace {
-
-// What identifies a class: its wnid where the name starts with one
-std::string identity(const std::string& name) {
-  const std::string_view wnid = wnid_of(name);
-  return std::string(wnid.empty() ? std::string_view(name) : wnid);
-}
 
 std::vector<std::string> wanted_classes(const std::string& wanted) {
   std::string lists;
@@ -30,19 +29,53 @@ std::vector<std::string> wanted_classes(const std::string& wanted) {
 
 }  // namespace
 
-std::vector<int> class_columns(const std::string& wanted, const std::vector<std::string>& names, int classes, std::vector<std::string>& absent) {
-  const ImagenetList* list = names.empty() ? imagenet_list_of(classes) : nullptr;
-  if (names.empty() && !list)
-    fail(ExitCode::usage, "--restrict-to: the checkpoint does not name its {} classes, and no list of ImageNet has as many; train with a classes.txt beside the images", classes);
-  const std::vector<std::string>& own = list ? list->wnids : names;
-  std::unordered_map<std::string, int> column;
-  for (size_t i = 0; i < own.size(); i++) column.emplace(identity(own[i]), int(i));
-  std::vector<int> columns;
-  for (const std::string& name : wanted_classes(wanted)) {
-    const auto found = column.find(identity(name));
-    columns.push_back(found == column.end() ? -1 : found->second);
-    if (found == column.end()) absent.push_back(name);
+Restriction restrict_to(const std::string& wanted, const Classes& model) {
+  const ImagenetList* list = model.names.empty() ? imagenet_list_of(model.count) : nullptr;
+  if (model.names.empty() && !list)
+    fail(ExitCode::usage,
+         "--restrict-to: the checkpoint does not name its {} classes, and no list of ImageNet has as many; train with a "
+         "classes.txt beside the images",
+         model.count);
+  const std::vector<std::string>& own = list ? list->wnids : model.names;
+  Restriction r{{"--restrict-to " + wanted, 0, wanted_classes(wanted)}, {}, {}};
+  r.classes.count = int(r.classes.names.size());
+  const std::vector<int32_t> map = class_map(r.classes.names, own);
+  for (size_t i = 0; i < map.size(); i++) {
+    if (map[i] == several_classes)
+      fail(ExitCode::usage, "--restrict-to {}: '{}' stands twice in it or in {}; name each class once", wanted,
+           r.classes.names[i], model.of);
+    r.columns.push_back(map[i]);
+    if (map[i] == no_class) r.absent.push_back(r.classes.names[i]);
   }
-  if (absent.size() == columns.size()) fail(ExitCode::usage, "--restrict-to {}: the model has none of its {} classes; its first one is named '{}'", wanted, columns.size(), own.front());
-  return columns;
+  if (r.absent.size() == r.columns.size())
+    fail(ExitCode::usage, "--restrict-to {}: the model has none of its {} classes; its first one is named '{}'", wanted,
+         r.columns.size(), own.front());
+  return r;
+}
+
+Index open_counting(const char* title, const std::string& source, const Classes& wanted, const std::string& real) {
+  // names that are wnids say which classes these are, and their number does not
+  const bool by_wnid = !wanted.names.empty() && !wnid_of(wanted.names[0]).empty();
+  Index index = Index::open(source, default_cache_dir(), by_wnid ? 0 : wanted.count);
+  if (!real.empty()) index.take_real_labels(real);
+  const std::string note = index.count_as(wanted);
+  print_log("{:<8}{}\n", title, index.summary());
+  if (!note.empty()) print_log("note    {}\n", note);
+  index.require_labels_below(wanted.count, wanted.of);
+  return index;
+}
+
+void require_classes_of_run(const std::filesystem::path& weights, const Classes& now) {
+  if (!std::filesystem::exists(weights)) return;
+  const std::vector<std::string> begun = class_names(SafeTensors(weights).metadata(), now.count, weights);
+  if (begun == now.names) return;
+  size_t label = 0;
+  while (label < begun.size() && label < now.names.size() && begun[label] == now.names[label]) label++;
+  const auto name = [&](const std::vector<std::string>& names) {
+    return label < names.size() ? "'" + names[label] + "'" : "without a name";
+  };
+  fail(ExitCode::usage,
+       "{}: the run was started with class {} {}, now it is {}; resume with the same images and classes.txt, or start anew "
+       "in another --out",
+       weights.string(), label, name(begun), name(now.names));
 }

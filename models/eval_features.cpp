@@ -8,6 +8,7 @@
 #include "engine/json.h"
 #include "engine/npy.h"
 #include "engine/progress.h"
+#include "models/classes.h"
 #include "models/eval_commands.h"
 #include "models/evaluate.h"
 #include "models/fewshot.h"
@@ -16,11 +17,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+Index open_source(const std::string& source) {
+  Index index = Index::open(source, default_cache_dir());
+  print_log("data    {}\n", index.summary());
+  return index;
+}
+
 // Features of a source in index order, [N, D], and their labels
 struct SourceFeatures { std::vector<float> values; std::vector<int> labels; };
-SourceFeatures features_of(const EvalOptions& o, const EvalSession& s, const std::string& source, const LoaderOptions& options) {
-  const Index index = Index::open(source, default_cache_dir());
-  print_log("data    {}\n", index.summary());
+SourceFeatures features_of(const EvalOptions& o, const EvalSession& s, const Index& index,
+                           const LoaderOptions& options) {
   Loader loader(index, options);
   SourceFeatures all;
   Progress progress{int64_t(index.size())};
@@ -51,7 +57,7 @@ int features(const EvalOptions& o) {
   if (o.data.empty() == o.input.empty()) fail(ExitCode::usage, "features: give one of --data and --input");
   const EvalSession s = open(o);
   std::vector<float> all;
-  if (o.input.empty()) all = features_of(o, s, o.data, loader_options(o, s)).values;
+  if (o.input.empty()) all = features_of(o, s, open_source(o.data), loader_options(o, s)).values;
   else forward_batches(s, read_input(s, o.input).floats(), o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all, tape.download(f.pre_logits)); });
   const int64_t n = int64_t(all.size()) / s.config().width;
   write_npy(o.out, {n, s.config().width}, all);
@@ -73,7 +79,11 @@ int fewshot_probe(const EvalOptions& o) {
   for (const std::string& text : o.tasks) {
     const size_t equals = text.find('='), comma = text.find(',', equals == text.npos ? 0 : equals);
     if (equals == text.npos || comma == text.npos) fail(ExitCode::usage, "--task: '{}', expected NAME=TRAIN_SOURCE,TEST_SOURCE", text);
-    SourceFeatures train = features_of(o, s, text.substr(equals + 1, comma - equals - 1), options), test = features_of(o, s, text.substr(comma + 1), options);
+    const Index known = open_source(text.substr(equals + 1, comma - equals - 1));
+    const Classes classes{"the training images of task " + text.substr(0, equals),
+                          std::max(known.max_label() + 1, int(known.classes().size())), known.classes()};
+    const Index asked = open_counting("data", text.substr(comma + 1), classes);
+    SourceFeatures train = features_of(o, s, known, options), test = features_of(o, s, asked, options);
     const FewshotTask task{text.substr(0, equals), s.config().width, std::move(train.values), std::move(test.values), std::move(train.labels), std::move(test.labels)};
     const std::vector<FewshotResult> results = fewshot(task, o.shots, o.seeds, o.l2);
     if (!o.out.empty()) write_fewshot(o.out, task, results);

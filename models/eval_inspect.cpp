@@ -1,12 +1,12 @@
 // The subcommand inspect of eval.
 #include <fmt/ranges.h>
 #include <numeric>
-#include "data/scan_cache.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/json.h"
 #include "engine/progress.h"
+#include "models/classes.h"
 #include "models/eval_commands.h"
 #include "models/evaluate.h"
 #include "models/inspect_page.h"
@@ -25,9 +25,7 @@ struct Images {
 };
 
 Images images_of(const EvalOptions& o, const EvalSession& s) {
-  const Index index = Index::open(o.data, default_cache_dir(), s.config().classes);
-  print_log("data    {}\n", index.summary());
-  index.require_labels_below(s.config().classes);
+  const Index index = open_counting("data", o.data, s.classes(o));
   if (o.given("--images") && size_t(o.image_count) > index.size()) fail(ExitCode::usage, "--images: {} are asked for, but {} has {}", o.image_count, o.data, index.size());
   LoaderOptions options = loader_options(o, s);
   options.limit = std::min<size_t>(o.image_count, index.size());

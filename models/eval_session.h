@@ -39,6 +39,7 @@ struct EvalSession {
   Loaded loaded;
   const ViT& vit() const { return *loaded.vit; }
   const ViTConfig& config() const { return loaded.vit->config(); }
+  Classes classes(const EvalOptions& o) const { return {o.checkpoint, config().classes, loaded.classes}; }
 };
 EvalSession open(const EvalOptions& o, bool any_values = false);                  // see read_weights
 std::string describe(const EvalSession& s, const std::string& checkpoint);       // the model in a line

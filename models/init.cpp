@@ -1,7 +1,11 @@
 #include "models/init.h"
+#include <algorithm>
 #include <cmath>
+#include <numeric>
+#include "data/class_names.h"
 #include "engine/error.h"
 #include "models/attention_list.h"
+#include "models/checkpoint.h"
 
 std::vector<float> resample_positions(const std::vector<float>& values, int from, int to) {
   const size_t D = values.size() / (size_t(from) * from);
@@ -20,21 +24,46 @@ std::vector<float> resample_positions(const std::vector<float>& values, int from
   return resampled;
 }
 
-std::string start_from(ViT& vit, const std::filesystem::path& path) {
+// The rows of a file's head for the classes of a model, in their order; none where the head has other classes.
+static std::vector<int32_t> rows_of_head(const std::vector<std::string>& classes, const std::vector<std::string>& names,
+                                         int count) {
+  std::vector<int32_t> rows(count);
+  std::iota(rows.begin(), rows.end(), 0);
+  if (names.empty() || classes.empty()) return rows;
+  const std::vector<int32_t> map = class_map(classes, names);
+  if (std::any_of(map.begin(), map.end(), [](int32_t row) { return row < 0; }) || map.size() != names.size()) return {};
+  std::copy(map.begin(), map.end(), rows.begin());        // a list may name the first classes only
+  return rows;
+}
+
+std::string start_from(ViT& vit, const std::filesystem::path& path, const std::vector<std::string>& classes) {
   const Weights weights = read_weights(path, vit.config());
   const int grid = vit.config().grid(), stored_grid = weights.config.grid();
+  const std::vector<std::string> names = class_names(weights.metadata, weights.config.classes, path);
+  const int count = vit.config().classes;
+  std::vector<int32_t> rows;
+  if (weights.config.classes == count) rows = rows_of_head(classes, names, count);
   int taken = 0;
-  std::string positions, kept;
+  std::string positions, kept, by_place;
+  if (!rows.empty() && (classes.empty() || names.empty()))
+    by_place = fmt::format("; the head's classes are taken by place: {} no classes",
+                           names.empty() ? "it names" : "the images name");
   for (const Parameter& p : vit.parameters().list()) {
     const auto found = weights.tensors.find(p.name);
     const bool head = p.name.starts_with("head.");
-    if (found == weights.tensors.end() || (head && weights.config.classes != vit.config().classes)) {
+    if (found == weights.tensors.end() || (head && rows.empty())) {
       kept += (kept.empty() ? "" : ", ") + p.name;
       continue;
     }
     if (p.name == "pos_embed" && grid != stored_grid) {
       vit.parameters().set(p.name, resample_positions(found->second.data, stored_grid, grid));
       positions = fmt::format(", position embeddings resampled from {0} x {0} to {1} x {1}", stored_grid, grid);
+    } else if (head && found->second.data.size() == p.shape.size()) {
+      const size_t width = found->second.data.size() / rows.size();
+      std::vector<float> values(found->second.data.size());
+      for (size_t c = 0; c < rows.size(); c++)
+        std::copy_n(found->second.data.begin() + long(rows[c] * width), width, values.begin() + long(c * width));
+      vit.parameters().set(p.name, values);
     } else if (found->second.data.size() == p.shape.size()) {
       vit.parameters().set(p.name, found->second.data);
     } else {
@@ -42,7 +71,8 @@ std::string start_from(ViT& vit, const std::filesystem::path& path) {
     }
     taken++;
   }
-  return fmt::format("{} parameters of {}{}{}", taken, path.string(), positions, kept.empty() ? "" : "; initialised anew: " + kept);
+  return fmt::format("{} parameters of {}{}{}{}", taken, path.string(), positions, by_place,
+                     kept.empty() ? "" : "; initialised anew: " + kept);
 }
 
 std::string at_image_size(Weights& weights, int image_size, std::optional<double> exponent) {

@@ -48,8 +48,8 @@ TEST_SUITE("imagenet") {
   }
 
   TEST_CASE("ImageNet-1k among BigVision's 21,843 classes: all but the teddy bear") {
-    std::vector<std::string> absent;
-    const std::vector<int> columns = class_columns("1k", {}, 21843, absent);
+    const auto [classes, columns, absent] = restrict_to("1k", {"M", 21843, {}});
+    CHECK(classes.names == imagenet_lists()[0].wnids);
     REQUIRE(columns.size() == 1000);
     CHECK(absent == std::vector<std::string>{"n04399382"});
     CHECK(columns[850] == -1);
@@ -63,14 +63,18 @@ TEST_SUITE("imagenet") {
   TEST_CASE("classes are found by their names, and what cannot be chosen from is said") {
     const Shards shards;
     const std::string wanted = shards.write("wanted.txt", "n02084071 dog\n\nboat\r\n");
-    std::vector<std::string> absent;
-    CHECK(class_columns(wanted, {"boat", "n02084071", "tree"}, 3, absent) == std::vector<int>{1, 0});
-    CHECK(absent.empty());
-    CHECK(class_columns(wanted, {"car", "n02084071"}, 2, absent) == std::vector<int>{1, -1});
-    CHECK(absent == std::vector<std::string>{"boat"});
-    CHECK(contains(error_of(ExitCode::usage, [&] { class_columns("2k", {"a"}, 1, absent); }), "'2k' is neither one of 1k, 21k, 22k, 12k, 10k, nor a file"));
-    CHECK(contains(error_of(ExitCode::usage, [&] { class_columns("1k", {}, 7, absent); }), "does not name its 7 classes"));
-    CHECK(contains(error_of(ExitCode::usage, [&] { absent.clear(); class_columns(wanted, {"x"}, 1, absent); }), "none of its 2 classes"));
+    const Restriction both = restrict_to(wanted, {"M", 3, {"boat", "n02084071", "tree"}}),
+                      one = restrict_to(wanted, {"M", 2, {"car", "n02084071"}});
+    CHECK(both.columns == std::vector<int>{1, 0});
+    CHECK(both.classes.names == std::vector<std::string>{"n02084071 dog", "boat"});
+    CHECK(both.absent.empty());
+    CHECK(one.columns == std::vector<int>{1, -1});
+    CHECK(one.absent == std::vector<std::string>{"boat"});
+    CHECK(contains(error_of(ExitCode::usage, [&] { restrict_to("2k", {"M", 1, {"a"}}); }), "'2k' is neither one of 1k, 21k, 22k, 12k, 10k, nor a file"));
+    CHECK(contains(error_of(ExitCode::usage, [&] { restrict_to("1k", {"M", 7, {}}); }), "does not name its 7 classes"));
+    CHECK(contains(error_of(ExitCode::usage, [&] { restrict_to(wanted, {"M", 1, {"x"}}); }), "none of its 2 classes"));
+    const std::string twice = error_of(ExitCode::usage, [&] { restrict_to(wanted, {"M", 2, {"boat", "boat"}}); });
+    CHECK(contains(twice, "'boat' stands twice"));
   }
 
   TEST_CASE("a wnid is nine characters at the start of the name") {
