@@ -174,12 +174,7 @@ void write_safetensors(const std::filesystem::path& path, std::vector<StoredTens
   metadata["crc32"] = crc_text(crc);
   header["__metadata__"] = metadata;
 
-  std::string text;
-  try {
-    text = json_text(header);
-  } catch (const Json::exception& error) {
-    fail(ExitCode::failed, "{}: names and metadata must be UTF-8: {}", path.string(), error.what());
-  }
+  std::string text = json_text(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const uint64_t header_size = text.size();
   write_atomically(path, [&](Writer& file) {

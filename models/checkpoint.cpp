@@ -21,9 +21,9 @@ void check_identity(const SafeTensors& file, const std::filesystem::path& path, 
     const auto found = file.metadata().find(key);
     const std::string saved = found == file.metadata().end() ? "(absent)" : found->second;
     if (saved != value && key == "run.steps")
-      fail(ExitCode::usage, "{}: the run is one of {} updates, now it would be {}; a run's length is fixed, as its "
+      fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; a run's length is fixed, as its "
            "learning rates follow from it: leave --steps and --epochs out to finish it, or go on from its weights with "
-           "--init in another --out", path.string(), saved, value);
+           "--init in another --out", path.string(), key, saved, value);
     if (saved != value)
       fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; resume with the same, or start anew in "
            "another --out", path.string(), key, saved, value);

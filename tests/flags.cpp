@@ -124,7 +124,7 @@ TEST_CASE("--epochs and --steps: the one on the command line wins, and the lengt
     resumed.merge(Flags{{"--resume", ""}, {"--out", begun}});
     const Ended ended = train(resumed);
     CHECK(ended.code == 2);
-    CHECK_MESSAGE(contains(ended.err, "the run is one of 20 updates, now it would be"), ended.err);
+    CHECK_MESSAGE(contains(ended.err, "the run was started with run.steps = 20, now it is "), ended.err);
     CHECK_MESSAGE(contains(ended.err, "--init"), ended.err);
   }
   CHECK(train({{"--resume", ""}, {"--out", begun}, {"--steps", "20"}}).code == 0);

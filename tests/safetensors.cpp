@@ -173,8 +173,14 @@ TEST_SUITE("safetensors") {
     };
     CHECK(says(refused({stored("a", "F32", {3}, floats)}), {"8 bytes", "tensor a", "[3]"}));
     CHECK(says(refused({stored("a", "F32", {2}, floats), stored("a", "F32", {2}, floats)}), {"a given twice"}));
-    CHECK(says(refused({}, {{"name", "\xff"}}), {"UTF-8"}));
     CHECK(std::filesystem::is_empty(dir.path()));
+  }
+
+  TEST_CASE("metadata of any bytes are kept in a form that JSON holds") {
+    const TempDir dir;
+    const auto path = dir.path() / "x.safetensors";
+    write_safetensors(path, {}, {{"name", "k\xE4tzchen"}});
+    CHECK(SafeTensors(path).metadata().at("name") == "k\\xE4tzchen");
   }
 
   TEST_CASE("elements of all kinds") {
