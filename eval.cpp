@@ -29,10 +29,11 @@ int accuracy(const EvalOptions& o) {
   Restriction r{s.classes(o), {}, {}};
   if (!o.restrict_to.empty()) r = restrict_to(o.restrict_to, s.classes(o));
   const Index index = open_counting("data", o.data, r.classes, o.real);
-  if (!r.columns.empty())
-    print_log("classes {} of the model's {}{}\n", r.columns.size() - r.absent.size(), s.config().classes,
-               r.absent.empty() ? ""
-                                : fmt::format("; it has none for {}, whose images count as wrong", fmt::join(r.absent, ", ")));
+  const size_t found = r.columns.size() - r.absent.size();
+  std::string absent;
+  if (!r.absent.empty())
+    absent = fmt::format("; it has none for {}, whose images count as wrong", fmt::join(r.absent, ", "));
+  if (!r.columns.empty()) print_log("classes {} of the model's {}{}\n", found, s.config().classes, absent);
   Loader loader(index, loader_options(o, s));
   Evaluation e;
   {

@@ -8,6 +8,6 @@
 // It has folders of classes.
 bool is_image_folder(const std::filesystem::path& folder);
 
-// Classes as sort_classes has them and, within each, images sorted by name. Only names are read: listing a million files
-// takes seconds.
+// Classes as sort_classes has them and, within each, images sorted by name. Only names are read: listing a million
+// files takes seconds.
 Scan scan_folder(const std::filesystem::path& folder);

@@ -59,7 +59,12 @@ void Index::number_classes(const std::string& source, int classes) {
     if (!shard.scan.samples.empty()) (shard.scan.labels == LabelKind::given ? numbered : named) = &shard;
   }
   if (!read.empty()) return number_by_lists(source, lists);
-  if (!named) return;
+  if (!named) {
+    const std::filesystem::path folder = shards_.front().path.parent_path();
+    const auto elsewhere = [&](const Shard& shard) { return shard.path.parent_path() != folder; };
+    if (std::any_of(shards_.begin(), shards_.end(), elsewhere)) by_place_ = shards_.size();
+    return;
+  }
   if (numbered)
     fail(ExitCode::data, "'{}' mixes classes by name, as in {}, and by number, as in {}: expected a classes.txt beside "
          "{} that numbers the names", source, named->path.string(), numbered->path.string(),
@@ -68,8 +73,8 @@ void Index::number_classes(const std::string& source, int classes) {
   sort_classes(found);
   classes_ = std::move(found);
   const ImagenetList* list = imagenet_list_with(classes_);
-  if (const ImagenetList* asked = imagenet_list_of(classes);
-      asked && !all_numbers(classes_) && std::includes(asked->wnids.begin(), asked->wnids.end(), classes_.begin(), classes_.end())) list = asked;
+  const ImagenetList* asked = all_numbers(classes_) ? nullptr : imagenet_list_of(classes);
+  if (asked && std::includes(asked->wnids.begin(), asked->wnids.end(), classes_.begin(), classes_.end())) list = asked;
   if (list) classes_ = list->wnids, list_ = list->title;
   for (Shard& shard : shards_)
     if (shard.scan.labels == LabelKind::class_position) label_by_name(shard.path, shard.scan, classes_);
@@ -128,7 +133,8 @@ void Index::check_wnids(int classes) {
       if (key_wnids_[label].empty()) key_wnids_[label] = wnid;
       if (!wnid.empty() && wnid != key_wnids_[label])
         fail(ExitCode::data,
-             "{}: its keys have label {} for {}, but other shards for {}: these shards do not belong together", shard.path.string(), label, wnid, key_wnids_[label]);
+             "{}: its keys have label {} for {}, but other shards for {}: these shards do not belong together",
+             shard.path.string(), label, wnid, key_wnids_[label]);
     }
   }
   if (key_wnids_.empty()) return;
@@ -188,16 +194,18 @@ std::string Index::count_as(const Classes& wanted) {
     for (const int32_t label : labels(i)) {
       if (size_t(label) >= map.size())
         fail(ExitCode::data,
-             "{}: label {} has no name among the {} of its class list ({}), which is not that of {}: correct the list or "
-             "the label",
+             "{}: label {} has no name among the {} of its class list ({}), which is not that of {}: correct the list "
+             "or the label",
              where(i), label, map.size(), listed(classes_), wanted.of);
       if (map[size_t(label)] == several_classes)
         fail(ExitCode::data,
-             "{}: its class '{}' stands twice among those of the images or those of {}: give each class a name of its own",
+             "{}: its class '{}' stands twice among those of the images or those of {}: give each class a name of its "
+             "own",
              where(i), classes_[size_t(label)], wanted.of);
       if (map[size_t(label)] == no_class)
         fail(ExitCode::data,
-             "{}: its class '{}' is none of the {} of {} ({}): leave such images out, or name classes alike{}", where(i), classes_[size_t(label)], wanted.names.size(), wanted.of, listed(wanted.names),
+             "{}: its class '{}' is none of the {} of {} ({}): leave such images out, or name classes alike{}",
+             where(i), classes_[size_t(label)], wanted.names.size(), wanted.of, listed(wanted.names),
              all_numbers(classes_) ? ", as a classes.txt beside the folders does, whose label k is folder k" : "");
     }
   for (Shard& shard : shards_) shard.scan.relabel(map);

@@ -165,9 +165,10 @@ std::vector<int32_t> share_class_list(const fs::path& folder, const std::vector<
   for (size_t i = 0; i < names.size(); i++)
     if (labels[i] < 0)
       fail(ExitCode::data,
-           "{}: its {} classes, which number the images beside it, have {} '{}': choose another folder, or pack all images "
-           "in one call",
-           list.string(), known.size(), labels[i] == no_class ? "no class" : "more than one, as the images to pack,", names[i]);
+           "{}: its {} classes, which number the images beside it, have {} '{}': choose another folder, or pack all "
+           "images in one call",
+           list.string(), known.size(), labels[i] == no_class ? "no class" : "more than one, as the images to pack,",
+           names[i]);
   return labels;
 }
 

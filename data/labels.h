@@ -15,8 +15,8 @@ std::vector<std::string> read_class_list(const std::filesystem::path& file);    
 std::vector<std::string> class_list(const std::filesystem::path& shard);        // both; empty if none
 
 // FOLDER/classes.txt, for shards to be written there: a new one, or the one that numbers the shards already there,
-// which stays as it is. Returns for each of `names` its label. Data error where that list lacks one, or shards lie there
-// without it.
+// which stays as it is. Returns for each of `names` its label. Data error where that list lacks one, or shards lie
+// there without it.
 std::vector<int32_t> share_class_list(const std::filesystem::path& folder, const std::vector<std::string>& names);
 
 // Replaces the numbers of ILSVRC2012's validation images by labels. Beside the tar must lie one of

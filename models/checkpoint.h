@@ -20,8 +20,8 @@ using Metadata = std::map<std::string, std::string>;
 
 void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess, const std::vector<std::string>& classes,
                   Metadata extra = {});
-// The names of classes that weights hold, by label; empty if none. Data error, which names `path`, where they are no list of
-// strings, or more than the model's `classes`.
+// The names of classes that weights hold, by label; empty if none. Data error, which names `path`, where they are no
+// list of strings, or more than the model's `classes`.
 std::vector<std::string> class_names(const Metadata& metadata, int classes, const std::filesystem::path& path);
 
 // A model from any weights file that models/weights.h reads; `wanted` says what a foreign file does not.

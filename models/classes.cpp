@@ -33,8 +33,8 @@ Restriction restrict_to(const std::string& wanted, const Classes& model) {
   const ImagenetList* list = model.names.empty() ? imagenet_list_of(model.count) : nullptr;
   if (model.names.empty() && !list)
     fail(ExitCode::usage,
-         "--restrict-to: the checkpoint does not name its {} classes, and no list of ImageNet has as many; train with a "
-         "classes.txt beside the images",
+         "--restrict-to: the checkpoint does not name its {} classes, and no list of ImageNet has as many; train with "
+         "a classes.txt beside the images",
          model.count);
   const std::vector<std::string>& own = list ? list->wnids : model.names;
   Restriction r{{"--restrict-to " + wanted, 0, wanted_classes(wanted)}, {}, {}};
@@ -75,7 +75,7 @@ void require_classes_of_run(const std::filesystem::path& weights, const Classes&
     return label < names.size() ? "'" + names[label] + "'" : "without a name";
   };
   fail(ExitCode::usage,
-       "{}: the run was started with class {} {}, now it is {}; resume with the same images and classes.txt, or start anew "
-       "in another --out",
+       "{}: the run was started with class {} {}, now it is {}; resume with the same images and classes.txt, or start "
+       "anew in another --out",
        weights.string(), label, name(begun), name(now.names));
 }

@@ -13,9 +13,9 @@
 // scipy's zoom of order 1.
 std::vector<float> resample_positions(const std::vector<float>& values, int from, int to);
 
-// Every parameter that `path` (see models/weights.h) has. Of the head, the rows of `classes` (names by label): by name where
-// the file names its own, else by place. It stays as it is where the classes differ, and so does what the file lacks;
-// position embeddings are resampled. Data error where another shape differs. Returns a line that says what was done.
+// Every parameter that `path` (see models/weights.h) has. Of the head, the rows of `classes` (names by label): by name
+// where the file names its own, else by place. It stays as it is where the classes differ, and so does what the file
+// lacks; position embeddings are resampled. Data error where another shape differs. Returns a line that says what was done.
 std::string start_from(ViT& vit, const std::filesystem::path& path, const std::vector<std::string>& classes);
 
 // The model for images of another size, with another number L' of tokens: position embeddings are resampled. The weights' factor, L^-α

@@ -36,7 +36,8 @@ uint64_t hash(const Image& image) { return fnv1a({reinterpret_cast<const char*>(
 
 const Operation& named(const char* name, bool with_repairs = false) {
   const auto& all = operations(with_repairs);
-  const auto found = std::find_if(all.begin(), all.end(), [&](const Operation& each) { return each.name == std::string_view(name); });
+  const auto is_it = [&](const Operation& each) { return std::string_view(each.name) == name; };
+  const auto found = std::find_if(all.begin(), all.end(), is_it);
   REQUIRE(found != all.end());
   return *found;
 }
