@@ -77,7 +77,8 @@ $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
 $(BUILD)/bench: $(LIBRARY) $(BENCH:%.cpp=$(PLAIN)/%.o)
 $(BUILD)/tests/run: $(LIBRARY) $(TESTS:%.cpp=$(PLAIN)/%.o)
 # The gradient checks: tape, kernels and model again, in double.
-$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp engine/error.cpp engine/text.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/learned.cpp models/attention_layer.cpp models/attention_list.cpp)
+$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/learned.cpp models/attention_layer.cpp models/attention_list.cpp) \
+  $(addprefix $(BUILD)/engine/,error.o machine.o signals.o text.o)
 
 $(PROGRAMS) $(BUILD)/tests/run: LDLIBS += $(if $(filter 1,$(CUDA)),$(CUDA_LIBS))
 $(PROGRAMS) $(BUILD)/tests/run $(BUILD)/double/run:
@@ -278,7 +279,7 @@ planted-bugs:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BUILD)/emulated/tests/run $(BUILD)/tsan/tests/run
 	@BUILD=$(BUILD)/planted COMPILE='$(CXX) $(CXXFLAGS) $(CUDA_INCLUDE) -Wno-unknown-pragmas -Wno-maybe-uninitialized -fno-strict-aliasing' \
 	  LINK='$(CXX) $(CXXFLAGS) $(CUDA_INCLUDE) -Wno-maybe-uninitialized -rdynamic' LIBS='$(LDFLAGS) $(LDLIBS)' \
-	  EMULATOR='$(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/*.cpp) engine/cuda/runtime.cpp)' OBJECTS='$(DEVICE_TESTS) $(EMULATION)' \
+	  EMULATOR='$(patsubst %.cpp,$(BUILD)/%.o,$(wildcard tests/emulator/*.cpp) engine/cuda/runtime.cpp engine/error.cpp engine/text.cpp)' OBJECTS='$(DEVICE_TESTS) $(EMULATION)' \
 	  KERNELS='$(KERNELS:.cu=.o)' EMULATED_KERNELS=$(BUILD)/emulated TSAN_KERNELS=$(BUILD)/tsan tests/emulator/planted/build
 	@tests/emulator/planted/run $(BUILD)/planted
 
