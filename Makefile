@@ -176,7 +176,7 @@ demo: packages
 	@$(MAKE) --no-print-directory -s -j$$(nproc) CUDA=$(DEMO_CUDA) $(BUILD)/train $(BUILD)/eval $(BUILD)/pack
 	@rm -rf demo && $(BUILD)/pack drawn --out demo
 	$(BUILD)/train --train 'demo/train-*.tar' --val 'demo/val-*.tar' --out demo/run $(DEMO_MODEL) \
-	  --attention softmax,relu,relu:0,identity --crop none --no-flip --epochs 10 --batch 50 --lr 4e-3
+	  --attention softmax,relu,relu:0,identity --crop none --no-flip --epochs 10 --batch 50 --lr 2e-3
 	@tar -xf demo/val-0000.tar -C demo $$(tar -tf demo/val-0000.tar | grep -m1 jpg)
 	$(BUILD)/eval predict --checkpoint demo/run/relu-alpha1/best.safetensors demo/*.jpg
 
@@ -324,7 +324,7 @@ lines:
 clean:
 	rm -rf $(BUILD)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/fresh -prune -o -name '*.d' -type f -print 2>/dev/null)
 # The programs see to this themselves (engine/machine.h), the tests' own processes do not.
 test test-eigen asan test-emulated planted test-card: export GOMP_SPINCOUNT = 1000
 

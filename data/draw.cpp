@@ -171,8 +171,8 @@ void write_drawn_set(const std::filesystem::path& dir, uint64_t images, uint64_t
   constexpr uint64_t validation_starts = uint64_t(1) << 40;    // far past any training picture
   constexpr size_t samples_per_shard = 2000;
   ShardWriter train(dir, "train", samples_per_shard), val(dir, "val", samples_per_shard);
-  Unfinished unfinished(dir);
   const std::vector<int32_t> labels = share_class_list(dir, {drawn_classes.begin(), drawn_classes.end()});
+  Unfinished unfinished(dir);
   write_split(train, "train", images, 0, size, seed, labels);
   write_split(val, "val", validation, validation_starts, size, seed, labels);
   unfinished.finish();

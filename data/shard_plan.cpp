@@ -128,8 +128,8 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
   std::map<std::string, ShardWriter> writers;    // all of them first: each refuses a folder that has its shards
   for (const PlannedImage& image : plan.images)
     if (!writers.contains(image.part)) writers.try_emplace(image.part, options.out, image.part, samples_per_shard);
+  const std::vector<int32_t> labels = share_class_list(options.out, plan.classes);      // may refuse: then the set there stays whole
   Unfinished unfinished(options.out);
-  const std::vector<int32_t> labels = share_class_list(options.out, plan.classes);
 
   Packed packed;
   Progress progress{int64_t(plan.images.size())};

@@ -31,7 +31,7 @@ class ShardWriter {
 inline constexpr const char* unfinished_file = "pack-unfinished.txt";
 class Unfinished {
  public:
-  explicit Unfinished(const std::filesystem::path& dir);    // after the ShardWriters, before classes and shards
+  explicit Unfinished(const std::filesystem::path& dir);    // after all that may refuse, before the first shard  
   void finish();                                            // everything is written
 
  private:

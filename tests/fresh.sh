@@ -12,8 +12,9 @@ release=$1; shift
 command -v debootstrap > /dev/null || { echo "fresh.sh: debootstrap is not installed (Debian: debootstrap)" >&2; exit 2; }
 root=$PWD/build/fresh/$release
 
-mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null |
-  grep -oE '^(URIs:|deb) .*https?://[^ ]+' | grep -oE 'https?://[^ ]+' | head -n 1)
+mirror=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources} 2>/dev/null || true; } |
+  sed -nE 's,^(URIs:|deb) .*(https?://[^ ]+).*,\2,p;' | head -n 1)
+[ -n "$mirror" ] || { echo "fresh.sh: no mirror stands in /etc/apt/sources.list or sources.list.d" >&2; exit 1; }
 if [ ! -e "$root/.whole" ]; then
   rm -rf "$root" && mkdir -p "$root"
   debootstrap --variant=minbase "$release" "$root" "$mirror" > "$root.log" 2>&1 ||
