@@ -39,14 +39,15 @@ void Progress::show(int64_t done, const std::string& text, bool important) {
   if (done < total_ && since < (terminal_ ? 0.1 : important ? 0 : 30)) return;
   last_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
-  const double left = done > first_ ? elapsed / double(done - first_) * double(total_ - done) : 0;
+  std::string left;                                                 // of what is known after the first
+  if (done > first_ && done < total_) left = "  " + duration(elapsed / double(done - first_) * double(total_ - done)) + " left";
   const std::string head = fmt::format("{}/{}", done, total_);
   if (!terminal_) {
-    print_log("{}  {}  {} left\n", head, text, duration(left));
+    print_log("{}  {}{}\n", head, text, left);
     return;
   }
   const int filled = int(20 * done / std::max<int64_t>(1, total_));
-  std::string line = fmt::format("[{:=<{}}{:<{}}] {}  {} left  {}", "", filled, "", 20 - filled, head, duration(left), text);
+  std::string line = fmt::format("[{:=<{}}{:<{}}] {}{}  {}", "", filled, "", 20 - filled, head, left, text);
   line.resize(std::min(line.size(), terminal_width() - 1));
   erase();
   write_log(line);

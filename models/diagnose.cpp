@@ -53,7 +53,11 @@ double measured_peak(Device& device) {
 }
 
 std::string text_of_peak(double peak) { return peak > 0 ? fmt::format("{:.3g} TFLOP/s", peak / 1e12) : "unknown, for want of memory to measure it"; }
-std::string share_of_peak(double flops, double peak) { return peak > 0 ? fmt::format(" ({:.0f} % of peak)", 100 * flops / peak) : ""; }
+std::string share_of_peak(double flops, double peak) {
+  if (peak <= 0) return "";
+  if (flops > peak) return " (more than the peak measured at the start, beside other programs)";
+  return fmt::format(" ({:.0f} % of peak)", 100 * flops / peak);
+}
 
 std::string first_non_finite(Tape& tape, const Parameters& parameters) {
   auto broken = [](const std::vector<float>& values) { return std::any_of(values.begin(), values.end(), [](float x) { return !std::isfinite(x); }); };

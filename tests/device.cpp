@@ -118,6 +118,7 @@ TEST_CASE("the measured peak: of numbers that differ, none where memory is short
   CHECK(text_of_peak(none).find("unknown") == 0);
   CHECK(share_of_peak(1e12, none).empty());
   CHECK(share_of_peak(1e12, 2e12) == " (50 % of peak)");
+  CHECK(share_of_peak(3e12, 2e12).find("more than the peak") == 2);
 
   auto real_one = test_device();
   const size_t n = 100'000;
