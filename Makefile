@@ -299,7 +299,7 @@ odr: packages
 
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
-FUZZED = $(DATA) $(addprefix engine/,dtype.cpp error.cpp files.cpp json.cpp npy.cpp safetensors.cpp signals.cpp text.cpp)
+FUZZED = $(DATA) $(addprefix engine/,console.cpp dtype.cpp error.cpp files.cpp json.cpp machine.cpp npy.cpp safetensors.cpp signals.cpp text.cpp)
 FUZZ_CXX = $(shell command -v clang++)
 FUZZ_FLAGS = -std=c++20 -O1 -g -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined
 $(BUILD)/fuzz/%.o: %.cpp $(BUILD)/settings

@@ -1,5 +1,6 @@
 // What bench kernels reads of ncu's output.
 #include <doctest/doctest.h>
+#include <fstream>
 #include "tests/bench/kernels.h"
 #include "tests/error_of.h"
 #include "tests/temp_dir.h"
