@@ -3,6 +3,7 @@
 
 #include "data/index.h"
 #include "tests/error_of.h"
+#include "tests/index_contents.h"
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 
@@ -18,18 +19,6 @@ struct Place {
     return error_of(ExitCode::data, [&] { Index::open(source, ""); });
   }
 };
-
-std::string bytes_of(const Index& index, size_t i) {
-  std::vector<uint8_t> bytes;
-  index.read(i, bytes);
-  return {bytes.begin(), bytes.end()};
-}
-
-std::vector<int> labels_of(const Index& index) {
-  std::vector<int> labels;
-  for (size_t i = 0; i < index.size(); i++) labels.push_back(index.label(i));
-  return labels;
-}
 
 std::string sample(const std::string& key, const std::string& label) {
   return tar_entry(key + ".cls", label) + tar_entry(key + ".jpg", key);

@@ -1,9 +1,10 @@
 // Packing into a folder of its own, and what the shards then hold, for tests.
-// defines: Lines, picture, jpeg, bytes_of, Packing
+// defines: Lines, picture, jpeg, Packing
 #pragma once
 #include "data/encode.h"
 #include "data/index.h"
 #include "tests/archive_builder.h"
+#include "tests/index_contents.h"
 
 using Lines = std::vector<std::string>;
 
@@ -13,12 +14,6 @@ inline Image picture(int seed, int height = 6, int width = 9) {
   return image;
 }
 inline std::string jpeg(int seed) { return encode_jpeg(picture(seed), 90); }
-
-inline std::string bytes_of(const Index& index, size_t i) {
-  std::vector<uint8_t> bytes;
-  index.read(i, bytes);
-  return {bytes.begin(), bytes.end()};
-}
 
 struct Packing {
   TempDir dir;

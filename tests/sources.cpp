@@ -6,6 +6,7 @@
 #include "data/loader.h"
 #include "data/source.h"
 #include "tests/error_of.h"
+#include "tests/index_contents.h"
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 
@@ -23,18 +24,6 @@ struct Place {
 };
 
 using Names = std::vector<std::string>;
-
-std::string bytes_of(const Index& index, size_t i) {
-  std::vector<uint8_t> bytes;
-  index.read(i, bytes);
-  return {bytes.begin(), bytes.end()};
-}
-
-std::vector<int> labels_of(const Index& index) {
-  std::vector<int> labels;
-  for (size_t i = 0; i < index.size(); i++) labels.push_back(index.label(i));
-  return labels;
-}
 
 std::string class_tar(const std::string& wnid, int images) {
   std::string tar;
