@@ -1,8 +1,10 @@
 // What a device promises beside its kernels: products, copies, errors.
 #include <doctest/doctest.h>
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <numeric>
+#include <thread>
 #include "engine/bf16.h"
 #include "engine/optimizer.h"
 #include "engine/ops/elementwise.h"
@@ -119,6 +121,18 @@ TEST_CASE("the measured peak: of numbers that differ, none where memory is short
   CHECK(share_of_peak(1e12, none).empty());
   CHECK(share_of_peak(1e12, 2e12) == " (50 % of peak)");
   CHECK(share_of_peak(3e12, 2e12).find("more than the peak") == 2);
+
+  struct LateStart final : CountingDevice {                        // as a library that is loaded by its first call
+    using CountingDevice::CountingDevice;
+    bool started = false;
+    void gemm(const Gemm& product) override {
+      if (!started) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      started = true;
+      CountingDevice::gemm(product);
+    }
+  };
+  LateStart late(make_cpu(1));
+  CHECK(measured_peak(late) > 2 * (2.0 * 2048 * 512 * 512) / 0.5);
 
   auto real_one = test_device();
   const size_t n = 100'000;
