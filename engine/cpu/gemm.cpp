@@ -56,7 +56,6 @@ std::string eigen_name() { return fmt::format("Eigen {}.{}.{}", EIGEN_WORLD_VERS
 #ifdef RELUCENT_ONEDNN
 const bool has_onednn = true;
 
-#if DNNL_VERSION_MAJOR == 2          // other versions have another interface
 namespace {
 template <class T> constexpr auto stored_as = std::is_same_v<T, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
 
@@ -71,10 +70,30 @@ dnnl::stream& stream() {
 using Description = dnnl::memory::desc;
 using Dims = dnnl::memory::dims;
 
+// Where the interfaces of oneDNN 2 and 3 differ.
+#if DNNL_VERSION_MAJOR == 2
+dnnl::matmul::primitive_desc chosen(const Description& a, const Description& b, const Description& c, const dnnl::primitive_attr& attributes) {
+  return {dnnl::matmul::desc(a, b, c), attributes, cpu()};
+}
+void scale(dnnl::primitive_attr& attributes, dnnl::post_ops&, float by) { attributes.set_output_scales(0, {by}); }
+bool in_blocks(const Description& d) {
+  return d.data.format_kind == dnnl_blocked && d.data.format_desc.blocking.inner_nblks > 0;
+}
+#else
+dnnl::matmul::primitive_desc chosen(const Description& a, const Description& b, const Description& c, const dnnl::primitive_attr& attributes) {
+  return {cpu(), a, b, c, attributes};
+}
+void scale(dnnl::primitive_attr&, dnnl::post_ops& after, float by) { after.append_eltwise(dnnl::algorithm::eltwise_linear, by, 0); }
+bool in_blocks(const Description& d) {
+  return d.get_format_kind() == dnnl::memory::format_kind::blocked && d.get_inner_nblks() > 0;
+}
+#endif
+
 // What oneDNN would make of b[k,n] if it may choose, the same for any number of rows of a. It goes with contiguous rows of c alone.
 Description packed_description(int n, int k, dnnl::memory::data_type type) {
-  const Description a(Dims{512, k}, type, Dims{k, 1}), b(Dims{k, n}, type, dnnl::memory::format_tag::any), c(Dims{512, n}, dnnl::memory::data_type::f32, Dims{n, 1});
-  return dnnl::matmul::primitive_desc(dnnl::matmul::desc(a, b, c), dnnl::primitive_attr(), cpu()).weights_desc();
+  const Description a(Dims{512, k}, type, Dims{k, 1}), b(Dims{k, n}, type, dnnl::memory::format_tag::any);
+  const Description c(Dims{512, n}, dnnl::memory::data_type::f32, Dims{n, 1});
+  return chosen(a, b, c, {}).weights_desc();
 }
 
 // Rows of a start every lda elements, those of b every ldb; ldb 0: b is packed.
@@ -91,11 +110,11 @@ template <class T> void matmul(const Gemm& p, const T* a, const void* b, int lda
     const Description b_shape = ldb ? Description(Dims{p.k, p.n}, stored_as<T>, p.tb ? Dims{1, ldb} : Dims{ldb, 1}) : packed_description(p.n, p.k, stored_as<T>);
     const Description c_shape(Dims{p.m, p.n}, memory::data_type::f32, Dims{p.stride_c(), 1});
     primitive_attr attributes;
-    if (p.alpha != 1) attributes.set_output_scales(0, {p.alpha});
-    post_ops sum;
-    if (p.beta != 0) sum.append_sum(p.beta);
-    attributes.set_post_ops(sum);
-    const dnnl::matmul multiply(dnnl::matmul::primitive_desc(dnnl::matmul::desc(a_shape, b_shape, c_shape), attributes, cpu()));
+    post_ops after;
+    if (p.alpha != 1) scale(attributes, after, p.alpha);
+    if (p.beta != 0) after.append_sum(p.beta);
+    attributes.set_post_ops(after);
+    const dnnl::matmul multiply(chosen(a_shape, b_shape, c_shape, attributes));
     found = products.emplace(key, Product{memory(a_shape, cpu(), nullptr), memory(b_shape, cpu(), nullptr), memory(c_shape, cpu(), nullptr), multiply}).first;
   }
   Product& product = found->second;
@@ -107,7 +126,7 @@ template <class T> void matmul(const Gemm& p, const T* a, const void* b, int lda
 
 template <class T> size_t packed_bytes(int n, int k) {
   const Description packed = packed_description(n, k, stored_as<T>);
-  return packed.data.format_kind == dnnl_blocked && packed.data.format_desc.blocking.inner_nblks > 0 ? (packed.get_size() + 63) / 64 * 64 : 0;
+  return in_blocks(packed) ? (packed.get_size() + 63) / 64 * 64 : 0;
 }
 template <class T> void pack(void* to, const real* w, int n, int k) {
   dnnl::memory from(Description(Dims{k, n}, dnnl::memory::data_type::f32, Dims{1, k}), cpu(), const_cast<real*>(w));
@@ -131,19 +150,10 @@ void gemm_onednn_bf16(const Gemm& p) {
   const auto [b_values, ldb] = rounded(p.b, p.tb ? p.n : p.k, p.tb ? p.k : p.n, p.stride_b(), b);
   matmul(p, a_values, b_values, lda, ldb);
 }
-#else
-bool has_onednn_bf16() { return false; }
-void gemm_onednn_bf16(const Gemm& p) { gemm_rounded(p, gemm_onednn); }
-size_t onednn_packed_bytes(int, int, bool) { return 0; }
-void onednn_pack(void*, const real*, int, int, bool) {}
-#endif
-
 void gemm_onednn(const Gemm& p) {
-#if DNNL_VERSION_MAJOR == 2
   if (p.b.packed) return matmul(p, p.a.full, p.b.packed, p.stride_a(), 0);
   // x Wᵀ: its matmul reads a in place and transposes b faster than its sgemm; small products, where making the call counts, are sgemm's.
   if (!p.ta && p.tb && 2.0 * p.m * p.n * p.k > 2e7) return matmul(p, p.a.full, p.b.full, p.stride_a(), p.stride_b());
-#endif
   const dnnl_status_t status = dnnl_sgemm(p.ta ? 'T' : 'N', p.tb ? 'T' : 'N', p.m, p.n, p.k, p.alpha, p.a.full, p.stride_a(), p.b.full, p.stride_b(), p.beta,
                                           p.c, p.stride_c());
   if (status != dnnl_success) fail(ExitCode::failed, "oneDNN: product of {} x {} x {} failed with status {}", p.m, p.n, p.k, int(status));
