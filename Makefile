@@ -153,7 +153,7 @@ $(BUILD)/engine/device.o: FLOAT += $(if $(filter 1,$(CUDA)),$(WITH_CUDA))
 $(BUILD)/data/imagenet.o: data/wnids.txt
 # Where the time goes: kernels, pictures, headers of tars, counting what passes through attention, what is done for each sample and class,
 # Eigen's solver, and emulated kernels. Resizing must round as TensorFlow does, so no fused multiply-add there.
-$(BUILD)/engine/cpu/%.o $(BUILD)/eigen/engine/cpu/%.o: OPT = -O3 -fno-math-errno
+$(BUILD)/engine/cpu/%.o $(BUILD)/eigen/engine/cpu/%.o: OPT = -O3 -fno-math-errno -fno-trapping-math
 $(BUILD)/models/statistics.o: OPT = -O3
 $(BUILD)/data/transform.o $(BUILD)/data/randaug.o: OPT = -O3 -ffp-contract=off
 $(addprefix $(BUILD)/,engine/dtype.o models/train_step.o models/evaluate.o models/fewshot.o $(patsubst %,data/%.o,image cifar draw encode tar scan scan_cache)) $(BUILD)/tests/emulator/%.o $(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: OPT = -O2

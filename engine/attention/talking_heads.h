@@ -69,7 +69,7 @@ struct TalkingBackward {
                    .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
       }
       // dmatrix[H,H] of each image += y xᵀ
-      auto add_outer = [&](real* dmatrix, const real* y, const real* x) {
+      auto add_outer = [&, n = n](real* dmatrix, const real* y, const real* x) {
         tile.gemm({.c = dmatrix + b * matrix, .a = y, .b = x, .m = n.H, .n = n.H, .k = int(scores), .tb = true, .beta = real(first > 0), .lda = int(part),
                    .ldb = int(part), .batch = images, .step_a = scores, .step_b = scores, .step_c = matrix});
       };
