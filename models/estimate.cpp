@@ -67,7 +67,7 @@ std::string text_of_seconds(double seconds) {
   constexpr struct { double seconds; const char* name; } units[] = {
       {365.25 * 86400, "years"}, {86400, "days"}, {3600, "hours"}, {60, "min"}};
   for (const auto& unit : units)
-    if (seconds >= 2 * unit.seconds) return fmt::format("{:.2g} {}", seconds / unit.seconds, unit.name);
+    if (const double count = seconds / unit.seconds; count >= 2) return fmt::format("{:.{}f} {}", count, count < 9.95 ? 1 : 0, unit.name);
   return fmt::format("{:.0f} s", std::ceil(seconds));
 }
 

@@ -266,7 +266,7 @@ TEST_SUITE("training runs") {
     const fs::path run = dir.path() / "run";
     const Ended first = train(train_flags(run, {{"--steps", "1"}, {"--warmup", "0"}, {"--lr", "1e30"}, {"--weight-decay", "1e30"}}));
     CHECK(first.code == 4);                  // in the last update before the first save
-    CHECK(says(first.err, {"step 1: first in", "nothing was saved in", "--lr"}));
+    CHECK(says(first.err, {"step 1: first in the squares of weights, the largest", "nothing was saved in", "--lr"}));
     CHECK(!fs::exists(run / "last.state"));
     const Ended later = train(train_flags(run, {{"--lr", "1e15"}, {"--save-every", "1"}}));
     CHECK(later.code == 4);
