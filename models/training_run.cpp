@@ -41,6 +41,7 @@ TrainingRun::TrainingRun(const Session& session, const ViTConfig& config, const 
 bool TrainingRun::train(const std::function<void()>& at_start) {
   if (o_.resume && !begun_) print_log("note    nothing was saved in {} yet: training begins anew\n", folder_.string());
   at_start();
+  if (!begun_ || !state_.logs.empty()) cut_logs(folder_, state_.logs);
   if (finished()) {
     end_again();
     return true;
@@ -70,7 +71,6 @@ bool TrainingRun::train(const std::function<void()>& at_start) {
 }
 
 void TrainingRun::open_logs() {
-  if (!begun_ || !state_.logs.empty()) cut_logs(folder_, state_.logs);
   metrics_ = std::make_unique<Metrics>(folder_, std::vector<std::string>{"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait",
                                                                           "val_loss", "val_accuracy"}, state_.step);
   if (o_.inspect_every && is_linear(vit_.config().attention))
