@@ -1,5 +1,5 @@
-// build/train: trains Vision Transformers on images. From main() to one run after another; a run is models/training_run.h,
-// the flags are in models/flags.cpp.
+// build/train: trains Vision Transformers on images. From main() to one run after another; a run is
+// models/training_run.h, the flags are in models/flags.cpp.
 #include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 #include "engine/console.h"
@@ -18,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // `around` is the folder of several models, of which this is one; `at_start`: see train_grid.
-int train(const std::vector<std::string>& args, const std::string& around = "", const std::function<void()>& at_start = [] {}) {
+int train(const std::vector<std::string>& args, const std::string& around = "",
+          const std::function<void()>& at_start = [] {}) {
   CLI::App app{"Trains a Vision Transformer with any attention function on image shards.", "train"};
   TrainOptions options;
   if (const std::string preset = value_of(args, "--preset"); !preset.empty()) {

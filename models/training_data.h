@@ -8,12 +8,12 @@
 
 struct TrainingData {
   Index train;
-  std::optional<Index> val;            // of --val, or held out of --train
-  int classes;                         // of the head
+  std::optional<Index> val;  // of --val, or held out of --train
+  int classes;               // of the head
 };
 
-// Where --train names a folder with train/ and val/ in it: these two, as far as --val and --holdout leave room; says so on
-// stderr. A folder whose classes are named so is left as it is.
+// Where --train names a folder with train/ and val/ in it: these two, as far as --val and --holdout leave room; says so
+// on stderr. A folder whose classes are named so is left as it is.
 void split_of_folder(TrainOptions& options);
 
 // Opens both, and says on stderr what they hold. Labels of both count the classes of the head.

@@ -19,11 +19,18 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 }  // namespace
 
 TrainingRun::TrainingRun(const Session& session, const ViTConfig& config, const GridMember& member, fs::path folder)
-    : s_(session), o_(session.o), member_(member), folder_(std::move(folder)), state_file_(folder_ / "last.state"),
-      vit_(s_.device, config), adam_(vit_.parameters(), o_.adam),
-      identity_(run_identity(o_, config, s_.train, s_.steps, s_.warmup, member.seed)), begun_(fs::exists(state_file_)),
+    : s_(session),
+      o_(session.o),
+      member_(member),
+      folder_(std::move(folder)),
+      state_file_(folder_ / "last.state"),
+      vit_(s_.device, config),
+      adam_(vit_.parameters(), o_.adam),
+      identity_(run_identity(o_, config, s_.train, s_.steps, s_.warmup, member.seed)),
+      begun_(fs::exists(state_file_)),
       step_(vit_, adam_, {.loss = o_.loss, .micro_batch = o_.micro_batch, .rematerialise = o_.rematerialise}),
-      norm_(vit_.parameters()), progress_(s_.steps) {
+      norm_(vit_.parameters()),
+      progress_(s_.steps) {
   if (!begun_) {
     vit_.initialise(member_.seed);
     if (!o_.init.empty()) print_log("init    {}\n", start_from(vit_, o_.init, s_.train.classes()));
@@ -49,10 +56,11 @@ bool TrainingRun::train(const std::function<void()>& at_start) {
   open_logs();
   const ViTConfig& c = vit_.config();
   progress_.say(fmt::format("model   {}{}: {} parameters, {:.3g} GFLOP an image forward", c.attention,
-                            member_.scaled ? fmt::format(", alpha {}", c.alpha) : "", vit_.parameters().size(), forward_flops(c) / 1e9));
+                            member_.scaled ? fmt::format(", alpha {}", c.alpha) : "", vit_.parameters().size(),
+                            forward_flops(c) / 1e9));
   if (s_.profiler) s_.profiler->reset();
   last_save_ = Clock::now();
-  if (evaluation_is_due()) evaluate_and_save();      // a run that was stopped before it
+  if (evaluation_is_due()) evaluate_and_save();  // a run that was stopped before it
   if (state_.step < s_.steps && !caught_signal()) {
     progress_.show(state_.step, fmt::format("update {} of {} is on its way", state_.step + 1, s_.steps));
     load();
@@ -71,16 +79,26 @@ bool TrainingRun::train(const std::function<void()>& at_start) {
 }
 
 void TrainingRun::open_logs() {
-  metrics_ = std::make_unique<Metrics>(folder_, std::vector<std::string>{"epoch", "loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second", "data_wait",
-                                                                          "val_loss", "val_accuracy"}, state_.step);
+  metrics_ =
+      std::make_unique<Metrics>(folder_,
+                                std::vector<std::string>{"epoch", "loss", "accuracy", "learning_rate", "gradient_norm",
+                                                         "images_per_second", "data_wait", "val_loss", "val_accuracy"},
+                                state_.step);
   if (o_.inspect_every && is_linear(vit_.config().attention))
     print_log("note    --inspect-every: {} has no L x L weights to look at\n", vit_.config().attention);
   else if (o_.inspect_every)
-    monitor_ = std::make_unique<Monitor>(vit_, folder_, o_.inspect_every, o_.micro_batch ? std::min(o_.micro_batch, o_.batch) : o_.batch, state_.step, metrics_->events());
+    monitor_ = std::make_unique<Monitor>(vit_, folder_, o_.inspect_every,
+                                         o_.micro_batch ? std::min(o_.micro_batch, o_.batch) : o_.batch, state_.step,
+                                         metrics_->events());
   std::ifstream list(folder_ / "damaged.txt");
   for (std::string line; std::getline(list, line);) listed_.insert(line);
-  loader_ = std::make_unique<Loader>(s_.train, LoaderOptions{.batch = o_.batch, .train = true, .preprocess = o_.preprocess, .seed = member_.seed,
-                                                             .start = uint64_t(state_.step) * o_.batch, .workers = o_.workers_used(), .on_bad = OnBadImage::replace});
+  loader_ = std::make_unique<Loader>(s_.train, LoaderOptions{.batch = o_.batch,
+                                                             .train = true,
+                                                             .preprocess = o_.preprocess,
+                                                             .seed = member_.seed,
+                                                             .start = uint64_t(state_.step) * o_.batch,
+                                                             .workers = o_.workers_used(),
+                                                             .on_bad = OnBadImage::replace});
 }
 
 void TrainingRun::load() {
@@ -97,14 +115,15 @@ void TrainingRun::update() {
   step_.start(multiplier, o_.mixup > 0 ? mixup_coefficient(o_.mixup, member_.seed, state_.step) : 1,
               look ? monitor_->probes() : std::span<AttentionProbe* const>());
   const double waited = loader_->waited_seconds();
-  if (state_.step + 1 < s_.steps) load();                              // a GPU computes meanwhile
+  if (state_.step + 1 < s_.steps) load();  // a GPU computes meanwhile
   const auto loaded = Clock::now();
   const StepResult r = step_.finish();
   TrainingState::Window& window = state_.window;
-  window.wait += std::max(0.0, loader_->waited_seconds() - waited - seconds_since(loaded));      // what the device did not need is not lost
+  window.wait += std::max(
+      0.0, loader_->waited_seconds() - waited - seconds_since(loaded));  // what the device did not need is not lost
   if (!std::isfinite(r.loss) || !std::isfinite(r.gradient_norm))
-    fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; {}; try a smaller --lr or --qk-norm", state_.step, r.loss,
-         r.gradient_norm, step_.first_non_finite(), what_is_saved());
+    fail(ExitCode::non_finite, "step {}: loss {}, gradient norm {}: {}; {}; try a smaller --lr or --qk-norm",
+         state_.step, r.loss, r.gradient_norm, step_.first_non_finite(), what_is_saved());
   if (average_) average_->add();
   if (look) monitor_->write(state_.step);
   if (state_.step == 0) state_.first_loss = r.loss;
@@ -116,7 +135,8 @@ void TrainingRun::update() {
   window.loss += r.loss;
   window.correct += r.correct;
   if (state_.step == first_step_ + 1)
-    progress_.say(fmt::format("memory  {} MiB of activations and gradients in the first step", step_.tape().bytes_held() >> 20));
+    progress_.say(
+        fmt::format("memory  {} MiB of activations and gradients in the first step", step_.tape().bytes_held() >> 20));
   list_damaged();
   report(r, multiplier);
   if (evaluation_is_due()) evaluate_and_save();
@@ -125,15 +145,24 @@ void TrainingRun::update() {
 
 void TrainingRun::report(const StepResult& r, double multiplier) {
   TrainingState::Window& window = state_.window;
-  const double images = double(window.steps * o_.batch), seconds = state_.seconds - window.seconds, speed = images / seconds;
-  const double correct = double(window.correct) / images, wait = window.wait / seconds, flops = 3 * forward_flops(vit_.config()) * speed;
+  const double images = double(window.steps * o_.batch), seconds = state_.seconds - window.seconds,
+               speed = images / seconds;
+  const double correct = double(window.correct) / images, wait = window.wait / seconds,
+               flops = 3 * forward_flops(vit_.config()) * speed;
   last_loss_ = window.loss / double(window.steps);
   const bool log = state_.step % o_.log_every == 0 || state_.step == s_.steps;
-  progress_.show(state_.step, fmt::format("loss {:.4f}  acc {:.1f} %  {:.1f} img/s  data {:.0f} %  {:.3f} TFLOP/s{}", last_loss_, 100 * correct, speed,
-                                          100 * wait, flops / 1e12, share_of_peak(flops, s_.peak)), log);
+  progress_.show(state_.step,
+                 fmt::format("loss {:.4f}  acc {:.1f} %  {:.1f} img/s  data {:.0f} %  {:.3f} TFLOP/s{}", last_loss_,
+                             100 * correct, speed, 100 * wait, flops / 1e12, share_of_peak(flops, s_.peak)),
+                 log);
   if (!log) return;
-  metrics_->add(state_.step, {{"epoch", double(state_.step * o_.batch) / double(s_.train.size())}, {"loss", last_loss_}, {"accuracy", correct},
-                              {"learning_rate", o_.adam.lr * multiplier}, {"gradient_norm", r.gradient_norm}, {"images_per_second", speed}, {"data_wait", wait}});
+  metrics_->add(state_.step, {{"epoch", double(state_.step * o_.batch) / double(s_.train.size())},
+                              {"loss", last_loss_},
+                              {"accuracy", correct},
+                              {"learning_rate", o_.adam.lr * multiplier},
+                              {"gradient_norm", r.gradient_norm},
+                              {"images_per_second", speed},
+                              {"data_wait", wait}});
   window = {.seconds = state_.seconds};
 }
 
@@ -151,7 +180,8 @@ std::string TrainingRun::what_is_saved() const {
 }
 
 void TrainingRun::save(const char* name) const {
-  save_weights(folder_ / name, vit_, o_.preprocess, s_.train.classes(), {{"step", std::to_string(state_.step)}, {"train", o_.train}});
+  save_weights(folder_ / name, vit_, o_.preprocess, s_.train.classes(),
+               {{"step", std::to_string(state_.step)}, {"train", o_.train}});
 }
 
 void TrainingRun::save_if_due() {
@@ -161,10 +191,12 @@ void TrainingRun::save_if_due() {
 void TrainingRun::save_all() {
   last_save_ = Clock::now();
   if (saved_ == state_.step) return;
-  if (state_.step > first_step_ && !std::isfinite(norm_.of_values()))      // the last update may have broken them
-    fail(ExitCode::non_finite, "step {}: {}; {}; try a smaller --lr", state_.step, step_.first_non_finite(), what_is_saved());
+  if (state_.step > first_step_ && !std::isfinite(norm_.of_values()))  // the last update may have broken them
+    fail(ExitCode::non_finite, "step {}: {}; {}; try a smaller --lr", state_.step, step_.first_non_finite(),
+         what_is_saved());
   state_.logs = log_sizes(folder_, state_.logs);
-  save_state(state_file_, vit_, adam_, state_, identity_, average_.get());      // first: weights that it lacks it can write again
+  save_state(state_file_, vit_, adam_, state_, identity_,
+             average_.get());  // first: weights that it lacks it can write again
   save("last.safetensors");
   saved_ = state_.step;
 }
@@ -175,7 +207,7 @@ bool TrainingRun::evaluation_is_due() const {
 }
 
 void TrainingRun::evaluate_and_save() {
-  save_all();                          // before it: a signal need not wait for its end
+  save_all();  // before it: a signal need not wait for its end
   if (average_) average_->exchange();
   const Evaluation e = validate();
   if (e.complete && e.accuracy() > state_.best_accuracy) {
@@ -184,27 +216,35 @@ void TrainingRun::evaluate_and_save() {
   }
   if (average_) average_->exchange();
   if (!e.complete) return;
-  progress_.say(fmt::format("val     step {}: accuracy {:.2f} % ({}/{}), loss {:.4f}", state_.step, 100 * e.accuracy(), e.correct, e.count, e.loss));
+  progress_.say(fmt::format("val     step {}: accuracy {:.2f} % ({}/{}), loss {:.4f}", state_.step, 100 * e.accuracy(),
+                            e.correct, e.count, e.loss));
   metrics_->add(state_.step, {{"val_loss", e.loss}, {"val_accuracy", e.accuracy()}});
   evaluation_ = e;
   state_.evaluated = state_.step;
-  saved_ = -1;                         // with what is known now
+  saved_ = -1;  // with what is known now
   save_all();
 }
 
 Evaluation TrainingRun::validate() {
-  Loader loader(*s_.val, {.batch = o_.batch, .preprocess = o_.preprocess, .workers = std::max(1, o_.workers_used()), .on_bad = OnBadImage::skip});
-  Evaluation e = evaluate(vit_, loader, o_.loss, [](uint64_t) { return !caught_signal(); }, &step_.tape());
+  Loader loader(*s_.val, {.batch = o_.batch,
+                          .preprocess = o_.preprocess,
+                          .workers = std::max(1, o_.workers_used()),
+                          .on_bad = OnBadImage::skip});
+  Evaluation e = evaluate(
+      vit_, loader, o_.loss, [](uint64_t) { return !caught_signal(); }, &step_.tape());
   for (const auto& [sample, reason] : loader.bad_samples()) print_log("val     left out {}\n", reason);
   return e;
 }
 
 void TrainingRun::end() {
   if (loader_->bad_count())
-    progress_.say(fmt::format("damaged {} images were replaced; {} lists them", loader_->bad_count(), (folder_ / "damaged.txt").string()));
+    progress_.say(fmt::format("damaged {} images were replaced; {} lists them", loader_->bad_count(),
+                              (folder_ / "damaged.txt").string()));
   if (monitor_) progress_.say("inspect " + monitor_->cost());
   if (state_.first_loss < last_loss_)
-    progress_.say(fmt::format("note    the loss ended at {:.4f}, above the {:.4f} of its start: nothing was learned; try a smaller --lr", last_loss_, state_.first_loss));
+    progress_.say(fmt::format(
+        "note    the loss ended at {:.4f}, above the {:.4f} of its start: nothing was learned; try a smaller --lr",
+        last_loss_, state_.first_loss));
   images_per_second_ = double(s_.steps * o_.batch) / state_.seconds;
   if (average_) {
     average_->exchange();
@@ -215,7 +255,7 @@ void TrainingRun::end() {
 
 // Its table has what it had then, but nothing is trained.
 void TrainingRun::end_again() {
-  save_all();                          // where last.safetensors is not there any more
+  save_all();  // where last.safetensors is not there any more
   images_per_second_ = double(s_.steps * o_.batch) / state_.seconds;
   if (average_) {
     average_->exchange();
@@ -229,6 +269,8 @@ void TrainingRun::end_again() {
 
 void TrainingRun::say_what_came_of_it() {
   const fs::path best = folder_ / "best.safetensors";
-  if (!s_.val) print_log("weights {} (without --val there is no best)\n", (folder_ / "last.safetensors").string());
-  else if (fs::exists(best)) print_log("best    step {}, {:.2f} %: {}\n", weights_step(best), 100 * state_.best_accuracy, best.string());
+  if (!s_.val)
+    print_log("weights {} (without --val there is no best)\n", (folder_ / "last.safetensors").string());
+  else if (fs::exists(best))
+    print_log("best    step {}, {:.2f} %: {}\n", weights_step(best), 100 * state_.best_accuracy, best.string());
 }

@@ -1,9 +1,8 @@
-// What build/train says and does around its updates: estimates, evaluations, saves, what came of it, and what comes next.
+// What build/train says and does around its updates: estimates, evaluations, saves, what came of it, and what comes
+// next.
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <set>
 
-#include "data/index.h"
 #include "tests/error_of.h"
 #include "tests/run_logs.h"
 #include "tests/run_program.h"
@@ -25,34 +24,24 @@ std::vector<int64_t> evaluated_steps(const fs::path& run) {
     if (const auto row = nlohmann::json::parse(line); row.contains("val_accuracy")) steps.push_back(row["step"]);
   return steps;
 }
-
-// The drawn set as FOLDER/train/CLASS/IMAGE and FOLDER/val/CLASS/IMAGE.
-fs::path split_folder(const fs::path& folder) {
-  for (const char* part : {"train", "val"}) {
-    const Index index = Index::open(drawn_set() / (std::string(part) + "-*.tar"), {});
-    std::vector<uint8_t> bytes;
-    for (size_t i = 0; i < index.size(); i++) {
-      index.read(i, bytes);
-      const fs::path classes = folder / part / index.classes()[size_t(index.label(i))];
-      fs::create_directories(classes);
-      write_file(classes / (std::to_string(i) + ".jpg"), {bytes.begin(), bytes.end()});
-    }
-  }
-  return folder;
-}
 }  // namespace
 
 TEST_SUITE("training runs") {
-  TEST_CASE("time and memory are told before the first update, in units one reads, and no line is wider than 80 columns") {
+  TEST_CASE(
+      "time and memory are told before the first update, in units one reads, and no line is wider than 80 columns") {
     const TempDir dir;
-    const Ended ended = train(train_flags("run", {{"--val", val()}, {"--log-every", "10"}, {"--out", dir.path() / "r"}}));
+    const Ended ended =
+        train(train_flags(dir.path() / "r", {{"--val", val()}, {"--log-every", "10"}}));
     REQUIRE(ended.code == 0);
-    CHECK(says(ended.err, {"run     20 updates of 8 images (2.67 epochs), warm-up 2, 1 worker", "cost    about 1 s at 70 % of", "MiB of memory", "0/20  update 1 of 20 is on its way"}));
+    CHECK(says(ended.err, {"run     20 updates of 8 images (2.67 epochs), warm-up 2, 1 worker",
+                           "cost    about 1 s at 70 % of", "MiB of memory", "0/20  update 1 of 20 is on its way"}));
     std::istringstream lines(ended.err);
     for (std::string line; std::getline(lines, line);)
       if (line.find(dir.path().string()) == line.npos) CHECK_MESSAGE(line.size() <= 80, line);
-    const Ended large = run_program("train", {"--preset", "i1k", "--model", "L/16", "--print-config", "--threads", "1"});
-    CHECK(says(large.out, {"memory, about", "GiB (4096 images at a time)", "with --micro-batch", "time, one member      about", " years at 70 % of the"}));
+    const Ended large =
+        run_program("train", {"--preset", "i1k", "--model", "L/16", "--print-config", "--threads", "1"});
+    CHECK(says(large.out, {"memory, about", "GiB (4096 images at a time)", "with --micro-batch",
+                           "time, one member      about", " years at 70 % of the"}));
     const Ended grid = train(train_flags(dir.path() / "grid", {{"--attention", "softmax,relu"}, {"--steps", "2"}}));
     CHECK(says(grid.err, {"cost    2 members, each about"}));
   }
@@ -86,7 +75,8 @@ TEST_SUITE("training runs") {
     CHECK(contains(read_text(end / "config.toml"), "eval-every=0\n"));
     CHECK(evaluated_steps(run("many", {{"--steps", "400"}})).size() == 20);
 
-    Child child("train", arguments_of(train_flags(dir.path() / "minutes", {{"--steps", "100000"}, {"--save-minutes", "0.0001"}})));
+    Child child("train", arguments_of(train_flags(dir.path() / "minutes",
+                                                  {{"--steps", "100000"}, {"--save-minutes", "0.0001"}})));
     child.wait_until([&] { return fs::exists(dir.path() / "minutes" / "last.safetensors"); });
     child.signal(SIGKILL);
     child.wait();
@@ -97,9 +87,14 @@ TEST_SUITE("training runs") {
     const std::string run = dir.path() / "run", bare = dir.path() / "bare one";
     const Ended ended = train(train_flags(run, {{"--val", val()}}));
     const int64_t best = std::stoll(SafeTensors(run + "/best.safetensors").metadata().at("step"));
-    CHECK(says(ended.err, {fmt::format("best    step {}, ", best).c_str(), (run + "/best.safetensors").c_str(),
-                           fmt::format("next    build/eval accuracy --checkpoint {}/best.safetensors --data '{}'", run, val()).c_str(), "model   softmax: 6634 parameters"}));
-    CHECK(says(train(train_flags(bare)).err, {"without --val there is no best", fmt::format("next    build/eval predict --checkpoint '{}/last.safetensors' IMAGE", bare).c_str()}));
+    CHECK(says(
+        ended.err,
+        {fmt::format("best    step {}, ", best).c_str(), (run + "/best.safetensors").c_str(),
+         fmt::format("next    build/eval accuracy --checkpoint {}/best.safetensors --data '{}'", run, val()).c_str(),
+         "model   softmax: 6634 parameters"}));
+    CHECK(says(train(train_flags(bare)).err,
+               {"without --val there is no best",
+                fmt::format("next    build/eval predict --checkpoint '{}/last.safetensors' IMAGE", bare).c_str()}));
     const Ended relu = train(train_flags(dir.path() / "relu", {{"--attention", "relu"}, {"--steps", "2"}}));
     CHECK(says(relu.err, {"model   relu, alpha 1: "}));
   }
@@ -109,18 +104,21 @@ TEST_SUITE("training runs") {
     const std::string run = dir.path() / "run";
     Flags flags = train_flags(run, {{"--val", val()}, {"--steps", "300"}, {"--attention", "softmax,relu"}});
     for (const int signal : {SIGINT, SIGUSR2, SIGXCPU}) {
-      Child child("train", signal == SIGINT ? arguments_of(flags) : std::vector<std::string>{"--resume", run, "--log-every", "1"});
+      Child child("train", signal == SIGINT ? arguments_of(flags)
+                                            : std::vector<std::string>{"--resume", run, "--log-every", "1"});
       child.wait_until([&] { return contains(child.err(), "loss"); });
       child.signal(signal);
       const Ended ended = child.wait();
       CHECK(ended.code == 128 + signal);
-      CHECK(says(ended.err, {fmt::format("stopped by signal {} at step ", signal).c_str(), fmt::format("\nbuild/train --resume --out {}\n", run).c_str()}));
+      CHECK(says(ended.err, {fmt::format("stopped by signal {} at step ", signal).c_str(),
+                             fmt::format("\nbuild/train --resume --out {}\n", run).c_str()}));
     }
     REQUIRE(run_program("train", {"--resume=" + run}).code == 0);
     const auto before = snapshot(run);
     const Ended again = run_program("train", {"--resume", run});
     CHECK(again.code == 0);
-    CHECK(says(again.err, {"softmax finished already (step 300), ", "relu-alpha1 finished already (step 300), ", "next    build/eval report"}));
+    CHECK(says(again.err, {"softmax finished already (step 300), ", "relu-alpha1 finished already (step 300), ",
+                           "next    build/eval report"}));
     CHECK(!contains(again.err, "model "));
     CHECK(snapshot(run) == before);
     for (const auto& arguments : std::vector<std::vector<std::string>>{{"--resume"}, {"--resume", run, "--out", run}}) {
@@ -132,7 +130,8 @@ TEST_SUITE("training runs") {
 
   TEST_CASE("--epochs wins over the updates of a file and of a preset; a preset says that it counts updates") {
     const TempDir dir;
-    const Flags flags = without(train_flags(dir.path() / "run", {{"--preset", "vit-s16-i1k"}, {"--warmup", "0"}}), {"--steps"});
+    const Flags flags =
+        without(train_flags(dir.path() / "run", {{"--preset", "vit-s16-i1k"}, {"--warmup", "0"}}), {"--steps"});
     const auto with = [&](Flags more) {
       more.merge(Flags(flags));
       more["--print-config"] = "";
@@ -144,18 +143,21 @@ TEST_SUITE("training runs") {
     Child child("train", arguments_of(flags));
     child.wait_until([&] { return contains(child.err(), "run     111477 updates"); });
     child.signal(SIGKILL);
-    CHECK(says(child.wait().err, {"note    --preset vit-s16-i1k has 111477 updates at any --batch: 1.9e+06 epochs at", "makes 14269056 updates", "--holdout 1%"}));
+    CHECK(says(child.wait().err, {"note    --preset vit-s16-i1k has 111477 updates at any --batch: 1.9e+06 epochs at",
+                                  "makes 14269056 updates", "--holdout 1%"}));
   }
 
   TEST_CASE("--seed takes a list: a member for each, named by it, the same as the run of that seed alone") {
     const TempDir dir;
     const fs::path grid = dir.path() / "grid", alone = dir.path() / "alone";
-    const Flags flags = train_flags(grid, {{"--seed", "0,3"}, {"--attention", "softmax,relu"}, {"--val", val()}, {"--steps", "4"}});
+    const Flags flags =
+        train_flags(grid, {{"--seed", "0,3"}, {"--attention", "softmax,relu"}, {"--val", val()}, {"--steps", "4"}});
     const Ended ended = train(flags);
     REQUIRE_MESSAGE(ended.code == 0, ended.err);
     REQUIRE(train(train_flags(alone, {{"--seed", "3"}, {"--val", val()}, {"--steps", "4"}})).code == 0);
     check_same_run(grid / "softmax-seed3", alone);
-    for (const char* member : {"softmax-seed0", "relu-alpha1-seed0", "relu-alpha1-seed3"}) CHECK(fs::exists(grid / member / "best.safetensors"));
+    for (const char* member : {"softmax-seed0", "relu-alpha1-seed0", "relu-alpha1-seed3"})
+      CHECK(fs::exists(grid / member / "best.safetensors"));
     CHECK(contains(read_text(grid / "softmax-seed3" / "config.toml"), "seed=3\n"));
     CHECK(says(ended.out, {"seed", "softmax           -      3 "}));
     CHECK(says(run_program("eval", {"report", grid}).out, {"mean accuracy", "lowest to highest"}));
@@ -171,72 +173,18 @@ TEST_SUITE("training runs") {
     CHECK(train(fewer).code == 2);
   }
 
-  TEST_CASE("a folder with train/ and val/ is taken as that, and a set of one class gets a note") {
+  TEST_CASE(
+      "the average of a short run has forgotten its start, and one that an older program began goes on as it was") {
     const TempDir dir;
-    const std::string folder = split_folder(dir.path() / "set");
-    const Flags flags{{"--train", folder}, {"--steps", "2"}};
-    const Ended both = train(train_flags(dir.path() / "both", flags));
-    REQUIRE_MESSAGE(both.code == 0, both.err);
-    CHECK(says(both.err, {"is a split: --train ", "/train --val ", "60 samples", "12 samples", "best    step"}));
-    CHECK(contains(read_text(dir.path() / "both" / "config.toml"), folder + "/train\""));
-    CHECK(run_program("train", {"--resume", dir.path() / "both"}).code == 0);
-    Flags own = train_flags(dir.path() / "own", flags);
-    own["--val"] = folder + "/train";
-    CHECK(!contains(train(own).err, "12 samples"));
-    for (const char* name : {"train", "val"}) {      // classes of these names
-      fs::create_directories(dir.path() / "vehicles");
-      fs::copy(folder + "/train/disc", dir.path() / "vehicles" / name, fs::copy_options::recursive);
-    }
-    const Ended classes = train(train_flags(dir.path() / "classes", {{"--train", dir.path() / "vehicles"}, {"--steps", "2"}}));
-    CHECK_MESSAGE(classes.code == 0, classes.err);
-    CHECK(says(classes.err, {"2 classes"}));
-    fs::remove_all(dir.path() / "vehicles" / "val");
-    CHECK(says(train(train_flags(dir.path() / "one", {{"--train", dir.path() / "vehicles"}, {"--steps", "2"}})).err, {"note    all images are of one class"}));
-  }
-
-  TEST_CASE("--holdout takes images out of training, the same ones each time, and is part of what a run is") {
-    const TempDir dir;
-    Index all = Index::open(drawn_set() / "train-*.tar", {});
-    const Index whole = all, held = all.hold_out(15);
-    CHECK(held.size() == 15);
-    CHECK(all.size() == 45);
-    CHECK(held.classes() == whole.classes());
-    std::set<std::string> keys;
-    std::set<int> classes;
-    for (const Index* part : {&held, static_cast<const Index*>(&all)})
-      for (size_t i = 0; i < part->size(); i++) keys.insert(part->where(i));
-    for (size_t i = 0; i < held.size(); i++) classes.insert(held.label(i));
-    CHECK(keys.size() == 60);
-    CHECK(classes.size() > 5);               // the set's classes follow each other with a period of ten
-    Index again = whole;
-    CHECK(again.hold_out(15).where(7) == held.where(7));
-    for (const size_t count : {0, 60, 100}) CHECK(says(error_of(ExitCode::usage, [&] { Index(whole).hold_out(count); }), {"--holdout", "of 60 images"}));
-
-    const fs::path run = dir.path() / "run";
-    Flags flags = train_flags(run, {{"--holdout", "25%"}, {"--steps", "6"}});
-    const Ended ended = train(flags);
-    REQUIRE_MESSAGE(ended.code == 0, ended.err);
-    CHECK(says(ended.err, {"val     15 images of --train are held out, 45 are left", "(1.07 epochs)", "/15), loss", "best    step"}));
-    CHECK(contains(read_text(run / "config.toml"), "holdout=\"25%\"\n"));
-    CHECK(run_program("train", {"--resume", run}).code == 0);
-    CHECK(says(run_program("train", {"--resume", run, "--holdout", "10"}).err, {"25%", "10"}));
-    flags["--val"] = val(), flags["--out"] = dir.path() / "both";
-    CHECK(says(train(flags).err, {"--val and --holdout are both given"}));
-    for (const char* wrong : {"x", "0", "100%", "60", "-1", "1.5"}) {
-      const Ended refused = train(train_flags(dir.path() / "wrong", {{"--holdout", wrong}}));
-      CHECK(refused.code == 2);
-      CHECK(says(refused.err, {"--holdout"}));
-    }
-  }
-
-  TEST_CASE("the average of a short run has forgotten its start, and one that an older program began goes on as it was") {
-    const TempDir dir;
-    const Flags flags{{"--ema", "0.9999"}, {"--val", val()}, {"--steps", "60"}, {"--lr", "0.01"}, {"--eval-every", "0"}};
+    const Flags flags{
+        {"--ema", "0.9999"}, {"--val", val()}, {"--steps", "60"}, {"--lr", "0.01"}, {"--eval-every", "0"}};
     const fs::path run = dir.path() / "run";
     REQUIRE(train(train_flags(run, flags)).code == 0);
-    const std::vector<float> last = SafeTensors(run / "last.safetensors").floats("head.weight"), average = SafeTensors(run / "average.safetensors").floats("head.weight");
+    const std::vector<float> last = SafeTensors(run / "last.safetensors").floats("head.weight"),
+                             average = SafeTensors(run / "average.safetensors").floats("head.weight");
     double moved = 0, far = 0;
-    for (size_t i = 0; i < last.size(); i++) moved += last[i] * last[i], far += (last[i] - average[i]) * (last[i] - average[i]);      // the head starts at 0
+    for (size_t i = 0; i < last.size(); i++)
+      moved += last[i] * last[i], far += (last[i] - average[i]) * (last[i] - average[i]);  // the head starts at 0
     CHECK(far < 0.01 * moved);
 
     Child child("train", arguments_of(train_flags(dir.path() / "old", flags)));
@@ -258,20 +206,23 @@ TEST_SUITE("training runs") {
     REQUIRE(run_program("train", {"--resume", dir.path() / "old"}).code == 0);
     check_same_tensors(run / "last.safetensors", dir.path() / "old" / "last.safetensors");
     const std::vector<float> now = SafeTensors(state).floats("average");
-    for (size_t i = 0; i < then.size(); i++) CHECK(std::abs(now[i] - then[i]) < 0.01 * (1 + std::abs(then[i])));      // by 1e-4 an update
+    for (size_t i = 0; i < then.size(); i++)
+      CHECK(std::abs(now[i] - then[i]) < 0.01 * (1 + std::abs(then[i])));  // by 1e-4 an update
   }
 
   TEST_CASE("what breaks is exit code 4, and messages say what there is") {
     const TempDir dir;
     const fs::path run = dir.path() / "run";
-    const Ended first = train(train_flags(run, {{"--steps", "1"}, {"--warmup", "0"}, {"--lr", "1e30"}, {"--weight-decay", "1e30"}}));
-    CHECK(first.code == 4);                  // in the last update before the first save
+    const Ended first =
+        train(train_flags(run, {{"--steps", "1"}, {"--warmup", "0"}, {"--lr", "1e30"}, {"--weight-decay", "1e30"}}));
+    CHECK(first.code == 4);  // in the last update before the first save
     CHECK(says(first.err, {"step 1: first in the squares of weights, the largest", "nothing was saved in", "--lr"}));
     CHECK(!fs::exists(run / "last.state"));
     const Ended later = train(train_flags(run, {{"--lr", "1e15"}, {"--save-every", "1"}}));
     CHECK(later.code == 4);
     CHECK(says(later.err, {"is from step", "before it"}));
-    const Ended worse = train(train_flags(dir.path() / "worse", {{"--lr", "3"}, {"--clip", "0"}, {"--log-every", "5"}}));
+    const Ended worse =
+        train(train_flags(dir.path() / "worse", {{"--lr", "3"}, {"--clip", "0"}, {"--log-every", "5"}}));
     CHECK(worse.code == 0);
     CHECK(says(worse.err, {"note    the loss ended at", "above the 2.3026 of its start"}));
   }
@@ -282,7 +233,7 @@ TEST_SUITE("training runs") {
     rlimit before;
     ::getrlimit(RLIMIT_AS, &before);
     const rlimit limit{few.rlim_cur, before.rlim_max};
-    ::setrlimit(RLIMIT_AS, &limit);          // which the child inherits: no room for so many stacks
+    ::setrlimit(RLIMIT_AS, &limit);  // which the child inherits: no room for so many stacks
     Child child("train", arguments_of(train_flags(dir.path() / "run", {{"--workers", "1024"}})));
     ::setrlimit(RLIMIT_AS, &before);
     const Ended ended = child.wait();
