@@ -18,7 +18,7 @@ Index Index::open(const std::string& source, const std::filesystem::path& cache_
   for (const auto& path : expand_source(source)) {
     Shard& shard = index.shards_.emplace_back();
     shard.path = path;
-    if (!std::filesystem::is_directory(path)) shard.file.emplace(path);
+    if (!std::filesystem::is_directory(path)) shard.file = std::make_shared<const File>(path);
   }
   index.scan_all(cache_dir);
   index.number_classes(source, classes);

@@ -2,6 +2,8 @@
 // defines: Index, Labels
 #pragma once
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -39,6 +41,10 @@ class Index {
   // Replaces the labels of ILSVRC2012's validation images by those of "Are we done with ImageNet?" (real.json): in place k
   // the list of labels of image k + 1; images with none stay without. Classes are then ImageNet-1k's.
   void take_real_labels(const std::filesystem::path& path);
+  // Moves `count` samples into an index of their own with the same classes: those that a shuffle of positions puts first,
+  // so that neither the order of classes nor a period of it matters; of as many samples always the same positions. Usage
+  // error unless some are left on both sides.
+  Index hold_out(size_t count);
   // From here on labels count `wanted`. Where both sides have names, by name: another order or a part of them is
   // mapped, and an image of a class that `wanted` has not is a data error that names both. Where one has none, labels
   // stay as they are, but folders named by number are the classes of those numbers. Returns a line that says so, or "".
@@ -49,7 +55,7 @@ class Index {
  private:
   struct Shard {
     std::filesystem::path path;
-    std::optional<File> file;    // an image folder has none: its samples are files, opened as they are read
+    std::shared_ptr<const File> file;    // an image folder has none: its samples are files, opened as they are read
     size_t first = 0;            // number of its first sample
     Scan scan;
   };
@@ -66,6 +72,7 @@ class Index {
   void hold_wnids_against(const std::vector<std::string>& names, const std::string& title) const;
   bool place_of_numbers(int count);
   void find_max_label();
+  void keep(const std::function<bool(size_t)>& wanted);
   void count(const std::string& source, const std::filesystem::path& cache_dir);
 
   std::vector<Shard> shards_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 
 #include "data/order.h"
 #include "engine/error.h"
@@ -29,10 +30,18 @@ Loader::Loader(const Index& index, const LoaderOptions& options)
     fail(ExitCode::usage, "bad images: training replaces them or stops, evaluation skips them or stops");
   if (index.size() == 0) fail(ExitCode::data, "no images to load: the index is empty; check the data source");
   for (uint64_t batch = 0; batch < ring_.size(); batch++) open_slot(batch);
-  for (int i = 0; i < options.workers; i++) workers_.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < options.workers; i++) workers_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    const size_t started = workers_.size();
+    stop();
+    fail(ExitCode::failed, "--workers {}: only {} threads could be started ({}); give fewer", options.workers, started, error.code().message());
+  }
 }
 
-Loader::~Loader() {
+Loader::~Loader() { stop(); }
+
+void Loader::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;

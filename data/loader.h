@@ -59,6 +59,7 @@ class Loader {
     int error_at = 0;
   };
 
+  void stop();
   void work();
   bool take(Batch& batch);
   void open_slot(uint64_t batch);

@@ -59,6 +59,20 @@ int usable_cores() {
   return int(std::clamp(std::round(cpu_quota()), 1.0, double(std::max(1, affinity))));
 }
 
+double usable_memory() {
+  double least = double(sysconf(_SC_PHYS_PAGES)) * double(sysconf(_SC_PAGESIZE));
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    if (!line.starts_with("0::")) continue;
+    for (fs::path group = fs::path(line.substr(3)).relative_path();; group = group.parent_path()) {
+      double bytes;
+      if (std::ifstream("/sys/fs/cgroup" / group / "memory.max") >> bytes) least = std::min(least, bytes);      // or "max"
+      if (group.empty()) break;
+    }
+  }
+  return least;
+}
+
 void wait_briefly(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
   setenv("GOMP_SPINCOUNT", "1000", 1);

@@ -2,6 +2,19 @@
 #include <algorithm>
 #include <cmath>
 #include "engine/error.h"
+#include "engine/signals.h"
+
+namespace {
+// Calls part(first, size) for all of n values, a piece at a time, and hears a signal in between: of large models each
+// pass over the memory takes seconds.
+constexpr size_t piece = size_t(1) << 22;
+template <class Part> void in_pieces(size_t n, Part part) {
+  for (size_t first = 0; first < n; first += piece) {
+    stop_if_asked();
+    part(first, std::min(piece, n - first));
+  }
+}
+}  // namespace
 
 GlobalNorm::GlobalNorm(const Parameters& parameters) : parameters_(parameters) {
   for (const GradientPiece& piece : parameters.gradients()) chunks_ += chunks_of(piece.size, values_per_sum);
@@ -45,7 +58,11 @@ Adam::Adam(Parameters& parameters, AdamOptions options) : parameters_(parameters
   const size_t n = parameters.size();
   m_ = static_cast<bf16*>(parameters.device().allocate(n * sizeof(bf16)));
   v_ = static_cast<real*>(parameters.device().allocate(n * sizeof(real)));
-  restore(0, std::vector<bf16>(n), std::vector<float>(n));
+  const std::vector<real> zeros(std::min(n, piece));
+  in_pieces(n, [&](size_t first, size_t size) {
+    parameters.device().upload(m_ + first, zeros.data(), size * sizeof(bf16));
+    parameters.device().upload(v_ + first, zeros.data(), size * sizeof(real));
+  });
 }
 
 Adam::~Adam() {
@@ -56,11 +73,11 @@ Adam::~Adam() {
 void Adam::start(double multiplier) {
   norm_.start();
   const auto& [lr, decay, clip, beta1, beta2, epsilon] = options_;
-  const double t = double(count_ + 1);
+  const auto unbias = [t = real(count_ + 1)](double beta) { return 1 / (1 - std::pow(real(beta), t)); };      // in float, as optax
   for (const GradientPiece& g : parameters_.gradients()) {
     const size_t decayed = std::clamp(parameters_.decayed_size(), g.first, g.first + g.size) - g.first;
     parameters_.device().rows(chunks_of(g.size, values_per_update), AdamStep{parameters_.values() + g.first, m_ + g.first, v_ + g.first, g.data, norm_.on_device(), g.size, decayed, real(clip), real(lr * multiplier),
-                                                          real(decay * multiplier), real(beta1), real(beta2), real(1 / (1 - std::pow(beta1, t))), real(1 / (1 - std::pow(beta2, t))), real(epsilon)});
+                                                          real(decay * multiplier), real(beta1), real(beta2), real(1 - beta1), real(1 - beta2), unbias(beta1), unbias(beta2), real(epsilon)});
   }
 }
 
@@ -87,21 +104,28 @@ void Adam::restore(int64_t count, std::span<const bf16> first, std::span<const f
   if (first.size() != n || second.size() != n)
     fail(ExitCode::data, "optimizer state: {} and {} moments, expected {}", first.size(), second.size(), n);
   count_ = count;
-  parameters_.device().upload(m_, first.data(), n * sizeof(bf16));
-  const std::vector<real> v(second.begin(), second.end());
-  parameters_.device().upload(v_, v.data(), n * sizeof(real));
+  in_pieces(n, [&](size_t at, size_t size) {
+    parameters_.device().upload(m_ + at, first.data() + at, size * sizeof(bf16));
+    const std::vector<real> v(second.begin() + at, second.begin() + at + size);
+    parameters_.device().upload(v_ + at, v.data(), size * sizeof(real));
+  });
 }
 
 MovingAverage::MovingAverage(Parameters& parameters, double decay)
     : parameters_(parameters), decay_(decay), mean_(static_cast<real*>(parameters.device().allocate(parameters.size() * sizeof(real)))) {
-  std::vector<real> values(parameters.size());
-  parameters.device().download(values.data(), parameters.values(), values.size() * sizeof(real));
-  parameters.device().upload(mean_, values.data(), values.size() * sizeof(real));
+  in_pieces(parameters.size(), [&](size_t first, size_t size) {
+    std::vector<real> values(size);
+    parameters.device().download(values.data(), parameters.values() + first, size * sizeof(real));
+    parameters.device().upload(mean_ + first, values.data(), size * sizeof(real));
+  });
 }
 
 MovingAverage::~MovingAverage() { parameters_.device().release(mean_); }
 
-void MovingAverage::add() { parameters_.device().each(parameters_.size(), Average{mean_, parameters_.values(), real(decay_)}); }
+void MovingAverage::add() {
+  const double t = double(count_++), keep = std::min(decay_, (1 + t) / (10 + t));
+  parameters_.device().each(parameters_.size(), Average{mean_, parameters_.values(), real(keep)});
+}
 
 void MovingAverage::exchange() { parameters_.device().each(parameters_.size(), Exchange{mean_, parameters_.values()}); }
 
@@ -111,8 +135,9 @@ std::vector<float> MovingAverage::values() const {
   return {mean.begin(), mean.end()};
 }
 
-void MovingAverage::restore(std::span<const float> values) {
+void MovingAverage::restore(std::span<const float> values, int64_t count) {
   if (values.size() != parameters_.size()) fail(ExitCode::data, "moving average: {} values, expected {}", values.size(), parameters_.size());
   const std::vector<real> mean(values.begin(), values.end());
   parameters_.device().upload(mean_, mean.data(), mean.size() * sizeof(real));
+  count_ = count;
 }

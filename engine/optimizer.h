@@ -41,7 +41,7 @@ struct RootOfSum {                                          // *norm = √Σ par
 
 struct AdamStep {                                           // one chunk, which begins with `decayed` kernels; nothing where the norm is not finite
   real* theta; bf16* m; real* v; const real *g, *norm; size_t n, decayed;
-  real clip, lr, decay, beta1, beta2, unbias1, unbias2, epsilon;      // unbias: 1 / (1-β^(t+1)); clip 0: none; lr and decay already times s(t)
+  real clip, lr, decay, beta1, beta2, rest1, rest2, unbias1, unbias2, epsilon;      // rest: 1-β, which 1 minus a rounded β is not; unbias: 1 / (1-β^(t+1)); clip 0: none; lr and decay already times s(t)
   template <class Team> HD void operator()(Team team, size_t chunk) const {
     const real length = *norm;
     if (!(length <= std::numeric_limits<real>::max())) return;
@@ -52,8 +52,8 @@ struct AdamStep {                                           // one chunk, which 
       const size_t i = first + k;
       const real before = theta[i], gi = g[i] * clip_scale;                                    // all is read before anything is written
       const real kept = from_bf16(to_bf16(from_bf16(to_bf16(beta1)) * from_bf16(m[i])));       // a product of two bfloat16
-      const real mi = kept + (1 - beta1) * gi;
-      const real vi = beta2 * v[i] + (1 - beta2) * gi * gi;
+      const real mi = kept + rest1 * gi;
+      const real vi = beta2 * v[i] + rest2 * gi * gi;
       m[i] = to_bf16(mi);
       v[i] = vi;
       theta[i] = before - (lr * (mi * unbias1 / (std::sqrt(vi * unbias2) + epsilon)) + (k < kernels ? decay : real(0)) * before);
@@ -115,7 +115,9 @@ class Adam {
   int64_t count_ = 0;
 };
 
-// The exponential moving average of parameters: after every update mean ← decay mean + (1 - decay) θ, from θ at construction on.
+// The exponential moving average of parameters: after update t = 0, 1, ... mean ← d mean + (1 - d) θ, from θ at
+// construction on, where d = min(decay, (1 + t) / (10 + t)) as TensorFlow's and timm's warm-up have it: a constant decay
+// would leave 0.9999^400 = 96 % of the random start in an average of 400 updates.
 class MovingAverage {
  public:
   MovingAverage(Parameters& parameters, double decay);
@@ -124,10 +126,12 @@ class MovingAverage {
   void add();                                               // the parameters as they are now
   void exchange();                                          // the mean becomes the parameters, and the other way round
   std::vector<float> values() const;
-  void restore(std::span<const float> values);
+  int64_t count() const { return count_; }                  // updates so far
+  void restore(std::span<const float> values, int64_t count);
 
  private:
   Parameters& parameters_;
   double decay_;
   real* mean_;
+  int64_t count_ = 0;
 };

@@ -14,6 +14,15 @@ size_t terminal_width() {
   winsize size{};
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
+
+// Without the last parts that `width` columns have no room for.
+std::string fitting(std::string line, size_t width) {
+  while (line.size() > width) {
+    const size_t part = line.rfind("  ");
+    line.resize(part == line.npos ? width : line.find_last_not_of(' ', part) + 1);
+  }
+  return line;
+}
 }  // namespace
 
 Progress::Progress(int64_t total) : total_(total), terminal_(isatty(STDERR_FILENO)), start_(Clock::now()), last_(start_ - std::chrono::hours(1)) {}
@@ -36,20 +45,16 @@ void Progress::show(int64_t done, const std::string& text, bool important) {
   const auto now = Clock::now();
   if (first_ < 0) first_ = done, start_ = now;                      // where a resumed run begins
   const double since = std::chrono::duration<double>(now - last_).count();
-  if (done < total_ && since < (terminal_ ? 0.1 : important ? 0 : 30)) return;
+  if (done < total_ && !important && since < (terminal_ ? 0.1 : 30)) return;
   last_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   std::string left;                                                 // of what is known after the first
   if (done > first_ && done < total_) left = "  " + duration(elapsed / double(done - first_) * double(total_ - done)) + " left";
-  const std::string head = fmt::format("{}/{}", done, total_);
-  if (!terminal_) {
-    print_log("{}  {}{}\n", head, text, left);
-    return;
-  }
+  const std::string line = fmt::format("{}/{}{}  {}", done, total_, left, text);
+  if (!terminal_ || important) say(fitting(line, 80));
+  if (!terminal_) return;
   const int filled = int(20 * done / std::max<int64_t>(1, total_));
-  std::string line = fmt::format("[{:=<{}}{:<{}}] {}{}  {}", "", filled, "", 20 - filled, head, left, text);
-  line.resize(std::min(line.size(), terminal_width() - 1));
   erase();
-  write_log(line);
+  write_log(fitting(fmt::format("[{:=<{}}{:<{}}] {}", "", filled, "", 20 - filled, line), terminal_width() - 1));
   drawn_ = true;
 }

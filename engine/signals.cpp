@@ -7,6 +7,7 @@
 #include <cstring>
 #include <ctime>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include "engine/error.h"
 
@@ -31,7 +32,7 @@ void ignore_write_signals() {
 // A thread waits for them, instead of a handler that would interrupt a product: oneDNN's generated code keeps values below
 // the stack pointer, where a handler's frame would overwrite them.
 void catch_signals() {
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
     struct sigaction now;
     sigaction(signal, nullptr, &now);
     if (now.sa_handler != SIG_IGN) sigaddset(&waited_for, signal);
@@ -39,10 +40,14 @@ void catch_signals() {
   pthread_sigmask(SIG_BLOCK, &waited_for, nullptr);      // for every thread that starts later, too
   const int pending = signalfd(-1, &waited_for, SFD_CLOEXEC);
   if (pending < 0) fail(ExitCode::failed, "cannot wait for signals: {}", std::strerror(errno));
-  std::thread([pending] {
-    for (pollfd look{pending, POLLIN, 0};;)
-      if (poll(&look, 1, -1) == 1) take_pending();       // if it still is: caught_signal() may have been first
-  }).detach();
+  try {
+    std::thread([pending] {
+      for (pollfd look{pending, POLLIN, 0};;)
+        if (poll(&look, 1, -1) == 1) take_pending();     // if it still is: caught_signal() may have been first
+    }).detach();
+  } catch (const std::system_error& error) {
+    fail(ExitCode::failed, "cannot start a thread that waits for signals: {}", error.code().message());
+  }
 }
 
 // Looks for itself: on a busy machine the thread may wake a few steps late.

@@ -1,4 +1,5 @@
-// SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask a program to finish its step, save and end; a second SIGINT or SIGTERM ends it at once.
+// SIGINT, SIGTERM, SIGHUP, and what batch systems warn with (SIGUSR1, SIGUSR2, SIGXCPU) ask a program to finish its
+// step, save and end; a second SIGINT or SIGTERM ends it at once.
 // defines: catch_signals, caught_signal, stop_if_asked, ignore_write_signals
 #pragma once
 

@@ -1,5 +1,5 @@
 // Text from outside, and what is made of it.
-// defines: split, printable, nearest, did_you_mean, without_mark, lines_of, text_of_file, lines_of_file
+// defines: split, printable, shell_word, nearest, did_you_mean, without_mark, lines_of, text_of_file, lines_of_file
 #pragma once
 #include <filesystem>
 #include <string>
@@ -19,6 +19,9 @@ inline std::vector<std::string> split(std::string_view text, std::string_view se
 // Names may hold any bytes: line ends, commands to a terminal, other encodings. Control characters (C0, DEL, C1) and
 // bytes that are no UTF-8 become \xNN, so that the result is one line of UTF-8 for a log, a class list and JSON.
 std::string printable(std::string_view text);
+
+// As it is typed on a command line: in quotes where a shell would take it apart.
+std::string shell_word(std::string_view text);
 
 // The one of `names` that was probably meant, whatever its case and blanks; empty where none is near.
 std::string nearest(std::string_view given, const std::vector<std::string>& names);

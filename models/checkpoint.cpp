@@ -2,6 +2,7 @@
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/safetensors.h"
+#include "engine/signals.h"
 
 namespace {
 
@@ -22,14 +23,16 @@ void check_identity(const SafeTensors& file, const std::filesystem::path& path, 
     const std::string saved = found == file.metadata().end() ? "(absent)" : found->second;
     if (saved != value && key == "run.steps")
       fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; a run's length is fixed, as its "
-           "learning rates follow from it: leave --steps and --epochs out to finish it, or go on from its weights with "
-           "--init in another --out", path.string(), key, saved, value);
+           "learning rates follow from it: leave --steps and --epochs out to finish it, or train longer from its "
+           "weights with --init {} in another --out", path.string(), key, saved, value,
+           (path.parent_path() / "last.safetensors").string());
     if (saved != value)
       fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; resume with the same, or start anew in "
            "another --out", path.string(), key, saved, value);
   }
 }
 
+constexpr int64_t most_updates = int64_t(1) << 60;
 constexpr std::string_view log_key = "state.log.";
 
 TrainingState::Window window_of(const Metadata& metadata, const std::filesystem::path& path, double seconds) {
@@ -118,6 +121,7 @@ void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& a
   metadata["state.evaluated"] = std::to_string(state.evaluated);
   metadata["state.best_accuracy"] = fmt::format("{}", state.best_accuracy);
   metadata["state.seconds"] = fmt::format("{}", state.seconds);
+  if (!std::isnan(state.first_loss)) metadata["state.first_loss"] = fmt::format("{}", state.first_loss);
   metadata["state.window.loss"] = fmt::format("{}", state.window.loss);
   metadata["state.window.wait"] = fmt::format("{}", state.window.wait);
   metadata["state.window.seconds"] = fmt::format("{}", state.window.seconds);
@@ -126,7 +130,10 @@ void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& a
   for (const auto& [name, bytes] : state.logs) metadata[std::string(log_key) + name] = std::to_string(bytes);
   std::vector<StoredTensor> tensors{stored("values", "F32", values), stored("first_moment", "BF16", first), stored("second_moment", "F32", second)};
   const std::vector<float> mean = average ? average->values() : std::vector<float>();
-  if (average) tensors.push_back(stored("average", "F32", mean));
+  if (average) {
+    tensors.push_back(stored("average", "F32", mean));
+    metadata["state.averaged"] = std::to_string(average->count());
+  }
   write_safetensors(path, tensors, metadata);
 }
 
@@ -138,17 +145,23 @@ TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam
   Parameters& parameters = vit.parameters();
   if (values.size() != parameters.size() || first.bytes.size() != parameters.size() * sizeof(bf16))
     fail(ExitCode::data, "{}: {} values, expected {}", path.string(), values.size(), parameters.size());
-  for (const Parameter& p : parameters.list())
+  for (const Parameter& p : parameters.list()) {
+    stop_if_asked();                   // large ones take seconds
     parameters.set(p.name, {values.begin() + p.offset, values.begin() + p.offset + p.shape.size()});
+  }
   std::vector<bf16> moment(parameters.size());
   std::memcpy(moment.data(), first.bytes.data(), first.bytes.size());
-  if (average) average->restore(file.floats("average"));
+  // older programs averaged with the full decay from the first update on, as does one after very many
+  const bool counted = file.metadata().contains("state.averaged");
+  if (average)
+    average->restore(file.floats("average"), counted ? number<int64_t>(file.metadata(), "state.averaged", path) : most_updates);
   adam.restore(number<int64_t>(file.metadata(), "state.updates", path), moment, second);
   const Metadata& saved = file.metadata();
   TrainingState state{.step = number<int64_t>(saved, "state.step", path),
                       .evaluated = number<int64_t>(saved, "state.evaluated", path),
                       .best_accuracy = number<double>(saved, "state.best_accuracy", path),
                       .seconds = number<double>(saved, "state.seconds", path),
+                      .first_loss = saved.contains("state.first_loss") ? number<double>(saved, "state.first_loss", path) : NAN,
                       .window = {},
                       .logs = logs_of(saved, path)};
   state.window = window_of(saved, path, state.seconds);

@@ -4,6 +4,7 @@
 // defines: save_weights, class_names, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state, saved_step,
 //          check_identity, weights_step
 #pragma once
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -42,6 +43,7 @@ struct TrainingState {
   int64_t evaluated = -1;              // the step of the last evaluation
   double best_accuracy = -1;           // on the validation set so far
   double seconds = 0;                  // spent training so far
+  double first_loss = NAN;             // of the first update; NaN where an older program made it
   // What the next logged row is the mean of, the same as in a run that was never stopped; but its speed and share of
   // waiting are of the time that was spent, which differs.
   struct Window {

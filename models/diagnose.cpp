@@ -73,12 +73,12 @@ std::string first_non_finite(Tape& tape, const Parameters& parameters) {
   // Gradients come in the reverse of the order in which the forward pass read the parameters.
   for (size_t i = tape.size(); i-- > 0;)
     if (const std::string op(tape.op(i)); parameters.has(op) && broken(parameters.gradient(parameters.find(op)))) return "first in the gradient of " + op;
-  const auto largest = [&](const Parameter& p) {
-    float most = 0;
-    for (float g : parameters.gradient(p)) most = std::max(most, std::fabs(g));
-    return most;
+  float most = -1;                       // finite, but too large for a sum of squares
+  std::string where;
+  const auto look = [&](const std::vector<float>& values, const char* of, const std::string& name) {
+    for (const float x : values)
+      if (std::fabs(x) > most) most = std::fabs(x), where = fmt::format("{}, the largest {:.3g} in {}", of, most, name);
   };
-  const auto& list = parameters.list();
-  const auto worst = std::max_element(list.begin(), list.end(), [&](const Parameter& a, const Parameter& b) { return largest(a) < largest(b); });
-  return fmt::format("first in the squares of gradients, the largest {:.3g} in {}", largest(*worst), worst->name);
+  for (const Parameter& p : parameters.list()) look(parameters.gradient(p), "gradients", p.name), look(parameters.get(p), "weights", p.name);
+  return "first in the squares of " + where;
 }

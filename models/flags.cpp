@@ -47,16 +47,17 @@ void DeviceFlags::add(CLI::App& app, const std::string& group) {
 }
 
 void TrainOptions::add(CLI::App& app) {
-  app.set_config("--config", "", "a TOML file of flags without the dashes; flags on the command line win");
+  app.set_config("--config", "", "a TOML file of flags without the dashes; flags on the command line win; relative paths count from the working folder, as those of flags");
   app.allow_config_extras(false);
   app.config_formatter(std::make_shared<ConfigFile>());
   app.add_option("--preset", preset, "a named recipe; flags given as well win: " + recipe_names())->configurable(false);
   app.add_flag("--print-config", print_config, "show the resolved run and what it costs, and do nothing")->configurable(false);
-  app.add_option("--train", train, "training images: a shard pattern with braces, a folder, a tar, or a text file of them");
+  app.add_option("--train", train, "training images: a shard pattern with braces, a folder, a tar, or a text file of them; of a folder with train/ and val/ both are taken");
   app.add_option("--val", val, "validation images, likewise");
+  app.add_option("--holdout", holdout, "in place of --val: so many of the training images, or a share such as 1%, are not trained on but evaluated; always the same ones");
   app.add_option("--out", out, "run folder: config.toml, metrics, weights, state")->configurable(false);
   app.add_option("--init", init, "weights to start from, as eval --checkpoint has them; the head starts anew where its classes differ, position embeddings are resampled");
-  app.add_flag("--resume", resume, "go on where the run in --out was stopped; its flags are those of RUN/config.toml")->configurable(false);
+  app.add_flag("--resume", resume, "go on where the run in --out was stopped (--resume RUN is --resume --out RUN); its flags are those of RUN/config.toml")->configurable(false);
   model.add(app);
   app.add_option("--attention", attention, "attention functions, as NAME or NAME:ALPHA; several train one after another: " + attention_names())->delimiter(',')->capture_default_str()->group("Model");
   app.add_option("--alpha", alpha, "exponents of L in L^-alpha h(s); several train one after another")->delimiter(',')->check(real_number(0))->capture_default_str()->group("Model");
@@ -82,12 +83,13 @@ void TrainOptions::add(CLI::App& app) {
 
   device.add(app, run_group);
   app.add_option("--workers", workers, "threads that decode images ahead (default 1; where a GPU trains all cores but one); the result is the same for any number")->check(whole_number(0, 1024))->group(run_group);
-  app.add_option("--seed", seed, "of initialisation, order and augmentation")->check(whole_number(0, UINT64_MAX))->capture_default_str()->group(run_group);
+  app.add_option("--seed", seeds, "of initialisation, order and augmentation; several train one after another")->delimiter(',')->check(whole_number(0, UINT64_MAX))->capture_default_str()->group(run_group);
   app.add_option("--log-every", log_every, "updates between lines of the metrics")->check(whole_number(1, any))->capture_default_str()->group(run_group);
   app.add_option("--inspect-every", inspect_every, "updates between looks inside attention, which go to inspect.csv and TensorBoard and change no bit; 0: none")->check(whole_number(0, any))->capture_default_str()->group(run_group);
   app.add_flag("--profile", profile, "at the end, where the time went: products, attention, normalisation, ...; on a GPU each pass is waited for")->group(run_group);
-  app.add_option("--eval-every", eval_every, "updates between evaluations; 0: at the end")->check(whole_number(0, any))->capture_default_str()->group(run_group);
+  app.add_option("--eval-every", eval_every, "updates between evaluations (default an epoch, but at most 20 a run); 0: at the end")->check(whole_number(0, any))->group(run_group);
   app.add_option("--save-every", save_every, "updates between saves")->check(whole_number(1, any))->capture_default_str()->group(run_group);
+  app.add_option("--save-minutes", save_minutes, "the longest time between saves")->check(above_zero())->capture_default_str()->group(run_group);
 }
 
 void TrainOptions::choose_length(CLI::App& app, const std::vector<std::string>& args) {
@@ -125,7 +127,7 @@ void add_loss(CLI::App& app, EvalOptions& o) {
   app.add_option("--loss", o.loss, "softmax or sigmoid")->check(one_of({"softmax", "sigmoid"}))->capture_default_str();
 }
 
-std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, const GridMember* member) {
+std::string resolved_flags(CLI::App& app, const TrainOptions& o, const ViTConfig& c, int64_t steps, const GridMember* member) {
   auto set = [&](const char* flag, const auto& value) {
     CLI::Option* option = app.get_option(flag);
     option->clear();
@@ -134,9 +136,10 @@ std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, con
   set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
   set("--qk-norm", c.qk_norm), set("--gate", c.gate), set("--head-hidden", c.head_hidden);
   if (steps) set("--steps", steps), app.get_option("--epochs")->clear(), app.get_option("--epochs")->default_str("");
-  for (const char* flag : {"--train", "--val", "--init"})             // config.toml is read from other folders, too
-    if (const auto source = app.get_option(flag)->as<std::string>(); !source.empty()) set(flag, from_anywhere(source));
-  if (member) set("--attention", member->attention), set("--alpha", member->alpha);
+  for (const auto& [flag, source] : {std::pair{"--train", &o.train}, {"--val", &o.val}, {"--init", &o.init}})
+    if (!source->empty()) set(flag, from_anywhere(*source));          // config.toml is read from other folders, too
+  if (o.eval_every) set("--eval-every", *o.eval_every);
+  if (member) set("--attention", member->attention), set("--alpha", member->alpha), set("--seed", member->seed);
   std::istringstream lines(app.config_to_str(true));
   std::string text;
   for (std::string line; std::getline(lines, line);)

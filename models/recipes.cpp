@@ -44,6 +44,7 @@ void i1k(TrainOptions& o, std::string model) {
   o.model.set_defaults(model, {.pool = "cls", .head_hidden = true, .head_bias = -6.9, .qk_norm = true});
   o.classes = 1000;
   o.steps = 92897;                     // 300 epochs of 1,268,355 images: 99 % of the training split
+  o.recipe_holdout = "1%";
 }
 void i21k(TrainOptions& o, std::string model) {
   if (model.empty()) model = "B/16";
@@ -52,6 +53,7 @@ void i21k(TrainOptions& o, std::string model) {
   o.model.set_defaults(model, {.head_bias = -10, .qk_norm = true});
   o.classes = 21843;
   o.steps = 93335;                     // 30 epochs of 12,743,321 images
+  o.recipe_holdout = "51200";
 }
 void vit_s16_i1k(TrainOptions& o, const std::string& model) {
   imagenet(o);
@@ -59,6 +61,7 @@ void vit_s16_i1k(TrainOptions& o, const std::string& model) {
   o.loss = "softmax", o.batch = 1024, o.classes = 1000;
   o.mixup = 0.2, o.preprocess.randaug = parse_randaug("2,10");
   o.steps = 111477;                    // 90 epochs
+  o.recipe_holdout = "1%";
 }
 void cifar10(TrainOptions& o, const std::string& model) {
   if (!model.empty()) fail(ExitCode::usage, "--model: the small studies have a model of their own; give --width, --depth, --heads or --patch to change it");

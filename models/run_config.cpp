@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <fstream>
 #include "data/index.h"
-#include "data/scan_cache.h"
-#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
-#include "engine/progress.h"
 #include "engine/text.h"
 #include "models/checkpoint.h"
-#include "models/diagnose.h"
-#include "models/vit.h"
 #include "models/weights.h"
 
 namespace fs = std::filesystem;
@@ -19,36 +14,6 @@ namespace fs = std::filesystem;
 void write_config(const fs::path& folder, const std::string& text) {
   fs::create_directories(folder);
   write_atomically(folder / "config.toml", [&](Writer& out) { out.write(text); });
-}
-
-// Whole batches of images that are held at once, as bytes: three that are made ready, two that are taken, and those of an evaluation; also
-// two on a device with memory of its own, and as values what mixup makes of one.
-static double held_batches(const TrainOptions& o, const Device& device) { return 5.0 + 4 * (o.mixup > 0) + 1.3 * !o.val.empty() + 2 * !device.is_host(); }
-
-// Parameters with their two moments, and activations, whose place the gradients take; where those are more, the gradients.
-static double training_bytes(const TrainOptions& o, const ViTConfig& c, int images, const Device& device) {
-  const double parameters = double(parameter_count(c)), batch = 3.0 * c.image_size * c.image_size * o.batch;
-  const bool rounded = device.rounds_operands() && !device.fuses_attention();
-  return 10 * parameters + std::max(4 * parameters, kept_bytes(c, o.rematerialise, rounded) * images) + held_batches(o, device) * batch;
-}
-
-int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const std::vector<GridMember>& members, Device& device) {
-  if (o.classes) config.classes = o.classes;
-  write_result(resolved_flags(app, config, 0, nullptr));
-  int64_t steps = o.steps;
-  if (!steps && !o.train.empty()) steps = o.updates(Index::open(o.train, default_cache_dir()).size());
-  const double flops = forward_flops(config), parameters = double(parameter_count(config)), peak = measured_peak(device);
-  const int images = o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch;
-  print_result("\nmembers               {}\nparameters            {:.0f}\ntokens L              {}\nforward, one image    {:.4g} GFLOP\n", members.size(), parameters, config.tokens(), flops / 1e9);
-  print_result("memory, about         {:.2f} GiB ({} images at a time)\n", training_bytes(o, config, images, device) / (1 << 30), images);
-  if (!steps) {
-    print_result("updates               --epochs {} of the images in --train\n", o.epochs);
-    return int(ExitCode::ok);
-  }
-  const double work = (o.rematerialise ? 4 : 3) * flops * o.batch * double(steps);
-  print_result("updates               {}, warm-up {}\nwork, one member      {:.4g} PFLOP\n", steps, o.warmup_steps(steps), work / 1e15);
-  print_result("time, one member      {} of the {} measured here\n", peak > 0 ? fmt::format("{:.3g} hours at 70 %", work / (0.7 * peak) / 3600) : "unknown: a share", text_of_peak(peak));
-  return int(ExitCode::ok);
 }
 
 static std::string here() { return fs::current_path().string(); }
@@ -105,6 +70,24 @@ std::string value_of(const std::vector<std::string>& args, const std::string& fl
   return value;
 }
 
+std::vector<std::string> with_folder_of_resume(std::vector<std::string> args) {
+  for (size_t i = 0; i < args.size(); i++) {
+    const bool assigned = args[i].starts_with("--resume="), alone = args[i] == "--resume";
+    const bool followed = alone && i + 1 < args.size() && !args[i + 1].starts_with("-");
+    if (!assigned && !alone) continue;
+    if (assigned) args.insert(args.begin() + long(i) + 1, args[i].substr(args[i].find('=') + 1)), args[i] = "--resume";
+    if (!assigned && !followed) break;
+    if (const std::string out = value_of(args, "--out"); !out.empty())
+      fail(ExitCode::usage, "--resume {} and --out {}: expected one of them, the folder of the run", args[i + 1], out);
+    args.insert(args.begin() + long(i) + 1, "--out");
+    break;
+  }
+  const bool resume = std::find(args.begin(), args.end(), "--resume") != args.end();
+  if (resume && value_of(args, "--out").empty() && value_of(args, "--config").empty())
+    fail(ExitCode::usage, "--resume needs the folder of the run: --resume RUN");
+  return args;
+}
+
 std::vector<std::string> with_config_of_run(std::vector<std::string> args) {
   const std::string out = value_of(args, "--out");
   const bool resume = std::find(args.begin(), args.end(), "--resume") != args.end();
@@ -149,13 +132,14 @@ std::vector<std::string> with_saved_arguments(std::vector<std::string> args) {
   return all;
 }
 
-std::map<std::string, std::string> run_identity(const TrainOptions& o, const ViTConfig& config, const Index& train, int64_t steps, int64_t warmup) {
+std::map<std::string, std::string> run_identity(const TrainOptions& o, const ViTConfig& config, const Index& train, int64_t steps, int64_t warmup, uint64_t seed) {
   uint64_t labels = 0;                 // tells other data, or other shards first, from the same
   for (size_t i = 0; i < train.size(); i++)
     for (const int label : train.labels(i)) labels = (labels ^ uint64_t(label)) * 0x100000001b3;
+  const std::string held = o.holdout.empty() ? "" : ", beside --holdout " + o.holdout;
   std::map<std::string, std::string> identity = config_metadata(config);
-  identity.insert({{"data", fmt::format("{} samples, labels {:016x}", train.size(), labels)}, {"run.batch", std::to_string(o.batch)},
-                   {"run.seed", std::to_string(o.seed)}, {"run.steps", std::to_string(steps)}, {"run.warmup", std::to_string(warmup)},
+  identity.insert({{"data", fmt::format("{} samples, labels {:016x}{}", train.size(), labels, held)}, {"run.batch", std::to_string(o.batch)},
+                   {"run.seed", std::to_string(seed)}, {"run.steps", std::to_string(steps)}, {"run.warmup", std::to_string(warmup)},
                    {"run.lr", fmt::format("{}", o.adam.lr)}, {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)},
                    {"run.loss", o.loss}, {"run.precision", o.device.precision()}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}, {"run.mixup", fmt::format("{}", o.mixup)}, {"run.ema", fmt::format("{}", o.ema)},
                    {"run.randaug", to_text(o.preprocess.randaug)},

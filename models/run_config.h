@@ -1,21 +1,18 @@
 // The flags of a run as text: what is written into its folder, what --resume takes from there, and what --print-config shows.
-// defines: resolved_flags, write_config, read_config, print_config, from_anywhere, stays_here, value_of, with_value,
-//          with_config_of_run, save_arguments, with_saved_arguments, check_members, check_start, run_identity
+// defines: resolved_flags, write_config, read_config, from_anywhere, stays_here, value_of, with_value,
+//          with_folder_of_resume, with_config_of_run, save_arguments, with_saved_arguments, check_members, check_start, run_identity
 #pragma once
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 #include "data/index.h"
-#include "engine/device.h"
 #include "models/train_options.h"
 
 // The flags as they are resolved, from which the run, or the whole grid without `member`, can be repeated or resumed.
-std::string resolved_flags(CLI::App& app, const ViTConfig& config, int64_t steps, const GridMember* member);
+std::string resolved_flags(CLI::App& app, const TrainOptions& options, const ViTConfig& config, int64_t steps, const GridMember* member);
 void write_config(const std::filesystem::path& folder, const std::string& text);
 std::map<std::string, std::string> read_config(const std::filesystem::path& folder);      // flags without --; of several values the first
-// The flags, then what they cost. Returns the exit status.
-int print_config(CLI::App& app, const TrainOptions& options, ViTConfig config, const std::vector<GridMember>& members, Device& device);
 
 // A source or file as it can be named from any folder. As it is where this folder's own name would be read as a pattern;
 // then `stays_here` is true.
@@ -26,6 +23,8 @@ bool stays_here(const std::string& source);
 std::string value_of(const std::vector<std::string>& args, const std::string& flag);
 // args with another value of a flag that may be there
 std::vector<std::string> with_value(std::vector<std::string> args, const std::string& flag, const std::string& value);
+// With --resume RUN as --resume --out RUN, and a usage error for --resume where neither names a folder.
+std::vector<std::string> with_folder_of_resume(std::vector<std::string> args);
 // --resume takes its flags from RUN/config.toml; flags given as well win. In reverse order, as CLI11 takes them.
 std::vector<std::string> with_config_of_run(std::vector<std::string> args);
 
@@ -46,4 +45,4 @@ void check_start(const std::filesystem::path& folder, const std::map<std::string
                  bool resume, bool again);
 
 // What a resumed run must have in common with the one it goes on from, name by name.
-std::map<std::string, std::string> run_identity(const TrainOptions& options, const ViTConfig& config, const Index& train, int64_t steps, int64_t warmup);
+std::map<std::string, std::string> run_identity(const TrainOptions& options, const ViTConfig& config, const Index& train, int64_t steps, int64_t warmup, uint64_t seed);

@@ -7,16 +7,20 @@
 #include "engine/optimizer.h"
 #include "models/model_flags.h"
 
-// One member of the grid: an attention function and its exponent of L.
+// One member of the grid: an attention function, its exponent of L, and a seed.
 struct GridMember {
   std::string attention;
   double alpha;
   bool scaled;                         // α matters
-  std::string name() const { return scaled ? fmt::format("{}-alpha{}", attention, alpha) : attention; }
+  uint64_t seed;
+  bool one_of_seeds;                   // then its name says the seed
+  std::string name() const {
+    return attention + (scaled ? fmt::format("-alpha{}", alpha) : "") + (one_of_seeds ? fmt::format("-seed{}", seed) : "");
+  }
 };
 
 struct TrainOptions {
-  std::string train, val, out;
+  std::string train, val, holdout, out;
   ModelFlags model;
   std::vector<std::string> attention{"softmax"};
   std::vector<double> alpha{1};
@@ -29,21 +33,30 @@ struct TrainOptions {
   Preprocess preprocess;
   DeviceFlags device;
   std::optional<int> workers;
-  uint64_t seed = 0;
+  std::vector<uint64_t> seeds{0};
   bool resume = false, print_config = false, profile = false, rematerialise = false;
   double mixup = 0, ema = 0;
   int micro_batch = 0;
   std::string preset, init;
+  int recipe_batch = 0;                // the preset's, which its updates were counted for; 0: none
+  std::string recipe_holdout;          // what the preset's original leaves out of training, as --holdout has it
   bool one_of_several = false;         // models of one command: those that are finished are left as they are
-  int64_t log_every = 50, eval_every = 0, save_every = 500, inspect_every = 0;
+  std::string resumed_from;            // the folder that --resume takes, where that is not --out but one around it
+  int64_t log_every = 50, save_every = 500, inspect_every = 0;
+  std::optional<int64_t> eval_every;
+  double save_minutes = 10;
 
   void add(CLI::App& app);                       // the flags: models/flags.cpp
   // Of --steps and --epochs the one on the command line wins over the one of a file or a preset; usage error where neither does.
   void choose_length(CLI::App& app, const std::vector<std::string>& args);
-  // --attention x --alpha; NAME:X in the list has its own α, and softmax, which has none, trains once
+  // --attention x --alpha x --seed; NAME:X in the list has its own α, and softmax, which has none, trains once a seed
   std::vector<GridMember> grid() const;
   bool takes_alpha() const;                      // whether a member has its exponent from --alpha
   int workers_used() const { return workers.value_or(device.default_workers()); }
   int64_t updates(size_t images) const { return steps ? steps : std::max<int64_t>(1, std::llround(epochs * double(images) / batch)); }      // BigVision's steps()
   int64_t warmup_steps(int64_t total) const;     // of --warmup, a number or a share
+  // Updates between evaluations: --eval-every, else an epoch, or more where that makes more than 20 of them.
+  int64_t evaluation_steps(size_t images, int64_t total) const;
+  size_t held_out(size_t images) const;          // of --holdout, a number or a share; 0: none
+  std::string command_to_resume() const;
 };

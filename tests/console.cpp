@@ -1,5 +1,10 @@
 // A log that cannot be written changes nothing; a result that cannot be is exit code 1, whichever program prints it.
+#include <pty.h>
+
 #include "engine/metrics.h"
+#include "engine/progress.h"
+#include "engine/text.h"
+#include "tests/error_of.h"
 #include "tests/run_program.h"
 #include "tests/tar_builder.h"
 
@@ -97,7 +102,7 @@ TEST_CASE("a log that cannot be written is dropped, and nothing else changes") {
       CHECK(!ended.out.empty());
     }
     check_same_run(common_folder() / "console", dir.path() / "run");
-    CHECK(run_with("train", {"--train", "/", "--out", dir.path() / "none"}, Stream::file, stream).code == 2);
+    CHECK(run_with("train", {"--train", "/"}, Stream::file, stream).code == 2);
     CHECK(run_with("pack", {"check", dir.path() / "none"}, Stream::file, stream).code == 3);
   }
 }
@@ -136,6 +141,32 @@ TEST_CASE("a header that a full disk kept from being written is there afterwards
     CsvLog(path, {"a", "b"}, 5).add(6, std::vector<double>{1, 2});
     CHECK(read_text(path) == "step,a,b\n6,1,2\n");
   }
+}
+
+TEST_CASE("on a terminal lines to keep stand above the bar, and neither is wider than it") {
+  int ends[2];
+  const winsize narrow{.ws_row = 24, .ws_col = 60, .ws_xpixel = 0, .ws_ypixel = 0};
+  REQUIRE(::openpty(&ends[0], &ends[1], nullptr, nullptr, &narrow) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::dup2(ends[1], STDERR_FILENO);
+    {
+      Progress progress(300);
+      progress.show(0, "update 1 of 300 is on its way");
+      progress.show(1, "loss 2.5000  acc 12.3 %  1234.5 img/s  data 0 %  0.073 TFLOP/s (57 % of peak)", true);
+    }
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::string shown;
+  char page[4096];
+  for (ssize_t size; (size = ::read(ends[0], page, sizeof page)) > 0;) shown.append(page, size_t(size));
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  CHECK(says(shown, {"[                    ] 0/300  update 1 of 300", "1/300", "loss 2.5000  acc 12.3 %  1234.5 img/s  data 0 %\r\n", "[                    ] 1/300"}));
+  for (const std::string& line : split(shown, "\r")) CHECK(line.size() <= 3 + 80);
+  CHECK(shown.substr(shown.rfind('[')).size() < 60 + 3);
 }
 
 TEST_SUITE_END();

@@ -3,6 +3,7 @@
 
 #include "data/index.h"
 #include "engine/random.h"
+#include "tests/error_of.h"
 #include "tests/run_logs.h"
 #include "tests/tar_builder.h"
 
@@ -78,5 +79,32 @@ TEST_SUITE("kills") {
   TEST_CASE("a grid") { check_kind("grid", {{"--attention", "softmax,relu"}, {"--steps", "15"}, {"--inspect-every", "4"}}, {"softmax", "relu-alpha1"}); }
   TEST_CASE("micro-batches, recomputation, an average, looks inside, saves between logged rows") {
     check_kind("all at once", {{"--micro-batch", "3"}, {"--remat", ""}, {"--ema", "0.9"}, {"--inspect-every", "2"}, {"--log-every", "7"}}, {""});
+  }
+  TEST_CASE("two processes that start at once on one folder: one is refused, and after a kill the run ends as one that was alone") {
+    TempDir dir;
+    std::mt19937 random(2);
+    const Flags more{{"--val", drawn_set() / "val-*.tar"}, {"--steps", "40"}, {"--save-every", "1"}};
+    const fs::path whole = dir.path() / "whole", out = dir.path() / "out";
+    REQUIRE(train(train_flags(whole, more)).code == 0);
+    for (int i = 0; i < kills(); i++) {
+      fs::remove_all(out);
+      const Flags flags = train_flags(out, more);
+      Child a("train", arguments_of(flags)), b("train", arguments_of(flags));
+      Child &refused = [&]() -> Child& {
+        a.wait_until([&] { return a.ended() || b.ended(); });
+        return a.ended() ? a : b;
+      }();
+      Child& other = &refused == &a ? b : a;
+      const Ended one = refused.wait();
+      CHECK_MESSAGE(one.code == 1, one.err);
+      CHECK(says(one.err, {"another process writes into this folder"}));
+      std::this_thread::sleep_for(std::chrono::milliseconds(random() % 200));
+      other.signal(SIGKILL);
+      other.wait();
+      if (fs::exists(out / "config.toml")) REQUIRE(train({{"--resume", ""}, {"--out", out}}).code == 0);
+      else REQUIRE(train(flags).code == 0);
+      check_same_run(whole, out);
+      check_same_logs(whole, out);
+    }
   }
 }

@@ -79,6 +79,23 @@ TEST_CASE("three steps as optax makes them, with the first moment in bfloat16") 
   CHECK(end[2] == doctest::Approx(0.49891034).epsilon(1e-7));
 }
 
+TEST_CASE("updates are optax's to the last bits: 1 - beta is that of the numbers, not of the rounded betas") {
+  auto device = test_device(1);
+  Parameters parameters(*device, kernel_and_bias());
+  Adam adam(parameters, {.lr = 1, .weight_decay = 0, .clip = 1});
+  const struct { std::vector<float> kernel; float bias; double update[3]; } steps[] = {
+      {{0.3f, -0.1f}, 0.2f, {0.9999933242797852, -0.9999933242797852, 0.9999933242797852}},
+      {{3, 4}, 0, {0.9649231433868408, 0.6555769443511963, 0.6679792404174805}},
+      {{-0.05f, 0.02f}, 0.7f, {0.6948457360267639, 0.5189058780670166, 0.7556793689727783}}};
+  for (const auto& step : steps) {
+    parameters.set("a/kernel", {0, 0}), parameters.set("a/bias", {0});
+    set_gradients(parameters, step.kernel, step.bias);
+    adam.step(1);
+    const std::vector<float> after = kernel_then_bias(parameters);
+    for (int i = 0; i < 3; i++) CHECK(after[i] == doctest::Approx(-step.update[i]).epsilon(3e-7));
+  }
+}
+
 TEST_CASE("bfloat16: to nearest, ties to even") {
   const float one = 1, next = 1 + 0x1p-7f, infinity = std::numeric_limits<float>::infinity();
   auto rounded = [](float x) { return from_bf16(to_bf16(x)); };
@@ -148,25 +165,32 @@ TEST_CASE("a moving average begins where the parameters do, follows them, and ta
   parameters.set("a/kernel", {1, -2});
   MovingAverage average(parameters, 0.75);
   const size_t kernel = parameters.find("a/kernel").offset;
-  CHECK(average.values()[kernel] == 1);
+  const auto mean = [&] { return doctest::Approx(average.values()[kernel]).epsilon(1e-6); };
+  CHECK(1 == mean());
   parameters.set("a/kernel", {3, 2});
+  average.add();                                             // decay 1/10, then 2/11, ...
+  CHECK(2.8 == mean());
   average.add();
-  CHECK(average.values()[kernel] == 1.5f);
-  CHECK(average.values()[kernel + 1] == -1);
+  CHECK(3 - 0.2 * 2 / 11 == mean());
+  parameters.set("a/kernel", {0, 2});
+  for (int i = 0; i < 40; i++) average.add();                // from 26/35 on 3/4
+  CHECK(average.count() == 42);
+  const float before = average.values()[kernel];
   average.add();
-  CHECK(average.values()[kernel] == 1.875f);
+  CHECK(0.75 * before == mean());
+  parameters.set("a/kernel", {3, 2});
   const std::vector<float> saved = average.values();
   average.exchange();
-  CHECK(kernel_then_bias(parameters) == std::vector<float>{1.875f, -0.25f, 0});
+  CHECK(kernel_then_bias(parameters) == std::vector<float>{saved[kernel], saved[kernel + 1], 0});
   CHECK(average.values()[kernel] == 3);
   average.exchange();
   CHECK(kernel_then_bias(parameters) == std::vector<float>{3, 2, 0});
   MovingAverage other(parameters, 0.75);
-  other.restore(saved);
+  other.restore(saved, average.count());
   other.add();
   average.add();
   CHECK(other.values() == average.values());
-  CHECK(says(error_of(ExitCode::data, [&] { other.restore(std::vector<float>(2)); }), {"2 values", "expected 3"}));
+  CHECK(says(error_of(ExitCode::data, [&] { other.restore(std::vector<float>(2), 0); }), {"2 values", "expected 3"}));
 }
 
 TEST_CASE("a gradient that is not finite changes nothing") {

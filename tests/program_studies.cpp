@@ -46,10 +46,10 @@ TEST_SUITE("programs: studies") {
     const std::string tensor = "blocks.0.mlp.fc1.weight";
     const std::vector<float> last = values_of(dir.path() / "whole" / "last.safetensors", tensor), average = values_of(dir.path() / "whole" / "average.safetensors", tensor);
     CHECK(average != last);
-    Flags slower = flags;
-    slower["--out"] = dir.path() / "slower", slower["--ema"] = "0.9";
-    REQUIRE(train(slower).code == 0);
-    CHECK(values_of(dir.path() / "slower" / "average.safetensors", tensor) != average);
+    Flags quicker = flags;                   // six updates are too few to tell slower ones apart: all begin with a low decay
+    quicker["--out"] = dir.path() / "quicker", quicker["--ema"] = "0.2";
+    REQUIRE(train(quicker).code == 0);
+    CHECK(values_of(dir.path() / "quicker" / "average.safetensors", tensor) != average);
     CHECK(values_of(dir.path() / "whole" / "best.safetensors", tensor) == average);
     const Flags check = eval_flags(dir.path() / "whole" / "average.safetensors", {{"--data", drawn_set() / "val-*.tar"}, {"--json", ""}});
     const auto json = nlohmann::json::parse(eval("accuracy", check).out);

@@ -7,6 +7,7 @@
 #include <csignal>
 #include "data/index.h"
 #include "engine/error.h"
+#include "engine/optimizer.h"
 #include "models/vit.h"
 #include "tests/run_program.h"
 #include "tests/synthetic.h"
@@ -64,7 +65,7 @@ TEST_CASE("a signal is known as soon as it was sent") {
   CHECK(missed == 0);
 }
 
-TEST_CASE("a signal ends the indexing of data and the building of a model") {
+TEST_CASE("a signal ends the indexing of data, and the building of a model, its moments and its average") {
   const std::filesystem::path shards = drawn_set(), classes = common_folder() / "classes";
   for (const char* name : {"a", "b"}) {
     std::filesystem::create_directories(classes / name);
@@ -76,6 +77,16 @@ TEST_CASE("a signal ends the indexing of data and the building of a model") {
     const auto device = make_cpu(1);
     ViT(*device, small_vit("relu")).initialise(0);
   }) == 143);
+  const auto with_parameters = [](auto make) {
+    return code_of([make] {
+      const auto device = make_cpu(1);
+      Parameters parameters(*device, {{"x", {3}, false}});
+      make(parameters);
+    });
+  };
+  CHECK(with_parameters([](Parameters&) {}) == 0);
+  CHECK(with_parameters([](Parameters& parameters) { Adam(parameters, {}); }) == 143);
+  CHECK(with_parameters([](Parameters& parameters) { MovingAverage(parameters, 0.9); }) == 143);
 }
 
 TEST_SUITE_END();

@@ -64,6 +64,19 @@ TEST_CASE("JSON of names of any bytes is JSON, and has nothing a terminal obeys"
   CHECK(parse_json(json_text(nlohmann::json{{"a", "\u009B\x7F"}}))["a"] == "\u009B\x7F");
 }
 
+TEST_CASE("words of a command are quoted where a shell would take them apart") {
+  for (const char* plain : {"runs/s16", "a-b_c.tar", "S/16", "a=b,c"}) CHECK(shell_word(plain) == plain);
+  for (const char* text : {"", "a b", "it's", "$(x)", "train-*.tar", "{0..3}", "~", "a\nb", "ü", "\"`\\!#"}) {
+    const std::string command = "printf %s " + shell_word(text);
+    FILE* const shell = ::popen(command.c_str(), "r");
+    REQUIRE(shell);
+    char read[64] = {};
+    const size_t size = std::fread(read, 1, sizeof read, shell);
+    ::pclose(shell);
+    CHECK(std::string(read, size) == text);
+  }
+}
+
 TEST_CASE("lines, whatever ends them") {
   using Lines = std::vector<std::string>;
   CHECK(lines_of("a\r\nb\n\nc") == Lines{"a", "b", "", "c"});
