@@ -142,7 +142,7 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
   auto load = [&] {
     std::swap(batches[0], batches[1]);
     loader.next(batches[0]);
-    step.load(host_images(batches[0], o.preprocess), multi_hot(batches[0].labels, config.classes));
+    step.load(host_images(batches[0].images, config), multi_hot(batches[0].labels, config.classes));
   };
   if (state.step < s.steps && !caught_signal()) load();
   while (state.step < s.steps && !caught_signal()) {
@@ -279,6 +279,16 @@ int run(CLI::App& app, TrainOptions& o, const std::function<void()>& at_start) {
   return int(ExitCode::ok);
 }
 
+// Flags say what else than in the file of --init the model shall be.
+void take_model_of_init(TrainOptions& o, const CLI::App& app) {
+  const Stated stated = o.model.stated(app);
+  const ViTConfig config = model_of(o.init, stated);
+  o.model.take(config);
+  if (stated.fields.contains("attention")) return;
+  o.attention = {config.attention};
+  if (!stated.fields.contains("alpha")) o.alpha = {config.alpha};
+}
+
 // `at_start` is called once nothing can refuse the run any more.
 int train(const std::vector<std::string>& args, bool one_of_several = false,
           const std::function<void()>& at_start = [] {}) {
@@ -289,6 +299,7 @@ int train(const std::vector<std::string>& args, bool one_of_several = false,
   options.one_of_several = one_of_several;
   if (!parse(app, with_config_of_run(args))) return int(ExitCode::ok);
   options.choose_length(app, args);
+  if (!options.init.empty() && !options.resume) take_model_of_init(options, app);      // config.toml holds it already
   if (!value_of(args, "--alpha").empty() && !options.takes_alpha())
     fail(ExitCode::usage, "--alpha {}: no function of --attention {} takes it; leave it out, or name a function that does, without an exponent of its own", value_of(args, "--alpha"), fmt::join(options.attention, ","));
   return run(app, options, at_start);

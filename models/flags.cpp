@@ -14,6 +14,12 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
   const std::string group = "Model";
   app.add_option("--image-size", config_.image_size, "height and width the model sees")->check(whole_number(1, 16384))->capture_default_str()->group(group);
   app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")->check(one_of({"tanh", "erf"}))->capture_default_str()->group(group);
+  for (const auto& [flag, channels] : {std::pair{"--mean", &config_.mean}, {"--std", &config_.std}})
+    app.add_option_function<std::string>(flag, [flag, channels](const std::string& text) { *channels = parse_channels(flag, text); },
+                                         "of red, green and blue, with commas: a pixel x of 0 ... 1 is (x - mean) / std to the model; or imagenet, or half")
+        ->default_str(channels_text(*channels))->group(group);
+  app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")->check(one_of({"gap", "cls", "map"}))->capture_default_str()->group(group);
+  app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")->check(one_of({"silu", "sigmoid"}))->capture_default_str()->group(group);
   app.add_option("--width", width_, "channels D (default 384)")->check(whole_number(1, 65536))->group(group);
   app.add_option("--heads", heads_, "attention heads (default width / 64)")->check(whole_number(1, 65536))->group(group);
   app.footer(attention_table());
@@ -26,17 +32,29 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
   app.add_flag("--gate,!--no-gate", config_.gate, "multiply the heads' output by silu(x Wg + b)")->group(group);
   app.add_option("--learn", config_.learn, "further parameters to learn, a list: alpha or gamma of gamma L^-alpha h(temperature s + bias), temperature, bias, one a head (alpha-layer, ...: one a block); layerscale[:X], "
                                            "x + lambda branch(x) with lambda starting at X = 1e-4")->group(group);
-  app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")->check(one_of({"silu", "sigmoid"}))->capture_default_str()->group(group);
   app.add_option("--attention-form", config_.form, "plain; differential (two maps a head, subtracted); laser (log of weighted exponentials); talking-heads (heads mixed before and after the function)")
       ->check(one_of({"plain", "differential", "laser", "talking-heads"}))->capture_default_str()->group(group);
   app.add_option("--output-norm", config_.output_norm, "RMSNorm of the heads' output: none, rms (each head), rela (all heads together, with a gate: ReLA)")
       ->check(one_of({"none", "rms", "rela"}))->capture_default_str()->group(group);
   app.add_option("--block", config_.block, "pre-norm; hybrid-norm (x + norm(attention(norm(x)))); gau (one gated attention unit in place of attention and MLP)")
       ->check(one_of({"pre-norm", "hybrid-norm", "gau"}))->capture_default_str()->group(group);
-  app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")->check(one_of({"gap", "cls", "map"}))->capture_default_str()->group(group);
   app.add_option("--position", config_.position, "position embedding")->check(one_of({"learned", "sincos2d"}))->capture_default_str()->group(group);
   app.add_flag("--head-hidden,!--no-head-hidden", config_.head_hidden, "a hidden layer with tanh before the head (BigVision's rep_size)")->group(group);
   app.add_option("--head-bias", config_.head_bias, "initial bias of the head (-6.9 for ImageNet-1k with sigmoid loss)")->check(real_number(-1e30))->capture_default_str()->group(group);
+}
+
+Stated ModelFlags::stated(const CLI::App& app) const {
+  const auto given = [&](const std::string& flag) {
+    const CLI::Option* option = app.get_option_no_throw(flag);
+    return option && option->count() > 0;
+  };
+  Stated stated{config()};
+  const auto all = all_fields(stated.config);
+  if (given("--preset")) return all;
+  for (const std::string& field : all.fields)
+    if (given(flag_of(field))) stated.fields.insert(field);
+  if (given("--model")) stated.fields.insert({"width", "depth", "heads", "mlp_width", "patch"});
+  return stated;
 }
 
 void DeviceFlags::add(CLI::App& app, const std::string& group) {
@@ -111,6 +129,8 @@ void add_model(CLI::App& app, EvalOptions& o) {
   o.model.add(app, true);
   app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
   app.add_option("--alpha", o.alpha, "its exponent of L; with another --image-size than trained with: the exponent of the change, from the factor of training")->check(real_number(0))->capture_default_str()->group("Model");
+  app.add_option("--crop", o.crop, "how pictures are cut for a foreign file: inception (the middle of 256/224 of the size), or none or pad (the size itself)")
+      ->check(one_of({"inception", "pad", "none"}))->capture_default_str()->group("Model");
   o.device.add(app);
   app.add_option("--batch", o.batch, "images at a time")->check(whole_number(1, 16'777'216))->capture_default_str();
   app.add_flag("--json", o.json, "one JSON object on stdout");
@@ -131,8 +151,8 @@ std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, con
     option->clear();
     option->add_result(fmt::format("{}", value));
   };
-  set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
-  set("--qk-norm", c.qk_norm), set("--gate", c.gate), set("--head-hidden", c.head_hidden);
+  for (const auto& [field, text] : field_texts(c))
+    if (field != "attention" && field != "alpha") set(flag_of(field).c_str(), text);
   if (steps) set("--steps", steps), app.get_option("--epochs")->clear(), app.get_option("--epochs")->default_str("");
   for (const char* flag : {"--train", "--val", "--init"})             // config.toml is read from other folders, too
     if (const auto source = app.get_option(flag)->as<std::string>(); !source.empty()) set(flag, from_anywhere(source));
@@ -140,7 +160,7 @@ std::string resolved_flags(CLI::App& app, const ViTConfig& c, int64_t steps, con
   std::istringstream lines(app.config_to_str(true));
   std::string text;
   for (std::string line; std::getline(lines, line);)
-    if (!line.ends_with("=\"\"")) text += line + "\n";               // not set and without a default
+    if (!line.ends_with("=\"\"") || line == "learn=\"\"") text += line + "\n";      // not set and without a default
   return text;
 }
 
