@@ -279,16 +279,6 @@ int run(CLI::App& app, TrainOptions& o, const std::function<void()>& at_start) {
   return int(ExitCode::ok);
 }
 
-// Flags say what else than in the file of --init the model shall be.
-void take_model_of_init(TrainOptions& o, const CLI::App& app) {
-  const Stated stated = o.model.stated(app);
-  const ViTConfig config = model_of(o.init, stated);
-  o.model.take(config);
-  if (stated.fields.contains("attention")) return;
-  o.attention = {config.attention};
-  if (!stated.fields.contains("alpha")) o.alpha = {config.alpha};
-}
-
 // `at_start` is called once nothing can refuse the run any more.
 int train(const std::vector<std::string>& args, bool one_of_several = false,
           const std::function<void()>& at_start = [] {}) {
@@ -299,7 +289,7 @@ int train(const std::vector<std::string>& args, bool one_of_several = false,
   options.one_of_several = one_of_several;
   if (!parse(app, with_config_of_run(args))) return int(ExitCode::ok);
   options.choose_length(app, args);
-  if (!options.init.empty() && !options.resume) take_model_of_init(options, app);      // config.toml holds it already
+  options.take_model_of_init(app);
   if (!value_of(args, "--alpha").empty() && !options.takes_alpha())
     fail(ExitCode::usage, "--alpha {}: no function of --attention {} takes it; leave it out, or name a function that does, without an exponent of its own", value_of(args, "--alpha"), fmt::join(options.attention, ","));
   return run(app, options, at_start);

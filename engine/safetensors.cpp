@@ -134,7 +134,8 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
   }
   if (position != data.size())
     fail(ExitCode::data, "{}: expected {} bytes of tensors, got {}", file, position, data.size());
-  const bool written_here = std::string_view(reinterpret_cast<const char*>(text.data()), text.size()) == text_of(header);
+  const std::string_view header_text(reinterpret_cast<const char*>(text.data()), text.size());
+  const bool written_here = header_text == text_of(header);
   if (const auto expected = metadata_.find("crc32"); written_here && expected != metadata_.end())
     if (const std::string got = crc_text(crc_of(data)); got != expected->second)
       fail(ExitCode::data, "{}: damaged: expected checksum {}, got {}; copy it again", file, expected->second, got);

@@ -14,8 +14,9 @@ struct StoredTensor {
   std::span<const std::byte> bytes;
 };
 
-// A safetensors file, checked when opened: header, offsets, sizes, and the checksum where it has one. Another program that
-// writes a file again hands on metadata it does not know, so the checksum holds for headers as write_safetensors has them.
+// A safetensors file, checked when opened: header, offsets, sizes, and the checksum where it has one. Another program
+// that writes a file again hands on metadata it does not know, so the checksum holds for headers as write_safetensors
+// has them.
 class SafeTensors {
  public:
   explicit SafeTensors(const std::filesystem::path& path);

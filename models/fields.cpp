@@ -112,7 +112,8 @@ Channels parse_channels(const std::string& flag, const std::string& text) {
   if (text == "half") return {0.5f, 0.5f, 0.5f};
   if (text == "imagenet") return mean ? Channels{0.485f, 0.456f, 0.406f} : Channels{0.229f, 0.224f, 0.225f};
   Channels channels;
-  if (!parse(text, channels) || !std::ranges::all_of(channels, [&](float x) { return std::isfinite(x) && (mean || x > 0); }))
+  const auto allowed = [&](float x) { return std::isfinite(x) && (mean || x > 0); };
+  if (!parse(text, channels) || !std::ranges::all_of(channels, allowed))
     fail(ExitCode::usage, "{}: '{}', expected three {}numbers such as 0.5,0.5,0.5, or imagenet, or half", flag, text,
          mean ? "" : "positive ");
   return channels;

@@ -1,6 +1,7 @@
-// The fields of a ViTConfig by name: one list for all that goes through them, which are metadata of weights, the identity of
-// a run, its config.toml, what flags state, and what a file knows.
-// defines: each_field, flag_of, field_texts, Stated, all_fields, restate, config_metadata, metadata_config, parse_channels
+// The fields of a ViTConfig by name: one list for all that goes through them, which are metadata of weights, the
+// identity of a run, its config.toml, what flags state, and what a file knows.
+// defines: each_field, flag_of, field_texts, Stated, all_fields, restate, config_metadata, metadata_config, check_model,
+//          format_key, format_version, parse_channels, channels_text
 #pragma once
 #include <map>
 #include <set>
@@ -49,8 +50,8 @@ struct Stated {
 Stated all_fields(const ViTConfig& config);
 void restate(ViTConfig& config, const Stated& stated);                   // config with what is stated
 
-// A config as metadata and back, every field exactly; `where` names the file in errors. Fields that once were not there are
-// left out where they have their default, so that older programs and files go together with newer ones.
+// A config as metadata and back, every field exactly; `where` names the file in errors. Fields that once were not there
+// are left out where they have their default, so that older programs and files go together with newer ones.
 std::map<std::string, std::string> config_metadata(const ViTConfig& config);
 ViTConfig metadata_config(const std::map<std::string, std::string>& metadata, const std::string& where);
 void check_model(const ViTConfig& config, const std::string& where);     // data error where it could not be built

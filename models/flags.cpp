@@ -12,16 +12,23 @@ constexpr uint64_t any = 1'000'000'000'000'000'000;
 
 void ModelFlags::add(CLI::App& app, bool foreign) {
   const std::string group = "Model";
-  app.add_option("--image-size", config_.image_size, "height and width the model sees")->check(whole_number(1, 16384))->capture_default_str()->group(group);
-  app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")->check(one_of({"tanh", "erf"}))->capture_default_str()->group(group);
+  const auto ours = [&](CLI::Option* option) {               // of a foreign file this is what it does not say, and no default
+    option->group(group);
+    if (!foreign) option->capture_default_str();
+  };
+  ours(app.add_option("--image-size", config_.image_size, "height and width the model sees")->check(whole_number(1, 16384)));
+  ours(app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")
+           ->check(one_of({"tanh", "erf"})));
   for (const auto& [flag, channels] : {std::pair{"--mean", &config_.mean}, {"--std", &config_.std}})
     app.add_option_function<std::string>(flag, [flag, channels](const std::string& text) { *channels = parse_channels(flag, text); },
                                          "of red, green and blue, with commas: a pixel x of 0 ... 1 is (x - mean) / std to the model; or imagenet, or half")
         ->default_str(channels_text(*channels))->group(group);
-  app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")->check(one_of({"gap", "cls", "map"}))->capture_default_str()->group(group);
-  app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")->check(one_of({"silu", "sigmoid"}))->capture_default_str()->group(group);
-  app.add_option("--width", width_, "channels D (default 384)")->check(whole_number(1, 65536))->group(group);
-  app.add_option("--heads", heads_, "attention heads (default width / 64)")->check(whole_number(1, 65536))->group(group);
+  ours(app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")
+           ->check(one_of({"gap", "cls", "map"})));
+  ours(app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")
+           ->check(one_of({"silu", "sigmoid"})));
+  app.add_option("--width", width_, foreign ? "channels D" : "channels D (default 384)")->check(whole_number(1, 65536))->group(group);
+  app.add_option("--heads", heads_, foreign ? "attention heads" : "attention heads (default width / 64)")->check(whole_number(1, 65536))->group(group);
   app.footer(attention_table());
   if (foreign) return;
   app.add_option("--model", model_, "VARIANT/PATCH, such as S/16 (train: several with commas train one after another); variants: " + variant_names())->capture_default_str()->group(group);
@@ -73,7 +80,7 @@ void TrainOptions::add(CLI::App& app) {
   app.add_option("--train", train, "training images: a shard pattern with braces, a folder, a tar, or a text file of them");
   app.add_option("--val", val, "validation images, likewise");
   app.add_option("--out", out, "run folder: config.toml, metrics, weights, state")->configurable(false);
-  app.add_option("--init", init, "weights to start from, as eval --checkpoint has them; the head starts anew where its classes differ, position embeddings are resampled");
+  app.add_option("--init", init, "weights to start from, as eval --checkpoint has them; what no flag says of the model is as in the file; the head starts anew where its classes differ, position embeddings are resampled");
   app.add_flag("--resume", resume, "go on where the run in --out was stopped; its flags are those of RUN/config.toml")->configurable(false);
   model.add(app);
   app.add_option("--attention", attention, "attention functions, as NAME or NAME:ALPHA; several train one after another: " + attention_names())->delimiter(',')->capture_default_str()->group("Model");
@@ -125,7 +132,7 @@ void TrainOptions::choose_length(CLI::App& app, const std::vector<std::string>& 
 bool EvalOptions::given(const std::string& flag) const { return flags->count(flag); }
 
 void add_model(CLI::App& app, EvalOptions& o) {
-  app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
+  app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz, or a run's folder")->required();
   o.model.add(app, true);
   app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
   app.add_option("--alpha", o.alpha, "its exponent of L; with another --image-size than trained with: the exponent of the change, from the factor of training")->check(real_number(0))->capture_default_str()->group("Model");

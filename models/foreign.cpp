@@ -22,7 +22,8 @@ using Json = nlohmann::json;
 struct Facts {
   ViTConfig config;
   std::set<std::string> known;
-  template <class Value> void know(const char* field, Value ViTConfig::*member, const std::type_identity_t<Value>& value) {
+  template <class Value>
+  void know(const char* field, Value ViTConfig::*member, const std::type_identity_t<Value>& value) {
     config.*member = value;
     known.insert(field);
   }

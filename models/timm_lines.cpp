@@ -63,6 +63,7 @@ std::string quoted(const std::string& text) {
 }
 
 std::string forward_lines(const ViTConfig& c) {
+  const bool silu = c.gate_function == "silu";
   return fmt::format(R"(
 def forward(self, x, *args, **options):    # timm's own computes softmax without a gate
     B, L, D = x.shape
@@ -71,8 +72,7 @@ def forward(self, x, *args, **options):    # timm's own computes softmax without
     a = {}
     o = (a @ v).transpose(1, 2).reshape(B, L, D)
     return self.proj(o{})
-Attention.forward = forward
-)", weights_of_scores(c), !c.gate ? "" : c.gate_function == "silu" ? " * F.silu(self.gate(x))" : " * self.gate(x).sigmoid()");
+)", weights_of_scores(c), !c.gate ? "" : silu ? " * F.silu(self.gate(x))" : " * self.gate(x).sigmoid()");
 }
 }    // namespace
 
@@ -97,22 +97,27 @@ std::string timm_lines(const ViTConfig& c, const std::string& file) {
   if (!layerscale_alone(c) || c.form != "plain" || c.output_norm != "none" || c.block != "pre-norm" ||
       weights_of_scores(c).empty())
     return "";
+  // timm rounds the MLP's width down, and half a channel more keeps it
+  const std::string ratio = c.mlp_width % c.width == 0 ? fmt::format("{}", c.mlp_width / c.width)
+                                                       : fmt::format("({} + 0.5) / {}", c.mlp_width, c.width);
   const std::string pool = c.pool == "cls" ? "token" : c.pool == "gap" ? "avg" : "map";
   std::string lines = fmt::format(R"(from functools import partial
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from timm.models.vision_transformer import Attention, VisionTransformer
+from timm.models.vision_transformer import VisionTransformer
 {}
-model = VisionTransformer(img_size={}, patch_size={}, embed_dim={}, depth={}, num_heads={}, mlp_ratio={} / {},
-                          num_classes={}, class_token={}, global_pool='{}', fc_norm=False, qk_norm={}, init_values={},
+model = VisionTransformer(img_size={}, patch_size={}, embed_dim={}, depth={}, num_heads={}, mlp_ratio={},
+                          num_classes={}, class_token={}, global_pool='{}', fc_norm=False,
+                          qk_norm={}, init_values={},
                           act_layer=partial(torch.nn.GELU, approximate='{}'),
                           norm_layer=partial(torch.nn.LayerNorm, eps=1e-6)).eval()
-)", own_attention ? forward_lines(c) : "", c.image_size, c.patch, c.width, c.depth, c.heads, c.mlp_width, c.width,
+)", own_attention ? forward_lines(c) : "", c.image_size, c.patch, c.width, c.depth, c.heads, ratio,
       c.classes, c.pool == "cls" ? "True" : "False", pool, c.qk_norm ? "True" : "False",
       c.learn.empty() ? "None" : "1.0", c.gelu == "tanh" ? "tanh" : "none");
   if (c.gate)
     lines += fmt::format("for block in model.blocks: block.attn.gate = torch.nn.Linear({0}, {0})\n", c.width);
+  if (own_attention) lines += "for block in model.blocks: block.attn.forward = partial(forward, block.attn)\n";
   if (c.head_hidden)
     lines += fmt::format("model.fc_norm = torch.nn.Sequential(torch.nn.Linear({0}, {0}), torch.nn.Tanh())\n", c.width);
   const char* renamed = c.head_hidden ? ".replace('pre_logits.fc', 'fc_norm.0')" : "";

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include "models/attention_list.h"
+#include "models/init.h"
 
 std::vector<GridMember> TrainOptions::grid() const {
   std::vector<GridMember> members;
@@ -22,6 +23,16 @@ std::vector<GridMember> TrainOptions::grid() const {
     for (double a : alphas) members.push_back({name, a, scaled});
   }
   return members;
+}
+
+void TrainOptions::take_model_of_init(const CLI::App& app) {
+  if (init.empty() || resume) return;
+  const Stated stated = model.stated(app);
+  const ViTConfig config = model_of(init, stated);
+  model.take(config);
+  if (stated.fields.contains("attention")) return;
+  attention = {config.attention};
+  if (!stated.fields.contains("alpha")) alpha = {config.alpha};
 }
 
 bool TrainOptions::takes_alpha() const {

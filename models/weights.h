@@ -21,15 +21,16 @@ struct Weights {
   std::vector<std::string> notes = {};            // what was assumed or chosen, a line each
 };
 
-inline constexpr const char* state_key = "state.step";    // metadata of a training state, which holds no weights to read
+// Metadata of a training state, which holds no weights to read.
+inline constexpr const char* state_key = "state.step";
 
 // The names and shapes of a model's parameters: timm's (AttentionPoolLatent for pool "map"), with these differences:
 // pos_embed has no row for the class token (it is added before the token is put in front), q_norm and k_norm have no
 // bias, and there are pre_logits.fc (head_hidden) and attn.gate. A sincos2d model has no pos_embed.
 std::map<std::string, std::vector<int64_t>> weight_shapes(const ViTConfig& config);
 
-// `path` as weights_file takes it. A file written by write_weights says what it is; `stated` is not used. In a foreign file
-// (models/foreign.h) names and shapes say most, `stated` gives the rest, and the notes say what neither did.
+// `path` as weights_file takes it. A file written by write_weights says what it is; `stated` is not used. In a foreign
+// file (models/foreign.h) names and shapes say most, `stated` gives the rest, and the notes say what neither did.
 // Values that are not finite are an error, unless `any_values`.
 Weights read_weights(const std::filesystem::path& path, const Stated& stated = {}, bool any_values = false);
 

@@ -30,8 +30,8 @@ bool of_torch(std::string_view text) {
 fs::path in_folder(const fs::path& folder, std::vector<std::string>& notes) {
   if (is_there(folder / best)) return folder / best;
   if (is_there(folder / last)) {
-    notes.push_back(fmt::format("{} has no {}, for it was not evaluated with --val: {} is taken", folder.string(), best,
-                                last));
+    notes.push_back(fmt::format("{} has no {}, for it was not evaluated with --val: {} is taken", folder.string(),
+                                best, last));
     return folder / last;
   }
   std::vector<fs::path> runs;
@@ -39,8 +39,8 @@ fs::path in_folder(const fs::path& folder, std::vector<std::string>& notes) {
     if (is_there(entry.path() / last)) runs.push_back(entry.path());
   std::ranges::sort(runs);
   if (!runs.empty())
-    fail(ExitCode::data, "{} holds {} runs, each with weights of its own; name one of them, such as {}", folder.string(),
-         runs.size(), runs.front().string());
+    fail(ExitCode::data, "{} holds {} runs, each with weights of its own; name one of them, such as {}",
+         folder.string(), runs.size(), runs.front().string());
   fail(ExitCode::data, "{}: the folder has neither {} nor {}; name a file with weights", folder.string(), best, last);
 }
 }    // namespace
@@ -60,9 +60,10 @@ fs::path weights_file(const fs::path& path, std::vector<std::string>& notes) {
   if (of_torch(text_of(file)))
     fail(ExitCode::data,
          "{} is a file of torch.save, which is not read as it may run code; turn it into safetensors: python3 -c "
-         "\"import sys, torch; from safetensors.torch import save_file; d = torch.load(sys.argv[1], map_location='cpu', "
-         "weights_only=True); d = d.get('state_dict', d.get('model', d)); save_file({{k: v.contiguous().clone() for k, v "
-         "in d.items()}}, sys.argv[2])\" {} {}",
+         "\"import sys, torch; from safetensors.torch import save_file; "
+         "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
+         "d = d.get('state_dict', d.get('model', d)); "
+         "save_file({{k: v.contiguous().clone() for k, v in d.items()}}, sys.argv[2])\" {} {}",
          path.string(), path.string(), fs::path(path).replace_extension(".safetensors").string());
   return path;
 }

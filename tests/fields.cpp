@@ -38,7 +38,8 @@ Metadata identity_with(const std::vector<std::string>& flags) {
   app.parse(std::vector<std::string>(flags.rbegin(), flags.rend()));
   ViTConfig config = o.model.config();
   config.attention = o.grid()[0].attention, config.alpha = o.grid()[0].alpha, config.classes = o.classes;
-  return run_identity(o, config, drawn(), o.steps || o.epochs > 0 ? o.updates(drawn().size()) : 20, o.warmup_steps(1000));
+  const int64_t steps = o.steps || o.epochs > 0 ? o.updates(drawn().size()) : 20;
+  return run_identity(o, config, drawn(), steps, o.warmup_steps(1000));
 }
 }    // namespace
 
@@ -82,11 +83,13 @@ TEST_SUITE("fields") {
     check_identity(state, now);
     Metadata laser = now;
     laser["attention_form"] = "laser";
-    CHECK(says(error_of(ExitCode::usage, [&] { check_identity(state, laser); }), {"attention_form = plain, now it is laser"}));
+    CHECK(says(error_of(ExitCode::usage, [&] { check_identity(state, laser); }),
+               {"attention_form = plain, now it is laser"}));
     Metadata newer = now;
     newer["run.dropout"] = "0.1";
     write_safetensors(state, {}, newer);
-    CHECK(says(error_of(ExitCode::usage, [&] { check_identity(state, now); }), {"run.dropout = 0.1, now it is (absent)"}));
+    CHECK(says(error_of(ExitCode::usage, [&] { check_identity(state, now); }),
+               {"run.dropout = 0.1, now it is (absent)"}));
   }
 
   TEST_CASE("every flag of training is in the identity of a run, or changes none of its bits") {

@@ -30,7 +30,8 @@ class Foreign {
 };
 
 ViTConfig sized(int width, int depth, int mlp_width) {
-  return {.image_size = 8, .patch = 8, .width = width, .depth = depth, .heads = 1, .mlp_width = mlp_width, .classes = 2};
+  return {.image_size = 8, .patch = 8, .width = width, .depth = depth, .heads = 1, .mlp_width = mlp_width,
+          .classes = 2};
 }
 
 Stated heads(int n) { return {{.heads = n}, {"heads"}}; }

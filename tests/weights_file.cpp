@@ -49,10 +49,11 @@ TEST_SUITE("weights") {
     CHECK(says(error_of(ExitCode::data, [&] { read_weights(dir.path() / "last.state"); }),
                {"last.state is a training state", "last.safetensors"}));
     const std::string zip = std::string("PK\3\4", 4) + std::string(26, '\0') + "archive/data.pkl" + "rest";
-    for (const auto& [name, bytes] : {std::pair<std::string, std::string>{"t.pth", zip}, {"t.bin", "\x80\x02}q\x01."}}) {
+    const std::string pickle = "\x80\x02}q\x01.";
+    for (const auto& [name, bytes] : {std::pair{"t.pth", zip}, {"t.bin", pickle}}) {
       std::ofstream(dir.path() / name, std::ios::binary) << bytes;
       CHECK(says(error_of(ExitCode::data, [&] { read_weights(dir.path() / name); }),
-                 {name.c_str(), "torch.save", "python3 -c", "save_file", "t.safetensors"}));
+                 {name, "torch.save", "python3 -c", "save_file", "t.safetensors"}));
     }
   }
 }

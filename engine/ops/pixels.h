@@ -5,8 +5,8 @@
 #include "engine/channels.h"
 #include "engine/tape.h"
 
-// A batch [n, S, S, 3] in host memory: bytes, of which v is (v / 255 - mean) / std of its channel to the model, or values
-// as the model wants them.
+// A batch [n, S, S, 3] in host memory: bytes, of which v is (v / 255 - mean) / std of its channel to the model, or
+// values as the model wants them.
 struct HostImages {
   std::span<const uint8_t> bytes = {};
   std::span<const float> values = {};
@@ -27,8 +27,8 @@ struct HostImages {
   }
 };
 
-// In this order, as PyTorch's models have it; with mean and std 0.5 the bits are those of TensorFlow's value_range(-1, 1)
-// (BigVision's pp/ops_image.py), for twos change no rounding.
+// In this order, as PyTorch's models have it; with mean and std 0.5 the bits are those of TensorFlow's
+// value_range(-1, 1) (BigVision's pp/ops_image.py), for twos change no rounding.
 template <class T>
 HD inline T pixel_value(uint8_t channel, T mean, T std) {
   return (T(channel) / T(255) - mean) / std;
