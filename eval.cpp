@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 #include <numeric>
+#include "data/imagenet.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
@@ -18,6 +19,7 @@
 #include "models/eval_commands.h"
 #include "models/evaluate.h"
 #include "models/report.h"
+#include "models/timm_lines.h"
 #include "models/train_step.h"
 
 namespace {
@@ -62,6 +64,8 @@ int predict(const EvalOptions& o) {
   if (o.images.empty() == o.input.empty()) fail(ExitCode::usage, "predict: give image files or --input x.npy");
   const EvalSession s = open(o);
   const int classes = s.config().classes, side = s.config().image_size;
+  if (const ImagenetList* list = imagenet_list_of(classes); list && s.loaded.classes.empty())
+    print_log("note    {} names no classes: they are taken for those of {}, which has as many\n", o.checkpoint, list->title);
   std::vector<float> values;
   std::vector<uint8_t> pixels;
   std::vector<std::string> names = o.images;
@@ -78,7 +82,7 @@ int predict(const EvalOptions& o) {
     }
   }
   std::vector<float> logits;
-  const HostImages images = pixels.empty() ? HostImages(values) : HostImages(pixels, s.loaded.preprocess.low, s.loaded.preprocess.high);
+  const HostImages images = pixels.empty() ? HostImages(values) : host_images(pixels, s.config());
   forward_batches(s, images, o.batch, [&](Tape& tape, Tensor z, const Features&) { append(logits, tape.download(z)); });
   if (!o.logits.empty()) write_npy(o.logits, {int64_t(names.size()), classes}, logits);
 
@@ -97,7 +101,7 @@ int predict(const EvalOptions& o) {
     for (int k = 0; k < shown; k++) {
       const int c = order[k];
       const double p = sigmoid ? 1 / (1 + std::exp(-double(z[c]))) : std::exp(double(z[c]) - z[order[0]]) / total;
-      const std::string name = size_t(c) < s.loaded.classes.size() ? s.loaded.classes[c] : fmt::format("class {}", c);
+      const std::string name = s.name_of(c);
       if (o.json) top.push_back({{"class", c}, {"name", name}, {"logit", z[c]}, {"probability", p}});
       else print_result("  {:5.1f} %  {}\n", 100 * p, name);
     }
@@ -150,17 +154,29 @@ int gradients(const EvalOptions& o) {
   return 0;
 }
 
-// The weights in another program's form
+// The weights in another program's form, and how timm opens them
 int export_weights(const EvalOptions& o) {
   const EvalSession s = open(o);
   const fs::path path = o.to;
-  if (const std::string option = only_here(s.config()); !option.empty())
-    fail(ExitCode::usage, "{}: neither timm nor BigVision has {}, so weights in their form would not be this model", o.checkpoint, option);
-  if (path.extension() == ".npz") write_bigvision(path, s.config(), tensors_of(s.vit()));
-  else if (path.extension() == ".safetensors") save_weights(path, s.vit(), s.loaded.preprocess, s.loaded.classes);
-  else fail(ExitCode::usage, "--to: '{}', expected a name that ends in .safetensors (timm) or .npz (BigVision)", o.to);
-  if (o.json) write_result(json_text(nlohmann::ordered_json{{"file", o.to}, {"parameters", s.vit().parameters().size()}}) + "\n");
-  else print_result("{}: {} parameters\n", o.to, s.vit().parameters().size());
+  const bool timm = path.extension() == ".safetensors";
+  if (!timm && path.extension() != ".npz")
+    fail(ExitCode::usage, "--to: '{}', expected a name that ends in .safetensors (timm) or .npz (BigVision)", o.to);
+  if (const std::string option = only_here(s.config()); !timm && !option.empty())
+    fail(ExitCode::usage, "{}: BigVision has no {}, so weights in its form would not be this model", o.checkpoint, option);
+  if (timm) save_weights(path, s.vit(), s.loaded.preprocess, s.loaded.classes);
+  else write_bigvision(path, s.config(), tensors_of(s.vit()));
+  const std::string missing = timm ? timm_cannot(s.config()) : "", python = timm ? timm_lines(s.config(), o.to) : "";
+  if (!missing.empty())
+    print_log("note    timm's VisionTransformer has not: {}{}\n", missing,
+              python.empty() ? "; so it cannot compute this model" : "; the lines of Python put it in");
+  if (o.json) {
+    nlohmann::ordered_json json{{"file", o.to}, {"parameters", s.vit().parameters().size()}};
+    if (timm) json.update({{"timm_lacks", missing}, {"python", python}});
+    write_result(json_text(json) + "\n");
+  } else {
+    print_result("{}: {} parameters\n", o.to, s.vit().parameters().size());
+    if (!python.empty()) write_result("\n" + python);
+  }
   return 0;
 }
 

@@ -32,6 +32,7 @@ int train(const std::vector<std::string>& args, const std::string& around = "",
   if (!parse(app, with_config_of_run(args))) return int(ExitCode::ok);
   options.choose_length(app, args);
   if (app.count("--steps")) options.recipe_batch = 0;
+  options.take_model_of_init(app);
   if (!value_of(args, "--alpha").empty() && !options.takes_alpha())
     fail(ExitCode::usage, "--alpha {}: no function of --attention {} takes it; leave it out, or name a function that does, without an exponent of its own", value_of(args, "--alpha"), fmt::join(options.attention, ","));
   return train_grid(app, options, at_start);

@@ -43,7 +43,6 @@ class Loader {
   // Swaps the next batch into `batch`, whose memory is used again; false at the end of an evaluation.
   bool next(Batch& batch);
 
-  const Preprocess& preprocess() const { return options_.preprocess; }
   double waited_seconds() const { return waited_seconds_; }    // spent in next() for images that were not ready
   uint64_t bad_count() const { return bad_count_; }            // replacements and omissions in the batches given so far
   const std::map<uint64_t, std::string>& bad_samples() const { return bad_samples_; }    // sample -> why, each once

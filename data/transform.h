@@ -41,7 +41,6 @@ struct Preprocess {
   bool flip = true;                  // training flips every second image
   RandAugment randaug = {};             // on the flipped crop of training
   int pad = 4;                       // of crop "pad"
-  float low = -1, high = 1;          // the value range of the model: of bytes 0 and 255 (engine/ops/pixels.h)
   bool stretch = false;              // evaluation of crop "inception" gives up the aspect ratio, as BigVision's few-shot probe
 };
 

@@ -59,6 +59,13 @@ std::map<std::string, std::string> parse_metadata(const Json& entries, const std
   return metadata;
 }
 
+// The header as it stands in a file that write_safetensors made.
+std::string text_of(const Json& header) {
+  std::string text = json_text(header);
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
+}
+
 // One entry of the header; `begin` and `end` are relative to the data section.
 struct Entry {
   StoredTensor tensor;
@@ -127,7 +134,9 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
   }
   if (position != data.size())
     fail(ExitCode::data, "{}: expected {} bytes of tensors, got {}", file, position, data.size());
-  if (const auto expected = metadata_.find("crc32"); expected != metadata_.end())
+  const std::string_view header_text(reinterpret_cast<const char*>(text.data()), text.size());
+  const bool written_here = header_text == text_of(header);
+  if (const auto expected = metadata_.find("crc32"); written_here && expected != metadata_.end())
     if (const std::string got = crc_text(crc_of(data)); got != expected->second)
       fail(ExitCode::data, "{}: damaged: expected checksum {}, got {}; copy it again", file, expected->second, got);
 }
@@ -149,6 +158,8 @@ std::vector<float> SafeTensors::floats(const std::string& name) const {
 std::vector<int64_t> SafeTensors::ints(const std::string& name) const {
   return to_ints(at(name).dtype, at(name).bytes, where(name));
 }
+
+bool of_every_file(const std::string& key) { return key == "format" || key == "crc32"; }
 
 void write_safetensors(const std::filesystem::path& path, std::vector<StoredTensor> tensors,
                        std::map<std::string, std::string> metadata) {
@@ -174,8 +185,7 @@ void write_safetensors(const std::filesystem::path& path, std::vector<StoredTens
   metadata["crc32"] = crc_text(crc);
   header["__metadata__"] = metadata;
 
-  std::string text = json_text(header);
-  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const std::string text = text_of(header);
   const uint64_t header_size = text.size();
   write_atomically(path, [&](Writer& file) {
     file.write(std::as_bytes(std::span(&header_size, 1)));

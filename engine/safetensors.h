@@ -1,5 +1,5 @@
 // The safetensors format: named tensors behind a JSON header; weights and training state are kept in it.
-// defines: StoredTensor, SafeTensors, write_safetensors
+// defines: StoredTensor, SafeTensors, write_safetensors, of_every_file
 #pragma once
 #include <map>
 #include <vector>
@@ -14,7 +14,9 @@ struct StoredTensor {
   std::span<const std::byte> bytes;
 };
 
-// A safetensors file, checked when opened: header, offsets, sizes, and the checksum where it has one.
+// A safetensors file, checked when opened: header, offsets, sizes, and the checksum where it has one. Another program
+// that writes a file again hands on metadata it does not know, so the checksum holds for headers as write_safetensors
+// has them.
 class SafeTensors {
  public:
   explicit SafeTensors(const std::filesystem::path& path);
@@ -37,3 +39,4 @@ class SafeTensors {
 // Written atomically, with metadata keys "format" (pt: what PyTorch users' loaders ask for) and "crc32" of all tensors.
 void write_safetensors(const std::filesystem::path& path, std::vector<StoredTensor> tensors,
                        std::map<std::string, std::string> metadata = {});
+bool of_every_file(const std::string& key);    // one of these two keys

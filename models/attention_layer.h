@@ -50,4 +50,4 @@ double first_lambda(int layer);                              // λ₀ of differe
 void check_attention(const ViTConfig& config);               // usage errors with the reason
 double attention_multiply_adds(const ViTConfig& config, int layer);      // of one image
 double attention_kept(const ViTConfig& config, bool rounded);              // values a token and block between forward and backward; about
-std::string only_here(const ViTConfig& config);              // the first option that neither timm nor BigVision has; or empty
+std::string only_here(const ViTConfig& config);              // the first option that BigVision has not; or empty

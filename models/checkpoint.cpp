@@ -18,9 +18,14 @@ template <class T> T number(const Metadata& metadata, const std::string& key, co
 }
 
 void check_identity(const SafeTensors& file, const std::filesystem::path& path, const Metadata& identity) {
-  for (const auto& [key, value] : identity) {
-    const auto found = file.metadata().find(key);
-    const std::string saved = found == file.metadata().end() ? "(absent)" : found->second;
+  const std::string absent = "(absent)";
+  Metadata begun = field_texts(ViTConfig());      // what older programs left out
+  for (const auto& [key, value] : file.metadata())
+    if (!key.starts_with("state.") && !of_every_file(key)) begun[key] = value;
+  for (const auto& [key, value] : identity) begun.emplace(key, absent);
+  for (const auto& [key, saved] : begun) {
+    const auto found = identity.find(key);
+    const std::string value = found == identity.end() ? absent : found->second;
     if (saved != value && key == "run.steps")
       fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; a run's length is fixed, as its "
            "learning rates follow from it: leave --steps and --epochs out to finish it, or train longer from its "
@@ -97,8 +102,9 @@ std::vector<std::string> class_names(const Metadata& metadata, int classes, cons
   return names;
 }
 
-Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted, bool any_values, const std::function<void(Weights&)>& change) {
-  Weights weights = read_weights(path, wanted, any_values);
+Loaded load_vit(Device& device, const std::filesystem::path& path, const Stated& stated, bool any_values,
+                const std::function<void(Weights&)>& change) {
+  Weights weights = read_weights(path, stated, any_values);
   if (change) change(weights);
   Loaded loaded;
   loaded.vit = std::make_unique<ViT>(device, weights.config);
@@ -108,6 +114,7 @@ Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConf
   check_preprocess(loaded.preprocess);
   loaded.classes = class_names(weights.metadata, weights.config.classes, path);
   loaded.metadata = std::move(weights.metadata);
+  loaded.notes = std::move(weights.notes);
   return loaded;
 }
 

@@ -25,15 +25,17 @@ void save_weights(const std::filesystem::path& path, const ViT& vit, const Prepr
 // list of strings, or more than the model's `classes`.
 std::vector<std::string> class_names(const Metadata& metadata, int classes, const std::filesystem::path& path);
 
-// A model from any weights file that models/weights.h reads; `wanted` says what a foreign file does not.
+// A model from any weights file that models/weights.h reads; `stated` says what a foreign file does not.
 struct Loaded {
   std::unique_ptr<ViT> vit;
   Preprocess preprocess;               // of training, where the file says it
   std::vector<std::string> classes;    // names, or empty
   Metadata metadata;
+  std::vector<std::string> notes;      // see Weights
 };
 // See read_weights; `change` comes before the model is made.
-Loaded load_vit(Device& device, const std::filesystem::path& path, const ViTConfig& wanted, bool any_values = false, const std::function<void(Weights&)>& change = {});
+Loaded load_vit(Device& device, const std::filesystem::path& path, const Stated& stated = {}, bool any_values = false,
+                const std::function<void(Weights&)>& change = {});
 
 // Every parameter, as weight_shapes(config) names them.
 std::map<std::string, NamedTensor> tensors_of(const ViT& vit);
@@ -52,7 +54,8 @@ struct TrainingState {
   } window;
   LogSizes logs;                       // when it was saved; empty in files that older programs wrote
 };
-// `identity` is what a resumed run must have in common with this one (model, data, batch, seed ...), name by name.
+// `identity` is what a resumed run must have in common with this one (model, data, batch, seed ...), name by name, and
+// nothing that the state has is left out of it; a field of ViTConfig that a state lacks has its default there.
 void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity,
                 const MovingAverage* average = nullptr);
 // Fails naming the first difference of identity.

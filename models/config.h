@@ -3,6 +3,8 @@
 #pragma once
 #include <string>
 
+#include "engine/channels.h"
+
 struct ViTConfig {
   int image_size = 224, patch = 16;
   int width = 384, depth = 12, heads = 6, mlp_width = 1536;
@@ -21,6 +23,9 @@ struct ViTConfig {
   std::string form = "plain";          // plain | differential | laser | talking-heads: what is done with the weights
   std::string output_norm = "none";    // none | rms (each head by itself) | rela (all heads together, with a gate)
   std::string block = "pre-norm";      // pre-norm | hybrid-norm (attention's result is normalised too) | gau (one gated unit for attention and MLP)
+
+  Channels mean{0.5f, 0.5f, 0.5f};      // a pixel x of 0 ... 1 is (x - mean) / std to the model
+  Channels std{0.5f, 0.5f, 0.5f};
 
   int head_width() const { return width / heads; }
   int attention_heads() const { return block == "gau" ? 1 : heads; }                    // maps from query to key in a block

@@ -37,7 +37,7 @@ Images images_of(const EvalOptions& o, const EvalSession& s) {
     append(all.labels, multi_hot(batch.labels, s.config().classes));
     for (const Labels& labels : batch.labels) {
       if (labels.empty()) fail(ExitCode::data, "{}: an image has no label, and the gradients are those of a loss that needs one; give images with labels", o.data);
-      all.names.push_back(size_t(labels[0]) < s.loaded.classes.size() ? s.loaded.classes[labels[0]] : fmt::format("class {}", labels[0]));
+      all.names.push_back(s.name_of(labels[0]));
     }
   }
   for (const auto& [number, reason] : loader.bad_samples()) print_log("left out {}\n", reason);
@@ -63,7 +63,7 @@ int inspect_command(const EvalOptions& o) {
   const Images all = images_of(o, s);
   options.pictures = std::min(options.pictures, all.size());
 
-  const Inspection inspection = inspect(s.vit(), HostImages(all.pixels, s.loaded.preprocess.low, s.loaded.preprocess.high), all.labels, options);
+  const Inspection inspection = inspect(s.vit(), host_images(all.pixels, c), all.labels, options);
   const std::vector<std::string> words = diagnoses(inspection, s.vit());
   if (options.layers.empty()) options.layers.resize(c.depth), std::iota(options.layers.begin(), options.layers.end(), 0);
   std::vector<std::string> files;

@@ -1,5 +1,6 @@
 #include "models/eval_session.h"
 #include <fmt/ranges.h>
+#include "data/imagenet.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "models/attention_layer.h"
@@ -12,25 +13,39 @@ std::string describe(const EvalSession& s, const std::string& checkpoint) {
                      c.attention, has_alpha(c.attention) ? fmt::format(" alpha {}", c.alpha) : "", attention_options(c), c.classes, s.vit().parameters().size());
 }
 
+std::string EvalSession::name_of(int label) const {
+  if (size_t(label) < loaded.classes.size()) return loaded.classes[size_t(label)];
+  const ImagenetList* list = loaded.classes.empty() ? imagenet_list_of(config().classes) : nullptr;
+  return list ? list->wnids[size_t(label)] : fmt::format("class {}", label);
+}
+
+// How pictures are cut: what the file says, else the flag, else what is usual here, and then it is said.
+static void take_crop(const EvalOptions& o, Loaded& loaded) {
+  const bool known = loaded.metadata.contains("crop"), given = o.given("--crop");
+  if (known && given && o.crop != loaded.preprocess.crop)
+    fail(ExitCode::usage, "--crop: {} is given, but {} says {}", o.crop, o.checkpoint, loaded.preprocess.crop);
+  if (!known) loaded.preprocess.crop = o.crop;
+  if (!known && !given)
+    loaded.notes.push_back(fmt::format("{} does not say how pictures are cut: --crop {} is assumed", o.checkpoint, o.crop));
+}
+
 EvalSession open(const EvalOptions& o, bool any_values) {
-  ViTConfig wanted = o.model.config();
-  wanted.attention = o.attention;
-  wanted.alpha = o.alpha;
-  check_config(wanted);
+  Stated stated = o.model.stated(*o.flags);
+  stated.config.attention = o.attention, stated.config.alpha = o.alpha;
+  const bool resize = o.given("--image-size");
   EvalSession s{o.device.open(), {}};
   std::string resized;                             // what was done about another image size
-  s.loaded = load_vit(*s.device, o.checkpoint, wanted, any_values, [&](Weights& weights) {
-    if (o.given("--image-size") && wanted.image_size != weights.config.image_size)
-      resized = at_image_size(weights, wanted.image_size, o.given("--alpha") ? std::optional(wanted.alpha) : std::nullopt);
+  s.loaded = load_vit(*s.device, o.checkpoint, stated, any_values, [&](Weights& weights) {
+    if (resize && stated.config.image_size != weights.config.image_size)
+      resized = at_image_size(weights, stated.config.image_size, o.given("--alpha") ? std::optional(o.alpha) : std::nullopt);
   });
-  const ViTConfig& c = s.config();
-  auto agree = [&](const char* flag, const auto& given, const auto& has) {     // no flag is passed over in silence
-    if (o.given(flag) && given != has) fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag, given, o.checkpoint, has);
-  };
-  agree("--attention", wanted.attention, c.attention), agree("--gelu", wanted.gelu, c.gelu);
-  if (resized.empty()) agree("--alpha", wanted.alpha, c.alpha);
-  else print_log("note    {}\n", resized);
-  agree("--width", wanted.width, c.width), agree("--heads", wanted.heads, c.heads);
+  const auto given = field_texts(stated.config), has = field_texts(s.config());
+  for (const std::string& field : stated.fields)   // no flag is passed over in silence
+    if (given.at(field) != has.at(field) && !(field == "alpha" && !resized.empty()))
+      fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag_of(field), given.at(field), o.checkpoint, has.at(field));
+  take_crop(o, s.loaded);
+  if (!resized.empty()) print_log("note    {}\n", resized);
+  for (const std::string& note : s.loaded.notes) print_log("note    {}\n", note);
   print_log("model   {}\n", describe(s, o.checkpoint));
   return s;
 }

@@ -8,7 +8,8 @@
 #include "models/model_flags.h"
 
 struct EvalOptions {
-  std::string checkpoint, data, input, labels, out, logits, restrict_to, real, to, loss = "softmax", bad = "error";
+  std::string checkpoint, data, input, labels, out, logits, restrict_to, real, to, loss = "softmax", bad = "error",
+              crop = "inception";
   std::vector<std::string> images, tasks, runs;
   std::vector<int> shots{10};
   int seeds = 3;
@@ -39,6 +40,7 @@ struct EvalSession {
   Loaded loaded;
   const ViT& vit() const { return *loaded.vit; }
   const ViTConfig& config() const { return loaded.vit->config(); }
+  std::string name_of(int label) const;          // of the checkpoint, else the wnid where ImageNet has as many classes
   Classes classes(const EvalOptions& o) const { return {o.checkpoint, config().classes, loaded.classes}; }
 };
 EvalSession open(const EvalOptions& o, bool any_values = false);                  // see read_weights

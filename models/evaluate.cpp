@@ -30,7 +30,7 @@ std::vector<float> multi_hot(std::span<const Labels> labels, int classes, std::s
   return y;
 }
 
-HostImages host_images(const Batch& batch, const Preprocess& preprocess) { return {batch.images, preprocess.low, preprocess.high}; }
+HostImages host_images(std::span<const uint8_t> bytes, const ViTConfig& config) { return {bytes, config.mean, config.std}; }
 
 Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on, Tape* memory_of,
                     std::span<const int> columns) {
@@ -53,7 +53,7 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
     }
     tape.clear();
     const Shape shape{batch.size, c.image_size, c.image_size, 3};
-    Tensor logits = vit.forward(tape, images_leaf(tape, shape, host_images(batch, loader.preprocess())), probes);
+    Tensor logits = vit.forward(tape, images_leaf(tape, shape, host_images(batch.images, c)), probes);
     Tensor labels = tape.input("labels", logits.shape, multi_hot(batch.labels, c.classes, columns));
     std::vector<float> losses(batch.size, std::numeric_limits<float>::quiet_NaN());
     if (columns.empty()) losses = tape.download(loss_op(tape, loss, logits, labels));

@@ -39,5 +39,5 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
 // labels[size, classes], 1 at each label of an image; with `columns` at columns[label], where that is not -1
 std::vector<float> multi_hot(std::span<const Labels> labels, int classes, std::span<const int> columns = {});
 
-// The images of a batch as a model takes them.
-HostImages host_images(const Batch& batch, const Preprocess& preprocess);
+// Images as a model takes them.
+HostImages host_images(std::span<const uint8_t> bytes, const ViTConfig& config);

@@ -12,10 +12,23 @@ constexpr uint64_t any = 1'000'000'000'000'000'000;
 
 void ModelFlags::add(CLI::App& app, bool foreign) {
   const std::string group = "Model";
-  app.add_option("--image-size", config_.image_size, "height and width the model sees")->check(whole_number(1, 16384))->capture_default_str()->group(group);
-  app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")->check(one_of({"tanh", "erf"}))->capture_default_str()->group(group);
-  app.add_option("--width", width_, "channels D (default 384)")->check(whole_number(1, 65536))->group(group);
-  app.add_option("--heads", heads_, "attention heads (default width / 64)")->check(whole_number(1, 65536))->group(group);
+  const auto ours = [&](CLI::Option* option) {               // of a foreign file this is what it does not say, and no default
+    option->group(group);
+    if (!foreign) option->capture_default_str();
+  };
+  ours(app.add_option("--image-size", config_.image_size, "height and width the model sees")->check(whole_number(1, 16384)));
+  ours(app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")
+           ->check(one_of({"tanh", "erf"})));
+  for (const auto& [flag, channels] : {std::pair{"--mean", &config_.mean}, {"--std", &config_.std}})
+    app.add_option_function<std::string>(flag, [flag, channels](const std::string& text) { *channels = parse_channels(flag, text); },
+                                         "of red, green and blue, with commas: a pixel x of 0 ... 1 is (x - mean) / std to the model; or imagenet, or half")
+        ->default_str(channels_text(*channels))->group(group);
+  ours(app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")
+           ->check(one_of({"gap", "cls", "map"})));
+  ours(app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")
+           ->check(one_of({"silu", "sigmoid"})));
+  app.add_option("--width", width_, foreign ? "channels D" : "channels D (default 384)")->check(whole_number(1, 65536))->group(group);
+  app.add_option("--heads", heads_, foreign ? "attention heads" : "attention heads (default width / 64)")->check(whole_number(1, 65536))->group(group);
   app.footer(attention_table());
   if (foreign) return;
   app.add_option("--model", model_, "VARIANT/PATCH, such as S/16 (train: several with commas train one after another); variants: " + variant_names())->capture_default_str()->group(group);
@@ -26,17 +39,29 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
   app.add_flag("--gate,!--no-gate", config_.gate, "multiply the heads' output by silu(x Wg + b)")->group(group);
   app.add_option("--learn", config_.learn, "further parameters to learn, a list: alpha or gamma of gamma L^-alpha h(temperature s + bias), temperature, bias, one a head (alpha-layer, ...: one a block); layerscale[:X], "
                                            "x + lambda branch(x) with lambda starting at X = 1e-4")->group(group);
-  app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")->check(one_of({"silu", "sigmoid"}))->capture_default_str()->group(group);
   app.add_option("--attention-form", config_.form, "plain; differential (two maps a head, subtracted); laser (log of weighted exponentials); talking-heads (heads mixed before and after the function)")
       ->check(one_of({"plain", "differential", "laser", "talking-heads"}))->capture_default_str()->group(group);
   app.add_option("--output-norm", config_.output_norm, "RMSNorm of the heads' output: none, rms (each head), rela (all heads together, with a gate: ReLA)")
       ->check(one_of({"none", "rms", "rela"}))->capture_default_str()->group(group);
   app.add_option("--block", config_.block, "pre-norm; hybrid-norm (x + norm(attention(norm(x)))); gau (one gated attention unit in place of attention and MLP)")
       ->check(one_of({"pre-norm", "hybrid-norm", "gau"}))->capture_default_str()->group(group);
-  app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")->check(one_of({"gap", "cls", "map"}))->capture_default_str()->group(group);
   app.add_option("--position", config_.position, "position embedding")->check(one_of({"learned", "sincos2d"}))->capture_default_str()->group(group);
   app.add_flag("--head-hidden,!--no-head-hidden", config_.head_hidden, "a hidden layer with tanh before the head (BigVision's rep_size)")->group(group);
   app.add_option("--head-bias", config_.head_bias, "initial bias of the head (-6.9 for ImageNet-1k with sigmoid loss)")->check(real_number(-1e30))->capture_default_str()->group(group);
+}
+
+Stated ModelFlags::stated(const CLI::App& app) const {
+  const auto given = [&](const std::string& flag) {
+    const CLI::Option* option = app.get_option_no_throw(flag);
+    return option && option->count() > 0;
+  };
+  Stated stated{config()};
+  const auto all = all_fields(stated.config);
+  if (given("--preset")) return all;
+  for (const std::string& field : all.fields)
+    if (given(flag_of(field))) stated.fields.insert(field);
+  if (given("--model")) stated.fields.insert({"width", "depth", "heads", "mlp_width", "patch"});
+  return stated;
 }
 
 void DeviceFlags::add(CLI::App& app, const std::string& group) {
@@ -56,7 +81,7 @@ void TrainOptions::add(CLI::App& app) {
   app.add_option("--val", val, "validation images, likewise");
   app.add_option("--holdout", holdout, "in place of --val: so many of the training images, or a share such as 1%, are not trained on but evaluated; always the same ones");
   app.add_option("--out", out, "run folder: config.toml, metrics, weights, state")->configurable(false);
-  app.add_option("--init", init, "weights to start from, as eval --checkpoint has them; the head starts anew where its classes differ, position embeddings are resampled");
+  app.add_option("--init", init, "weights to start from, as eval --checkpoint has them; what no flag says of the model is as in the file; the head starts anew where its classes differ, position embeddings are resampled");
   app.add_flag("--resume", resume, "go on where the run in --out was stopped (--resume RUN is --resume --out RUN); its flags are those of RUN/config.toml")->configurable(false);
   model.add(app);
   app.add_option("--attention", attention, "attention functions, as NAME or NAME:ALPHA; several train one after another: " + attention_names())->delimiter(',')->capture_default_str()->group("Model");
@@ -109,10 +134,12 @@ void TrainOptions::choose_length(CLI::App& app, const std::vector<std::string>& 
 bool EvalOptions::given(const std::string& flag) const { return flags->count(flag); }
 
 void add_model(CLI::App& app, EvalOptions& o) {
-  app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz")->required();
+  app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz, or a run's folder")->required();
   o.model.add(app, true);
   app.add_option("--attention", o.attention, "attention function of a foreign file: " + attention_names())->capture_default_str()->group("Model");
   app.add_option("--alpha", o.alpha, "its exponent of L; with another --image-size than trained with: the exponent of the change, from the factor of training")->check(real_number(0))->capture_default_str()->group("Model");
+  app.add_option("--crop", o.crop, "how pictures are cut for a foreign file: inception (the middle of 256/224 of the size), or none or pad (the size itself)")
+      ->check(one_of({"inception", "pad", "none"}))->capture_default_str()->group("Model");
   o.device.add(app);
   app.add_option("--batch", o.batch, "images at a time")->check(whole_number(1, 16'777'216))->capture_default_str();
   app.add_flag("--json", o.json, "one JSON object on stdout");
@@ -133,8 +160,8 @@ std::string resolved_flags(CLI::App& app, const TrainOptions& o, const ViTConfig
     option->clear();
     option->add_result(fmt::format("{}", value));
   };
-  set("--width", c.width), set("--depth", c.depth), set("--heads", c.heads), set("--mlp-width", c.mlp_width), set("--patch", c.patch), set("--classes", c.classes);
-  set("--qk-norm", c.qk_norm), set("--gate", c.gate), set("--head-hidden", c.head_hidden);
+  for (const auto& [field, text] : field_texts(c))
+    if (field != "attention" && field != "alpha") set(flag_of(field).c_str(), text);
   if (steps) set("--steps", steps), app.get_option("--epochs")->clear(), app.get_option("--epochs")->default_str("");
   for (const auto& [flag, source] : {std::pair{"--train", &o.train}, {"--val", &o.val}, {"--init", &o.init}})
     if (!source->empty()) set(flag, from_anywhere(*source));          // config.toml is read from other folders, too
@@ -143,7 +170,7 @@ std::string resolved_flags(CLI::App& app, const TrainOptions& o, const ViTConfig
   std::istringstream lines(app.config_to_str(true));
   std::string text;
   for (std::string line; std::getline(lines, line);)
-    if (!line.ends_with("=\"\"")) text += line + "\n";               // not set and without a default
+    if (!line.ends_with("=\"\"") || line == "learn=\"\"") text += line + "\n";      // not set and without a default
   return text;
 }
 

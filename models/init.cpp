@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 #include "data/class_names.h"
+#include "engine/console.h"
 #include "engine/error.h"
 #include "models/attention_list.h"
 #include "models/checkpoint.h"
@@ -36,8 +37,37 @@ static std::vector<int32_t> rows_of_head(const std::vector<std::string>& classes
   return rows;
 }
 
+// Of a foreign file only the number of heads may be missing; all else that is stated is of the model to be made.
+static Weights read_for_init(const std::filesystem::path& path, const ViTConfig& config, bool heads_stated) {
+  Stated stated{config};
+  if (heads_stated) stated.fields = {"heads"};
+  return read_weights(path, stated);
+}
+
+ViTConfig model_of(const std::filesystem::path& path, const Stated& stated) {
+  const Weights weights = read_for_init(path, stated.config, stated.fields.contains("heads"));
+  for (const std::string& note : weights.notes) print_log("note    {}\n", note);
+  ViTConfig config = weights.config;
+  config.head_bias = ViTConfig().head_bias;
+  restate(config, stated);
+  check_config(config);
+  return config;
+}
+
+// What a file has and the model made from it has not, with the flags of the file's own model.
+static std::string not_used(const Weights& weights, const ViT& vit) {
+  std::string tensors, flags;
+  for (const auto& [name, tensor] : weights.tensors)
+    if (!vit.parameters().has(name)) tensors += (tensors.empty() ? "" : ", ") + name;
+  const auto theirs = field_texts(weights.config), ours = field_texts(vit.config());
+  for (const auto& [field, text] : theirs)
+    if (text != ours.at(field) && field != "classes" && field != "head_bias" && field != "image_size")
+      flags += fmt::format(" {} {}", flag_of(field), text);
+  return (tensors.empty() ? "" : "; not used: " + tensors) + (flags.empty() ? "" : "; the file's model has" + flags);
+}
+
 std::string start_from(ViT& vit, const std::filesystem::path& path, const std::vector<std::string>& classes) {
-  const Weights weights = read_weights(path, vit.config());
+  const Weights weights = read_for_init(path, vit.config(), true);
   const int grid = vit.config().grid(), stored_grid = weights.config.grid();
   const std::vector<std::string> names = class_names(weights.metadata, weights.config.classes, path);
   const int count = vit.config().classes;
@@ -71,8 +101,8 @@ std::string start_from(ViT& vit, const std::filesystem::path& path, const std::v
     }
     taken++;
   }
-  return fmt::format("{} parameters of {}{}{}{}", taken, path.string(), positions, by_place,
-                     kept.empty() ? "" : "; initialised anew: " + kept);
+  return fmt::format("{} parameters of {}{}{}{}{}", taken, path.string(), positions, by_place,
+                     kept.empty() ? "" : "; initialised anew: " + kept, not_used(weights, vit));
 }
 
 std::string at_image_size(Weights& weights, int image_size, std::optional<double> exponent) {

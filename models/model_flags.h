@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 #include "engine/device.h"
-#include "models/config.h"
+#include "models/fields.h"
 
 namespace CLI { class App; }
 
@@ -18,6 +18,10 @@ class ModelFlags {
   // What holds where no flag is given, before add(): `model` as --model has it, or empty where the defaults say the sizes.
   void set_defaults(const std::string& model, const ViTConfig& defaults) { model_ = model, config_ = defaults; }
   ViTConfig& defaults() { return config_; }
+  // The fields of config() that flags said, in a config file too, and with --preset all; after `app` was parsed.
+  Stated stated(const CLI::App& app) const;
+  // From now on config() is this one, whatever flags said.
+  void take(const ViTConfig& config) { *this = ModelFlags(), config_ = config; }
 
  private:
   std::string model_;

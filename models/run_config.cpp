@@ -137,7 +137,8 @@ std::map<std::string, std::string> run_identity(const TrainOptions& o, const ViT
   for (size_t i = 0; i < train.size(); i++)
     for (const int label : train.labels(i)) labels = (labels ^ uint64_t(label)) * 0x100000001b3;
   const std::string held = o.holdout.empty() ? "" : ", beside --holdout " + o.holdout;
-  std::map<std::string, std::string> identity = config_metadata(config);
+  std::map<std::string, std::string> identity = field_texts(config);
+  identity[format_key] = format_version;
   identity.insert({{"data", fmt::format("{} samples, labels {:016x}{}", train.size(), labels, held)}, {"run.batch", std::to_string(o.batch)},
                    {"run.seed", std::to_string(seed)}, {"run.steps", std::to_string(steps)}, {"run.warmup", std::to_string(warmup)},
                    {"run.lr", fmt::format("{}", o.adam.lr)}, {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)},

@@ -4,6 +4,7 @@
 #include <cmath>
 #include "engine/text.h"
 #include "models/attention_list.h"
+#include "models/init.h"
 
 std::vector<GridMember> TrainOptions::grid() const {
   std::vector<GridMember> members;
@@ -27,6 +28,16 @@ std::vector<GridMember> TrainOptions::grid() const {
       for (const uint64_t seed : seeds) members.push_back({name, a, scaled, seed, seeds.size() > 1});
   }
   return members;
+}
+
+void TrainOptions::take_model_of_init(const CLI::App& app) {
+  if (init.empty() || resume) return;
+  const Stated stated = model.stated(app);
+  const ViTConfig config = model_of(init, stated);
+  model.take(config);
+  if (stated.fields.contains("attention")) return;
+  attention = {config.attention};
+  if (!stated.fields.contains("alpha")) alpha = {config.alpha};
 }
 
 bool TrainOptions::takes_alpha() const {

@@ -49,6 +49,8 @@ struct TrainOptions {
   void add(CLI::App& app);                       // the flags: models/flags.cpp
   // Of --steps and --epochs the one on the command line wins over the one of a file or a preset; usage error where neither does.
   void choose_length(CLI::App& app, const std::vector<std::string>& args);
+  // The model is that of the file of --init, except for what flags say; not of a resumed run, whose config.toml says all.
+  void take_model_of_init(const CLI::App& app);
   // --attention x --alpha x --seed; NAME:X in the list has its own α, and softmax, which has none, trains once a seed
   std::vector<GridMember> grid() const;
   bool takes_alpha() const;                      // whether a member has its exponent from --alpha

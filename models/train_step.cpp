@@ -64,7 +64,7 @@ Tensor TrainStep::images(Tape& t, int first, int count) const {
   if (mixed_images_) return t.leaf("images", shape, mixed_images_ + at);
   const void* data = in.device_images ? in.device_images : in.images.data();
   if (!in.images.values.empty()) return t.leaf("images", shape, const_cast<real*>(static_cast<const real*>(data)) + at);      // no op writes to a leaf
-  return pixels(t, shape, static_cast<const uint8_t*>(data) + at, in.images.low, in.images.high);
+  return pixels(t, shape, static_cast<const uint8_t*>(data) + at, in.images.mean, in.images.std);
 }
 
 void TrainStep::start(double multiplier, double mix, std::span<AttentionProbe* const> probes) {

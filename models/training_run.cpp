@@ -104,7 +104,7 @@ void TrainingRun::open_logs() {
 void TrainingRun::load() {
   std::swap(batches_[0], batches_[1]);
   loader_->next(batches_[0]);
-  step_.load(host_images(batches_[0], o_.preprocess), multi_hot(batches_[0].labels, vit_.config().classes));
+  step_.load(host_images(batches_[0].images, vit_.config()), multi_hot(batches_[0].labels, vit_.config().classes));
 }
 
 // One update; evaluations and saves that are due after it do not count as its time.

@@ -12,6 +12,7 @@
 #include "engine/ops/remat.h"
 #include "engine/ops/tokens.h"
 #include "engine/random.h"
+#include "models/fields.h"
 #include "models/learned.h"
 #include "models/require.h"
 
@@ -24,6 +25,9 @@ void check_config(const ViTConfig& c) {
   require_one_of("pool", c.pool, {"gap", "cls", "map"});
   require_one_of("position", c.position, {"learned", "sincos2d"});
   require_one_of("gelu", c.gelu, {"tanh", "erf"});
+  for (const auto& [what, channels, least] : {std::tuple{"mean", &c.mean, -HUGE_VALF}, {"std", &c.std, 0.0f}})
+    for (const float x : *channels)
+      require(std::isfinite(x) && x > least, fmt::format("{} is {}, expected three {}numbers", what, channels_text(*channels), least < 0 ? "" : "positive "));
   require(c.position != "sincos2d" || (c.width % 4 == 0 && c.width > 4), fmt::format("position sincos2d needs a width that is a multiple of 4 and more than 4, got {}", c.width));
   require(std::isfinite(c.alpha), fmt::format("alpha is {}, expected a number", c.alpha));      // below 0 where eval takes a model to a smaller L
   check_attention(c);

@@ -54,10 +54,10 @@ void rename(Tensors& tensors, const std::string& from, const std::string& to) {
   tensors = std::move(result);
 }
 
-Weights read_npz_of(const Tensors& tensors, const ViTConfig& wanted = {}) {
+Weights read_npz_of(const Tensors& tensors, const Stated& stated = {}) {
   const TempDir dir;
   write_npz(dir.path() / "x.npz", tensors);
-  return read_weights(dir.path() / "x.npz", wanted);
+  return read_weights(dir.path() / "x.npz", stated);
 }
 
 std::string npz_refusal(const Tensors& tensors) {
@@ -77,7 +77,7 @@ TEST_SUITE("weights") {
         write_bigvision(dir.path() / "x.npz", config, tensors);
         ViTConfig wanted;
         wanted.attention = config.attention, wanted.alpha = config.alpha, wanted.gelu = config.gelu;
-        const Weights read = read_weights(dir.path() / "x.npz", wanted);
+        const Weights read = read_weights(dir.path() / "x.npz", all_fields(wanted));
         CHECK(read.config == config);
         CHECK(same(read.tensors, tensors));
       }
@@ -89,7 +89,7 @@ TEST_SUITE("weights") {
       const Tensors source = bigvision(pool, true, true);
       ViTConfig wanted;
       wanted.attention = "relu", wanted.alpha = 0.5, wanted.gelu = "erf";
-      const Weights read = read_npz_of(source, wanted);
+      const Weights read = read_npz_of(source, all_fields(wanted));
       ViTConfig expected = tiny(pool);
       expected.qk_norm = expected.head_hidden = true, expected.attention = "relu", expected.alpha = 0.5,
       expected.gelu = "erf";
@@ -198,7 +198,7 @@ TEST_SUITE("weights") {
     tensors.erase("pos_embedding");
     ViTConfig wanted;
     wanted.image_size = 32;
-    const ViTConfig config = read_npz_of(tensors, wanted).config;
+    const ViTConfig config = read_npz_of(tensors, all_fields(wanted)).config;
     CHECK(config.position == "sincos2d");
     CHECK(config.image_size == 32);
   }

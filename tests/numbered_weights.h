@@ -1,10 +1,11 @@
 // Weights whose every element tells where it belongs, for tests of file formats.
-// defines: Tensors, tiny, numbered, numbered_weights, same
+// defines: Tensors, tiny, numbered, numbered_weights, write_foreign, same
 #pragma once
 #include <cmath>
 #include <cstring>
 #include <doctest/doctest.h>
 
+#include "engine/safetensors.h"
 #include "models/weights.h"
 
 using Tensors = std::map<std::string, NamedTensor>;
@@ -29,6 +30,15 @@ inline Tensors numbered_weights(const ViTConfig& config) {
   Tensors tensors;
   for (const auto& [name, shape] : weight_shapes(config)) tensors[name] = numbered(shape, double(tensors.size()));
   return tensors;
+}
+
+// As other programs have them: no metadata of ours.
+inline void write_foreign(const std::filesystem::path& path, const Tensors& tensors,
+                          const std::map<std::string, std::string>& metadata = {}) {
+  std::vector<StoredTensor> stored;
+  for (const auto& [name, tensor] : tensors)
+    stored.push_back({name, "F32", tensor.shape, std::as_bytes(std::span(tensor.data))});
+  write_safetensors(path, stored, metadata);
 }
 
 inline bool same(const Tensors& a, const Tensors& b) {

@@ -56,6 +56,17 @@ TEST_SUITE("safetensors") {
     CHECK(says(error_of(ExitCode::data, [&] { file.at("c"); }), {"x.safetensors", "\"c\" is missing"}));
   }
 
+  TEST_CASE("metadata that another program hands on when it writes a file again say nothing of its bytes") {
+    const TempDir dir;
+    const std::string tensor = R"("a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]})", stale = R"("crc32":"00000000")";
+    const SafeTensors again(make(dir, R"({"__metadata__":{"format":"pt",)" + stale + "}," + tensor + "}", 4));
+    CHECK(again.ints("a") == std::vector<int64_t>{0, 1, 2, 3});
+    const std::string ours = R"("a":{"data_offsets":[0,4],"dtype":"U8","shape":[4]})";
+    std::string header = "{\"__metadata__\":{" + stale + R"(,"format":"pt"},)" + ours + "}";
+    header.resize((header.size() + 7) / 8 * 8, ' ');
+    CHECK(says(refusal(header, 4), {"damaged", "expected checksum 00000000", "copy it again"}));
+  }
+
   TEST_CASE("what the format forbids") {
     const auto one = [](const std::string& fields) { return R"({"a\n":{)" + fields + "}}"; };
     const std::string good = R"("dtype":"F32","shape":[2],"data_offsets":[0,8])";

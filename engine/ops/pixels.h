@@ -2,16 +2,18 @@
 // of a float on the way to a GPU and in the memory of the loader, and nothing is lost: pixels are bytes until here.
 // defines: HostImages, pixel_value, pixels, images_leaf
 #pragma once
+#include "engine/channels.h"
 #include "engine/tape.h"
 
-// A batch [n, S, S, 3] in host memory: bytes, of which v is low + (high - low) (v / 255) to the model, or values as the
-// model wants them.
+// A batch [n, S, S, 3] in host memory: bytes, of which v is (v / 255 - mean) / std of its channel to the model, or
+// values as the model wants them.
 struct HostImages {
   std::span<const uint8_t> bytes = {};
   std::span<const float> values = {};
-  float low = -1, high = 1;
+  Channels mean{}, std{1, 1, 1};
   HostImages() = default;
-  HostImages(std::span<const uint8_t> bytes, float low, float high) : bytes(bytes), low(low), high(high) {}
+  HostImages(std::span<const uint8_t> bytes, const Channels& mean, const Channels& std)
+      : bytes(bytes), mean(mean), std(std) {}
   HostImages(std::span<const float> values) : values(values) {}
   HostImages(const std::vector<float>& values) : values(values) {}
   size_t size() const { return values.empty() ? bytes.size() : values.size(); }
@@ -25,23 +27,27 @@ struct HostImages {
   }
 };
 
-// In this order, as TensorFlow's value_range does it (BigVision's pp/ops_image.py); range: high - low
+// In this order, as PyTorch's models have it; with mean and std 0.5 the bits are those of TensorFlow's
+// value_range(-1, 1) (BigVision's pp/ops_image.py), for twos change no rounding.
 template <class T>
-HD inline T pixel_value(uint8_t pixel, T low, T range) {
-  return low + range * (T(pixel) / T(255));
+HD inline T pixel_value(uint8_t channel, T mean, T std) {
+  return (T(channel) / T(255) - mean) / std;
 }
 
+// of pixel i, three channels side by side
 struct Pixels {
   real* y;
   const uint8_t* bytes;
-  real low, range;
-  HD void operator()(size_t i) const { y[i] = pixel_value(bytes[i], low, range); }
+  Channels mean, std;
+  HD void operator()(size_t i) const {
+    for (int c = 0; c < 3; c++) y[3 * i + c] = pixel_value(bytes[3 * i + c], real(mean[c]), real(std[c]));
+  }
 };
 
-// bytes on the device, of `shape` -> values; no gradient
-inline Tensor pixels(Tape& t, Shape shape, const uint8_t* bytes, float low, float high) {
+// bytes on the device, of `shape` [n, S, S, 3] -> values; no gradient
+inline Tensor pixels(Tape& t, Shape shape, const uint8_t* bytes, const Channels& mean, const Channels& std) {
   Tensor y = t.make("pixels", shape, {});
-  t.device.each(shape.size(), Pixels{t.value(y), bytes, real(low), real(high) - real(low)});
+  t.device.each(shape.size() / 3, Pixels{t.value(y), bytes, mean, std});
   return y;
 }
 
@@ -50,8 +56,8 @@ inline Tensor images_leaf(Tape& t, Shape shape, const HostImages& images) {
   if (images.size() != shape.size())
     fail(ExitCode::failed, "images: {} values, expected {}", images.size(), shape.text());
   if (!images.values.empty()) return t.borrow("images", shape, images.values);
-  if (t.device.is_host()) return pixels(t, shape, images.bytes.data(), images.low, images.high);
+  if (t.device.is_host()) return pixels(t, shape, images.bytes.data(), images.mean, images.std);
   const Temporary<uint8_t> bytes = t.temporary<uint8_t>(shape.size());
   t.device.upload(bytes.data, images.bytes.data(), images.bytes.size());
-  return pixels(t, shape, bytes.data, images.low, images.high);
+  return pixels(t, shape, bytes.data, images.mean, images.std);
 }

@@ -38,7 +38,7 @@ void work(const ViTConfig& config, int batch, const DeviceFlags& flags, bool pro
   ViT vit(*device, config);
   vit.initialise(0);
   const auto [bytes, labels] = made_up_pixels(config, batch);
-  const HostImages images(bytes, -1, 1);
+  const HostImages images(bytes, config.mean, config.std);
   Adam adam(vit.parameters(), {.lr = 1e-4, .weight_decay = 0, .clip = 0});
   TrainStep train(vit, adam, {.loss = "softmax"});
   Tape inference(*device, false);

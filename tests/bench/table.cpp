@@ -32,7 +32,7 @@ void line(const std::string& name, int batch, const std::string& function, const
   ViT vit(profiler, config);
   vit.initialise(0);
   const auto [bytes, labels] = made_up_pixels(config, batch);
-  const HostImages images(bytes, -1, 1);
+  const HostImages images(bytes, config.mean, config.std);
   Adam adam(vit.parameters(), {});
   double train = INFINITY, infer = INFINITY;
   std::string parts;

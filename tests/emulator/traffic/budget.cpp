@@ -27,7 +27,7 @@ std::map<std::string, Work> counted(const ViTConfig& config, int batch) {
   Adam adam(vit.parameters(), {});
   TrainStep step(vit, adam, {.loss = "softmax"});
   const MadeUpPixels data = made_up_pixels(config, batch);
-  const HostImages images(data.pixels, -1, 1);
+  const HostImages images(data.pixels, config.mean, config.std);
   step(images, data.labels, 1e-3);
   emulator::take_launches();
   step(images, data.labels, 1e-3);
