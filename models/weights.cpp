@@ -6,6 +6,7 @@
 #include <cstring>
 #include <set>
 
+#include "data/class_names.h"
 #include "engine/error.h"
 #include "engine/safetensors.h"
 #include "models/bigvision.h"
@@ -64,7 +65,7 @@ bool parse(const std::string& text, std::string& value) {
 void check_model(const ViTConfig& config, const std::string& where) {
   each_field(config, [&](const char* name, const auto& value) {
     if constexpr (std::is_same_v<decltype(value), const int&>) {
-      const int limit = &value == &config.classes ? 1 << 20 : 1 << 15;
+      const int limit = &value == &config.classes ? most_classes : 1 << 15;
       if (value < 1 || value > limit) fail(ExitCode::data, "{}: {} is {}, expected 1 to {}", where, name, value, limit);
     }
   });

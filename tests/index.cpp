@@ -79,7 +79,8 @@ TEST_SUITE("index") {
     CHECK(image_of(index, 2) == "third");
     CHECK((index.label(0) == 7 && index.label(1) == 0 && index.label(2) == 12));
     CHECK(index.max_label() == 12);
-    CHECK(index.summary() == "1 shard, 3 samples, 2 without an image skipped, 5 other members skipped");
+    CHECK(index.summary() == "1 shard, 3 samples, without an image skipped: 2 (1 .png, 1 .txt), other members skipped: 5 (1 folder, 1 hidden, 2 notes "
+          "of WebDataset, 1 without an extension)");
   }
 
   TEST_CASE("samples of several shards, in their order; a shard's end ends a sample") {
@@ -108,7 +109,9 @@ TEST_SUITE("index") {
     names(source.refusal(tar_entry("a.jpg", "i") + good), "a.jpg at offset 512", "no .cls");
     for (const char* label : {"", "x", "-1", "1.5", "+1", "1 x", "0x1", "2147483648", "99999999999999999999", "\n"})
       names(source.refusal(good + tar_entry("a.cls", label) + tar_entry("a.jpg", "i")), "a.cls at offset 2560",
-            "expected a label");
+            label == std::string("2147483648") ? "expected at most 1048575" : "expected a label");
+    names(source.refusal(good + tar_entry("a.cls", "100000000") + tar_entry("a.jpg", "i")), "a.cls at offset 2560",
+          "label 100000000, expected at most 1048575");
     names(source.refusal(good + tar_entry("a.cls", std::string(5000, '0'))), "a.cls", "got 5000 bytes");
     names(source.refusal(tar_entry("a.jpg", "1") + tar_entry("a.JPG", "2")), "a.JPG at offset 1536", "twice");
     names(source.refusal(good + sample("b", 1) + good), "good.cls at offset 4608", "its key appears before");
@@ -193,6 +196,42 @@ TEST_SUITE("index") {
       source.write(sample("a", 1) + sample("b", 3) + tar_end());
       std::filesystem::last_write_time(shard, time);
       check(open(), false, 3);
+    }
+    SUBCASE("labels corrected in place, size and time as before") {
+      const auto time = std::filesystem::last_write_time(shard);
+      source.write(sample("a", 1) + sample("b", 3));
+      std::filesystem::last_write_time(shard, time);
+      check(open(), false, 3);
+      check(open(), true, 3);
+    }
+    SUBCASE("another file of the same size and time in its place") {
+      const auto time = std::filesystem::last_write_time(shard);
+      const std::string other = source.write(sample("a", 1) + sample("b", 3), "other");
+      std::filesystem::last_write_time(other, time);
+      std::filesystem::rename(other, shard);
+      check(open(), false, 3);
+    }
+    SUBCASE("a cache that lies, with a checksum that does not") {
+      const Scan honest = *read_cached_scan(cache, File(shard));
+      const auto refused = [&](auto lie) {
+        Scan scan = honest;
+        lie(scan);
+        REQUIRE(write_cached_scan(cache, File(shard), scan));
+        return !read_cached_scan(cache, File(shard));
+      };
+      CHECK(!refused([](Scan&) {}));
+      CHECK(refused([](Scan& scan) { scan.samples[1].offset = 1 << 20; }));
+      CHECK(refused([](Scan& scan) { scan.samples[1].size = 1 << 20; }));
+      CHECK(refused([](Scan& scan) { scan.samples[1].header = 100; }));
+      CHECK(refused([](Scan& scan) { scan.samples[1].header = 0; }));
+      CHECK(refused([](Scan& scan) { scan.samples[1].label = most_classes; }));
+      CHECK(refused([](Scan& scan) { scan.samples[1].label = -7; }));
+      CHECK(refused([](Scan& scan) { scan.label_sets = {5, 1}, scan.samples[1].label = -1; }));
+      CHECK(refused([](Scan& scan) { scan.label_sets = {1, -2}, scan.samples[1].label = -1; }));
+      CHECK(refused([](Scan& scan) { scan.labels = LabelKind::class_position; }));
+      CHECK(refused([](Scan& scan) { scan.labels = LabelKind(3); }));
+      CHECK(refused([](Scan& scan) { scan.links.push_back({1, 0}); }));
+      check(open(), false, 2);
     }
     SUBCASE("any damaged byte") {
       std::string bytes(std::filesystem::file_size(cache_file()), '\0');
