@@ -60,8 +60,10 @@ bool take_differing(const std::vector<std::string_view>& paths, ClassFolders& fo
   for (size_t i = 0; i < paths.size(); i++) {
     const bool known = above[i].size() > common;
     if (known && found.note.empty())
-      found.note = fmt::format("all images lie in folders named '{}': their class is the first folder in which they "
-                               "differ, as '{}' of {}", found.places[i].name, above[i][common], paths[i]);
+      found.note = fmt::format(
+          "all images lie in folders named '{}': their class is the first folder in which they "
+          "differ, as '{}' of {}",
+          found.places[i].name, above[i][common], paths[i]);
     if (!known) found.passed_over.add("images in no class's folder");
     found.places[i].name = known ? above[i][common] : "";
   }
@@ -76,7 +78,7 @@ std::string part_of(std::string_view folder) {
 
 ClassFolders first_folders(const std::vector<std::string_view>& paths) {
   ClassFolders found;
-  std::vector<std::string> within;    // the folders within the class's, joined
+  std::vector<std::string> within;                         // the folders within the class's, joined
   std::set<std::pair<std::string, std::string>> direct;    // part and class of images in their class's own folder
   for (const std::string_view path : paths) {
     Folders folders = folders_of(path);

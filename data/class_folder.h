@@ -20,8 +20,8 @@ struct ClassFolders {
 // The part that a folder's name says: train, val (also valid, validation) or test; or "".
 std::string part_of(std::string_view folder);
 
-// CLASS/IMAGE and PART/CLASS/IMAGE: the first folder. Images in folders within their class's are passed over, unless its
-// own folder has none and all such classes have theirs in a folder of one name, as in CLASS/images/IMAGE.
+// CLASS/IMAGE and PART/CLASS/IMAGE: the first folder. Images in folders within their class's are passed over, unless
+// its own folder has none and all such classes have theirs in a folder of one name, as in CLASS/images/IMAGE.
 ClassFolders first_folders(const std::vector<std::string_view>& paths);
 
 // .../PART/.../CLASS/IMAGE: the folder that an image lies in. Where all lie in folders of one name, as in

@@ -39,11 +39,11 @@ void write_all(int descriptor, std::string_view text) {
 
 constexpr size_t most_rows = 1'000'000;    // of the cars there are 16,185
 
-// What the process has now and 400 MiB more, two seconds for each MiB of the file, and no core file.
+// What the process has now and 400 MiB more, a second and two for each MiB of the file, and no core file.
 void limit_child(size_t file) {
   uint64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
-  const rlim_t bytes = pages * uint64_t(::sysconf(_SC_PAGESIZE)) + (uint64_t(400) << 20), seconds = 2 + 2 * (file >> 20);
+  const rlim_t bytes = pages * uint64_t(::sysconf(_SC_PAGESIZE)) + (uint64_t(400) << 20), seconds = 1 + 2 * (file >> 20);
   const rlimit memory{bytes, bytes}, time{seconds, seconds}, none{0, 0};
   ::setrlimit(RLIMIT_AS, &memory);
   ::setrlimit(RLIMIT_CPU, &time);

@@ -40,7 +40,8 @@ class PixelCheck {
       status_ = inflate(&stream_, Z_NO_FLUSH);
       if (status_ == Z_BUF_ERROR) status_ = Z_OK;    // all is read: more may come in the next chunk
       if (stream_.total_out > most)
-        fail(ExitCode::data, "damaged PNG: more than the {} bytes of pixels that its header tells; fetch it again", most);
+        fail(ExitCode::data, "damaged PNG: more than the {} bytes of pixels that its header tells; fetch it again",
+             most);
     }
     if (status_ == Z_MEM_ERROR) throw std::bad_alloc();
     if (status_ != Z_OK && status_ != Z_STREAM_END)

@@ -16,8 +16,8 @@
 namespace fs = std::filesystem;
 
 namespace {
-// A cache file is this header, the shard's path, its classes' names, each ended by a zero byte, what was skipped, in the
-// same way, the hard links, the sets of labels, the samples, and a checksum of all of it.
+// A cache file is this header, the shard's path, its classes' names, each ended by a zero byte, what was skipped, in
+// the same way, the hard links, the sets of labels, the samples, and a checksum of all of it.
 struct CacheHeader {
   char magic[8] = {'R', 'L', 'X', 'S', 'C', 'A', 'N', '5'};    // the last character is the format's version
   uint64_t shard_size = 0;
@@ -87,7 +87,7 @@ Tally tally_of(const std::vector<std::string>& words) {
 bool could_be_of(const Scan& scan, const File& shard) {
   const auto is_label = [&](int64_t label) {
     if (scan.labels == LabelKind::class_position) return label >= 0 && uint64_t(label) < scan.classes.size();
-    return label >= (scan.labels == LabelKind::image_number) && label < (scan.labels == LabelKind::given ? most_classes : INT32_MAX);
+    return scan.labels == LabelKind::given ? label >= 0 && label < most_classes : label >= 1;
   };
   const auto is_set = [&](int64_t at) {
     const auto left = std::span(scan.label_sets).subspan(std::min(size_t(at), scan.label_sets.size()));

@@ -26,8 +26,8 @@ std::string Tally::text() const {
   for (const auto& [what, count] : counts_) {
     const size_t word = std::min(what.find(' '), what.size());
     const bool singular = count == 1 && what[0] != '.' && word > 0 && what[word - 1] == 's';
-    kinds += fmt::format("{}{} {}{}", kinds.empty() ? "" : ", ", count, what.substr(0, word - singular),
-                         what.substr(word));
+    kinds +=
+        fmt::format("{}{} {}{}", kinds.empty() ? "" : ", ", count, what.substr(0, word - singular), what.substr(word));
   }
   return kinds.empty() ? "0" : fmt::format("{} ({})", total(), kinds);
 }
@@ -39,6 +39,7 @@ std::string kind_of_name(std::string_view path) {
   const size_t dot = name.rfind('.');
   if (dot == name.npos) return "without an extension";
   const std::string extension = lower_case(name.substr(dot));
-  const bool plain = std::all_of(extension.begin() + 1, extension.end(), [](unsigned char c) { return std::isalnum(c); });
+  const bool plain =
+      std::all_of(extension.begin() + 1, extension.end(), [](unsigned char c) { return std::isalnum(c); });
   return plain && extension.size() > 1 && extension.size() <= longest ? extension : "of odd names";
 }

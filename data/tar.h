@@ -49,7 +49,8 @@ class TarReader {
   struct Extensions;
   bool read_member(TarMember& member);
   void check_header(const TarHeader& header, uint64_t at) const;
-  void set_kind(TarMember& member, const TarHeader& header, const std::string& name, const Extensions& extensions) const;
+  void set_kind(TarMember& member, const TarHeader& header, const std::string& name,
+                const Extensions& extensions) const;
   void take_extension(char type, uint64_t at, std::string_view bytes, Extensions& extensions) const;
   void follow(TarMember& link);
   std::string_view window(uint64_t offset, uint64_t size);

@@ -9,7 +9,8 @@
 namespace {
 constexpr int64_t most_steps = int64_t(1) << 53;
 
-// False where the value is there, but no number from `low` to `high`, nor null, which stands for one that is not finite.
+// False where the value is there, but no number from `low` to `high`, nor null, which stands for one that is not
+// finite.
 bool take(const nlohmann::json& row, const char* name, double low, double high, std::optional<double>& value) {
   const auto found = row.find(name);
   if (found == row.end() || found->is_null()) return true;

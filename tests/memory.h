@@ -1,5 +1,5 @@
-// How much memory this process has, and had at most.
-// defines: mapped_bytes, peak_bytes
+// What this process has of memory, had at most, and took of time.
+// defines: mapped_bytes, peak_bytes, cpu_seconds
 #pragma once
 #include <cstdint>
 #include <fstream>
@@ -16,4 +16,15 @@ inline uint64_t peak_bytes() {    // in memory
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   return uint64_t(usage.ru_maxrss) * 1024;
+}
+
+inline double cpu_seconds() {    // with those of children that have ended: whatever else the machine does
+  double seconds = 0;
+  for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage usage{};
+    ::getrusage(who, &usage);
+    for (const timeval& time : {usage.ru_utime, usage.ru_stime})
+      seconds += double(time.tv_sec) + 1e-6 * double(time.tv_usec);
+  }
+  return seconds;
 }

@@ -1,6 +1,5 @@
 // Every reader of files on damaged ones: an error of one line about the file or a result, in bounded time and memory.
 // RELUCENT_MUTATIONS: how many for each reader (200).
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <doctest/doctest.h>
@@ -33,7 +32,8 @@
 namespace {
 namespace fs = std::filesystem;
 using Read = std::function<void(const fs::path& file, std::span<const uint8_t> bytes)>;
-using Repair = std::function<void(std::string& bytes)>;    // makes checksums right again, so that what is behind them is read
+using Repair =
+    std::function<void(std::string& bytes)>;    // makes checksums right again, so that what is behind them is read
 
 constexpr double most_seconds = 2;
 constexpr uint64_t most_memory = 500'000'000;    // of files of some kilobytes
@@ -46,7 +46,7 @@ uint64_t mutations() {
 // Number `number` of this reader, as often as it is asked for.
 void read_one(const fs::path& file, const std::string& bytes, uint64_t number, const Read& read) {
   write_file(file, bytes);
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = cpu_seconds();
   try {
     read(file, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
   } catch (const Error& error) {
@@ -57,12 +57,13 @@ void read_one(const fs::path& file, const std::string& bytes, uint64_t number, c
   } catch (const std::exception& error) {
     FAIL("number ", number, ": ", error.what());
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds = cpu_seconds() - begin;
   if (seconds > most_seconds) FAIL_CHECK("number ", number, ": ", seconds, " s");
 }
 
-void on_mutations(const std::string& name, const std::vector<std::string>& seeds, const Read& read,
-                  const Repair& repair = [](std::string&) {}) {
+void on_mutations(
+    const std::string& name, const std::vector<std::string>& seeds, const Read& read,
+    const Repair& repair = [](std::string&) {}) {
   const TempDir dir;
   const uint64_t before = peak_bytes();
   for (const std::string& seed : seeds) {    // each is one that can be read
@@ -124,7 +125,7 @@ const std::string archive_of(const Files& files, const char* format, int filter 
   const TempDir dir;
   return read_text(make_archive(dir.path() / "x", files, format, filter));
 }
-}  // namespace
+}    // namespace
 
 TEST_SUITE("mutations") {
   TEST_CASE("images") {
@@ -136,35 +137,42 @@ TEST_SUITE("mutations") {
   }
 
   TEST_CASE("tars and their indexes") {
-    on_mutations("x.tar",
-                 {shard_with_everything(), tar_entry("n01440764.tar", tar_entry("n01440764_1.JPEG", "one") + tar_end()) + tar_end()},
-                 [](const fs::path& path, auto) {
-                   const File file(path);
-                   const Scan scan = scan_tar(file);
-                   for (const Sample& sample : scan.samples) {
-                     CHECK(sample.offset + sample.size <= file.size());
-                     if (sample.header) TarReader::name_at(file, sample.offset - sample.header * tar_block);
-                   }
-                 }, repair_tar);
+    on_mutations(
+        "x.tar",
+        {shard_with_everything(),
+         tar_entry("n01440764.tar", tar_entry("n01440764_1.JPEG", "one") + tar_end()) + tar_end()},
+        [](const fs::path& path, auto) {
+          const File file(path);
+          const Scan scan = scan_tar(file);
+          for (const Sample& sample : scan.samples) {
+            CHECK(sample.offset + sample.size <= file.size());
+            if (sample.header) TarReader::name_at(file, sample.offset - sample.header * tar_block);
+          }
+        },
+        repair_tar);
 
     const TempDir dir;
     const fs::path shard = write_file(dir.path() / "s.tar", shard_with_everything()), cache = dir.path() / "cache";
     write_cached_scan(cache, File(shard), scan_tar(File(shard)));
     const fs::path kept = fs::directory_iterator(cache)->path();
-    on_mutations("x.scan", {read_text(kept)}, [&](const fs::path&, std::span<const uint8_t> bytes) {
-      write_file(kept, {bytes.begin(), bytes.end()});
-      const auto scan = read_cached_scan(cache, File(shard));
-      for (const Sample& sample : scan ? scan->samples : std::vector<Sample>()) {
-        CHECK(sample.offset + sample.size <= fs::file_size(shard));
-        for (const int32_t label : scan->labels_of(sample)) CHECK((label >= 0 && label < most_classes));
-      }
-    }, repair_cache);
+    on_mutations(
+        "x.scan", {read_text(kept)},
+        [&](const fs::path&, std::span<const uint8_t> bytes) {
+          write_file(kept, {bytes.begin(), bytes.end()});
+          const auto scan = read_cached_scan(cache, File(shard));
+          for (const Sample& sample : scan ? scan->samples : std::vector<Sample>()) {
+            CHECK(sample.offset + sample.size <= fs::file_size(shard));
+            for (const int32_t label : scan->labels_of(sample)) CHECK((label >= 0 && label < most_classes));
+          }
+        },
+        repair_cache);
   }
 
   TEST_CASE("archives") {
     const Files files = {{"a/cat/1.jpg", jpeg(1)}, {"a/dog/notes.txt", std::string(300, 'n')}};
     const Files nested = {{"in.zip", archive_of(files, "zip")}};
-    on_mutations("x.zip", {archive_of(files, "zip"), archive_of(files, "pax", ARCHIVE_FILTER_GZIP), archive_of(nested, "ustar")},
+    on_mutations("x.zip",
+                 {archive_of(files, "zip"), archive_of(files, "pax", ARCHIVE_FILTER_GZIP), archive_of(nested, "ustar")},
                  [](const fs::path& path, auto) {
                    const TempDir scratch;
                    Members members(scratch.path());
@@ -187,31 +195,41 @@ TEST_SUITE("mutations") {
     on_mutations("x.npz", {compressed_npz, stored_npz}, read_arrays);
     const TempDir dir;
     write_npy(dir.path() / "x.npy", {2, 3}, std::vector<float>{0, 1, 2, 3, 4, 5});
-    on_mutations("x.npy", {read_text(dir.path() / "x.npy")}, [](const fs::path& path, auto) { read_npy(path).floats(); });
+    on_mutations("x.npy", {read_text(dir.path() / "x.npy")},
+                 [](const fs::path& path, auto) { read_npy(path).floats(); });
 
     ViTConfig config{.image_size = 8, .patch = 4, .width = 8, .depth = 1, .heads = 2, .mlp_width = 16, .classes = 3};
     const auto device = test_device();
     ViT vit(*device, config);
     save_weights(dir.path() / "w.safetensors", vit, {}, {"a", "b", "c"});
-    on_mutations("w.safetensors", {read_text(dir.path() / "w.safetensors")}, [&](const fs::path& path, auto) {
-      const Weights weights = read_weights(path, config, true);
-      class_names(weights.metadata, weights.config.classes, path);
-    }, without_checksum);
+    on_mutations(
+        "w.safetensors", {read_text(dir.path() / "w.safetensors")},
+        [&](const fs::path& path, auto) {
+          const Weights weights = read_weights(path, config, true);
+          class_names(weights.metadata, weights.config.classes, path);
+        },
+        without_checksum);
   }
 
   TEST_CASE("what a run keeps") {
     const TempDir dir;
-    const ViTConfig config{.image_size = 8, .patch = 4, .width = 8, .depth = 1, .heads = 2, .mlp_width = 16, .classes = 3};
+    const ViTConfig config{
+        .image_size = 8, .patch = 4, .width = 8, .depth = 1, .heads = 2, .mlp_width = 16, .classes = 3};
     const auto device = test_device();
     ViT vit(*device, config);
     Adam adam(vit.parameters(), {});
-    save_state(dir.path() / "last.state", vit, adam, {.step = 7, .window = {}, .logs = {{"metrics.csv", 12}}}, {{"run.steps", "9"}});
-    on_mutations("last.state", {read_text(dir.path() / "last.state")}, [&](const fs::path& path, auto) {
-      const TrainingState state = load_state(path, vit, adam, {});
-      CHECK((state.step >= 0 && state.step == saved_step(path) && state.window.steps >= 0));
-    }, without_checksum);
+    save_state(dir.path() / "last.state", vit, adam, {.step = 7, .window = {}, .logs = {{"metrics.csv", 12}}},
+               {{"run.steps", "9"}});
+    on_mutations(
+        "last.state", {read_text(dir.path() / "last.state")},
+        [&](const fs::path& path, auto) {
+          const TrainingState state = load_state(path, vit, adam, {});
+          CHECK((state.step >= 0 && state.step == saved_step(path) && state.window.steps >= 0));
+        },
+        without_checksum);
 
-    const std::string rows = "{\"step\":1,\"loss\":2.5,\"images_per_second\":100}\n{\"step\":2,\"val_accuracy\":0.5,\"val_loss\":null}\n";
+    const std::string rows =
+        "{\"step\":1,\"loss\":2.5,\"images_per_second\":100}\n{\"step\":2,\"val_accuracy\":0.5,\"val_loss\":null}\n";
     on_mutations("metrics.jsonl", {rows}, [](const fs::path& path, auto) {
       for (const RunRow& row : read_rows(path).rows) CHECK((row.step >= 0 && row.val_accuracy.value_or(0) <= 1));
     });

@@ -11,5 +11,6 @@ void run(Bytes input) {
 }
 
 std::vector<std::string> seeds() {
-  return {"{\"step\":1,\"loss\":2.5,\"images_per_second\":100}\n", "{\"step\":2,\"val_accuracy\":0.5,\"val_loss\":null}\n"};
+  return {"{\"step\":1,\"loss\":2.5,\"images_per_second\":100}\n",
+          "{\"step\":2,\"val_accuracy\":0.5,\"val_loss\":null}\n"};
 }
