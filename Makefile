@@ -2,7 +2,7 @@
 # make demo      install missing packages (apt), build, draw a small picture set, train four attention functions, compare, predict
 # make test      install missing packages (apt), build and run all tests
 # make bench     speed on this machine, in one table; PEERS=python: beside PyTorch, JAX, OpenVINO, ONNX Runtime
-# make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer, each reader on 2000 damaged files
 # make odr       types of one name but two definitions, which the linker would mix: found by linking everything as one unit
 # make test-eigen      the tests with Eigen's products in place of oneDNN's, and without CUDA
 # make test-emulated   the CUDA device's tests on the CPU (needs the CUDA Toolkit's headers, no GPU)
@@ -156,7 +156,7 @@ $(BUILD)/data/imagenet.o: data/wnids.txt
 $(BUILD)/engine/cpu/%.o $(BUILD)/eigen/engine/cpu/%.o: OPT = -O3 -fno-math-errno -fno-trapping-math
 $(BUILD)/models/statistics.o: OPT = -O3
 $(BUILD)/data/transform.o $(BUILD)/data/randaug.o: OPT = -O3 -ffp-contract=off
-$(addprefix $(BUILD)/,engine/dtype.o models/train_step.o models/evaluate.o models/fewshot.o $(patsubst %,data/%.o,image cifar draw encode tar scan scan_cache)) $(BUILD)/tests/emulator/%.o $(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: OPT = -O2
+$(addprefix $(BUILD)/,engine/dtype.o models/train_step.o models/evaluate.o models/fewshot.o $(patsubst %,data/%.o,image jpeg png cifar draw encode tar scan scan_cache)) $(BUILD)/tests/emulator/%.o $(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: OPT = -O2
 # Eigen's AVX-512 packets set off a false alarm of g++ 12 (as fmt does with -Wstringop-overflow).
 $(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o $(BUILD)/eigen/engine/cpu/gemm.o $(BUILD)/tests/emulator/cublas.o $(BUILD)/models/fewshot.o: CXXFLAGS += -Wno-maybe-uninitialized -Wno-uninitialized
 
@@ -289,7 +289,7 @@ asan:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(TESTS:%.cpp=$(BUILD)/%.o) $(BENCH:%.cpp=$(BUILD)/%.o) $(if $(CUDA_HEADERS),$(DEVICE_TESTS))
 	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan PLAIN=$(BUILD) CUDA=0 OPT="-O1 -g1 -ffp-contract=off" \
 	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run $(if $(CUDA_HEADERS),$(BUILD)/asan/emulated/tests/run)
-	@export ASAN_OPTIONS=allocator_may_return_null=1; tests/side_by_side 'RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run' \
+	@export ASAN_OPTIONS=allocator_may_return_null=1:quarantine_size_mb=64 RELUCENT_MUTATIONS=2000; tests/side_by_side 'RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run' \
 	  $(if $(CUDA_HEADERS),'RELUCENT_TEST_DEVICE=cuda $(BUILD)/asan/emulated/tests/run $(KERNEL_SUITES) -tce="many tiles"','echo skipped: the emulated CUDA device: there are no headers of the CUDA Toolkit')
 
 odr: packages
@@ -299,7 +299,7 @@ odr: packages
 
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
-FUZZED = $(DATA) $(addprefix engine/,console.cpp dtype.cpp error.cpp files.cpp json.cpp machine.cpp npy.cpp safetensors.cpp signals.cpp text.cpp)
+FUZZED = $(DATA) models/run_log.cpp $(addprefix engine/,console.cpp dtype.cpp error.cpp files.cpp flags.cpp json.cpp machine.cpp npy.cpp safetensors.cpp signals.cpp text.cpp)
 FUZZ_CXX = $(shell command -v clang++)
 FUZZ_FLAGS = -std=c++20 -O1 -g -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined
 $(BUILD)/fuzz/%.o: %.cpp $(BUILD)/settings
@@ -309,7 +309,7 @@ $(BUILD)/fuzz/%.o: %.cpp $(BUILD)/settings
 $(BUILD)/fuzz/fuzzed.a: $(FUZZED:%.cpp=$(BUILD)/fuzz/%.o)
 	rm -f $@ && ar rcs $@ $^
 $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/tests/fuzz/driver.o $(BUILD)/fuzz/fuzzed.a
-	$(FUZZ_CXX) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -larchive -lz -lfmt -o $@
+	$(FUZZ_CXX) $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -larchive -lmatio -lz -lfmt -o $@
 # Where the data of a JPEG end early, stb_image shifts zeros by 32 and more bits: zeros on every CPU.
 $(BUILD)/fuzz/data/image.o: FUZZ_FLAGS += -fno-sanitize=shift-exponent
 fuzz: packages

@@ -7,17 +7,19 @@
 #include <exception>
 #include <locale.h>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/files.h"
 
 namespace fs = std::filesystem;
 using namespace std::string_view_literals;
 
 namespace {
 constexpr int deepest = 4;
-constexpr uint64_t largest_member = uint64_t(1) << 30, free_bytes = uint64_t(256) << 20, largest_ratio = 250;
+constexpr uint64_t largest_member = uint64_t(1) << 30;
 constexpr size_t piece = size_t(1) << 16;
 
 // "a/b.tar.gz" -> "a/b"
@@ -49,7 +51,7 @@ struct Budget {
       fail(ExitCode::data,
            "{} unpacks to more than {} times its size, as no archive of images does; unpack it with other "
            "tools if it is one",
-           file, largest_ratio);
+           file, unpacked_ratio);
     left -= bytes;
   }
 };
@@ -70,8 +72,8 @@ class Utf8 {
 
 class Level {
  public:
-  Level(std::string where, std::string folder, int depth, Budget& budget)
-      : where_(std::move(where)), folder_(std::move(folder)), depth_(depth), budget_(budget),
+  Level(std::string where, std::string folder, int depth, Budget& budget, Tally& passed_over)
+      : where_(std::move(where)), folder_(std::move(folder)), depth_(depth), budget_(budget), passed_over_(passed_over),
         archive_(archive_read_new(), archive_read_free) {
     archive_read_support_filter_all(archive_.get());
     archive_read_support_format_tar(archive_.get());
@@ -90,15 +92,25 @@ class Level {
   void walk(const std::function<void(const ArchiveEntry&)>& visit) {
     for (; entry_; next()) {
       const std::string path = safe_path(entry_name());
-      if (archive_entry_filetype(entry_) != AE_IFREG || path.empty() || hidden(path)) continue;
+      const char* const link = archive_entry_hardlink(entry_);
+      const auto type = archive_entry_filetype(entry_);
+      if (path.empty() || hidden(path)) continue;
+      if (type != AE_IFREG && !link) {
+        if (type != AE_IFDIR) passed_over_.add(type == AE_IFLNK ? "links" : "devices");
+        continue;
+      }
       member_ = where_ + ":" + path;
       member_bytes_ = 0;
       if (archive_entry_is_encrypted(entry_)) fail(ExitCode::data, "{} is encrypted; unpack it first", member_);
+      if (link && archive_entry_size(entry_) == 0) {
+        visit({folder_ + "/" + path, member_, "", {}, folder_ + "/" + safe_path(link)});
+        continue;
+      }
       fill_head();
       if (looks_like_archive(head_)) {
         if (depth_ == deepest)
           fail(ExitCode::data, "{}: an archive within {} others; unpack it first", member_, deepest);
-        Level inner(member_, folder_ + "/" + without_extensions(path), depth_ + 1, budget_);
+        Level inner(member_, folder_ + "/" + without_extensions(path), depth_ + 1, budget_, passed_over_);
         if (inner.open(*this)) inner.walk(visit);
         else show(path, visit);    // something compressed that is no archive; damaged, if it should be an image
       } else {
@@ -123,6 +135,7 @@ class Level {
 
   [[noreturn]] void damaged(const std::string& what) {
     if (outer_error_) std::rethrow_exception(outer_error_);
+    if (archive_errno(archive_.get()) == ENOMEM) throw std::bad_alloc();
     const char* reason = archive_error_string(archive_.get());
     fail(ExitCode::data, "{}: damaged archive: {}; fetch it again", what, reason ? reason : "no reason given");
   }
@@ -152,7 +165,7 @@ class Level {
   }
 
   void show(const std::string& path, const std::function<void(const ArchiveEntry&)>& visit) {
-    visit({folder_ + "/" + path, member_, head_, [this](const auto& take) { pass(take); }});
+    visit({folder_ + "/" + path, member_, head_, [this](const auto& take) { pass(take); }, ""});
   }
 
   void pass(const std::function<void(std::string_view)>& take) {
@@ -183,6 +196,7 @@ class Level {
   const std::string where_, folder_;
   const int depth_;
   Budget& budget_;
+  Tally& passed_over_;
   const std::unique_ptr<archive, decltype(&archive_read_free)> archive_;
   archive_entry* entry_ = nullptr;
   std::string member_, head_, pulled_;
@@ -205,10 +219,10 @@ std::string safe_path(std::string_view name) {
   return path;
 }
 
-bool walk_archive(const fs::path& file, const std::function<void(const ArchiveEntry&)>& visit) {
+bool walk_archive(const fs::path& file, const std::function<void(const ArchiveEntry&)>& visit, Tally& passed_over) {
   const Utf8 names;
-  Budget budget{file.string(), std::max<uint64_t>(free_bytes, largest_ratio * fs::file_size(file))};
-  Level level(file.string(), without_extensions(file.filename().string()), 1, budget);
+  Budget budget{file.string(), most_unpacked(fs::file_size(file))};
+  Level level(file.string(), without_extensions(file.filename().string()), 1, budget, passed_over);
   if (!level.open(file)) return false;
   level.walk(visit);
   return true;

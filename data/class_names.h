@@ -1,9 +1,11 @@
 // Names of classes: their order, and the one way in which labels of two sources meet.
-// defines: Classes, all_numbers, sort_classes, no_class, several_classes, class_map
+// defines: most_classes, Classes, all_numbers, sort_classes, no_class, several_classes, class_map
 #pragma once
 #include <cstdint>
 #include <string>
 #include <vector>
+
+constexpr int32_t most_classes = 1 << 20;    // of any source, list or model: labels are below it
 
 // What labels count: the classes of a model, of a list or of another source.
 struct Classes {

@@ -23,7 +23,8 @@ File::File(const std::filesystem::path& path) : path_(path), descriptor_(::open(
     fail(ExitCode::data, "{} is no regular file", name());
   }
   size_ = uint64_t(status.st_size);
-  modified_ = int64_t(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
+  const auto nanoseconds = [](const timespec& time) { return int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec; };
+  state_ = {nanoseconds(status.st_mtim), nanoseconds(status.st_ctim), status.st_ino};
 }
 
 File::~File() {
@@ -32,7 +33,7 @@ File::~File() {
 
 File::File(File&& other) noexcept
     : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_),
-      modified_(other.modified_) {}
+      state_(other.state_) {}
 
 size_t File::read(uint64_t offset, void* to, size_t size) const {
   size_t done = 0;

@@ -17,13 +17,22 @@ class File {
   std::string name() const { return path_.string(); }
   const std::filesystem::path& path() const { return path_; }
   uint64_t size() const { return size_; }
-  int64_t modified() const { return modified_; }    // nanoseconds since 1970
+  // What tells that the file is not what it was, though path and size are. A program can set the time of the last
+  // change to the bytes back (rsync -t, cp -p, tar), but not the change to the file's entry, nor that another file took
+  // its name. All but the number come from the server where the file lies on one, so that all its clients see the same;
+  // some such file systems number files anew at each mount, which costs a scan.
+  struct State {
+    int64_t modified = 0, changed = 0;    // nanoseconds since 1970
+    uint64_t number = 0;                  // of the inode
+    bool operator==(const State&) const = default;
+  };
+  State state() const { return state_; }
 
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;
   uint64_t size_ = 0;
-  int64_t modified_ = 0;
+  State state_;
 };
 
 // A set may have more shards than the usual limit of 1024 open files.

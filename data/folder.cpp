@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "data/class_folder.h"
 #include "data/class_names.h"
+#include "data/walk.h"
 #include "engine/error.h"
 #include "engine/signals.h"
 #include "engine/text.h"
@@ -19,6 +21,34 @@ std::vector<std::string> classes_of(const fs::path& folder) {
   sort_classes(classes);
   return classes;
 }
+
+// Names from the class's folder on.
+std::vector<std::string> images_of(const fs::path& class_folder, Tally& others) {
+  std::vector<std::string> images;
+  for (const auto& entry : fs::directory_iterator(class_folder)) {
+    stop_if_asked();
+    const std::string name = entry.path().filename().string();
+    if (!hidden(name) && is_image_name(name) && entry.is_regular_file()) images.push_back(name);
+    else others.add(entry.is_directory() ? "folders" : entry.exists() ? kind_of_name(name) : "links to nothing");
+  }
+  return images;
+}
+
+// The same of a class whose own folder has no image: those at any depth, where all lie in `within` as in
+// CLASS/images/NAME, which is then one name for all classes. Else nothing says which of these folders the classes are.
+std::vector<std::string> images_within(const fs::path& class_folder, std::string& within, Tally& others) {
+  std::vector<std::string> images;
+  const bool part = !part_of(class_folder.filename().string()).empty();
+  bool one = !part;
+  walk_folder(class_folder, [&](const fs::directory_entry&, const std::string& name) {
+    if (!is_image_name(name)) return others.add(kind_of_name(name));
+    const std::string folder = fs::path(name).parent_path().string();
+    if (within.empty()) within = folder;
+    one &= folder == within;
+    images.push_back(name);
+  }, others);
+  return one ? images : std::vector<std::string>();
+}
 }
 
 bool is_image_folder(const fs::path& folder) { return !classes_of(folder).empty(); }
@@ -30,18 +60,19 @@ Scan scan_folder(const fs::path& folder) try {
   scan.classes = classes_of(folder);
   if (scan.classes.empty())
     fail(ExitCode::data, "no folder of a class in {0}: expected {0}/<class>/<image>", folder.string());
+  std::string within;
   for (size_t label = 0; label < scan.classes.size(); label++) {
-    const fs::path class_folder = folder / scan.classes[label];
-    std::vector<std::string> images;
-    for (const auto& entry : fs::directory_iterator(class_folder)) {
-      stop_if_asked();
-      const std::string name = entry.path().filename().string();
-      if (!hidden(name) && is_image_name(name) && entry.is_regular_file()) images.push_back(name);
-      else scan.skipped_members++;
+    Tally others, deep;
+    std::vector<std::string> images = images_of(folder / scan.classes[label], others);
+    if (images.empty()) {
+      images = images_within(folder / scan.classes[label], within, deep);
+      scan.in_subfolders += images.size();
+      if (!images.empty()) others = deep;
     }
+    scan.skipped.add(others);
     if (images.empty())
-      fail(ExitCode::data, "no image in {}: expected {}/<class>/<image>, images jpg, jpeg, png or webp",
-           class_folder.string(), folder.string());
+      fail(ExitCode::data, "no image in {}: expected {}/<class>/<image>, images jpg, jpeg or png; other members: {}",
+           (folder / scan.classes[label]).string(), folder.string(), scan.skipped.text());
     std::sort(images.begin(), images.end());
     for (const std::string& name : images) {
       scan.samples.push_back({.offset = scan.names.size(), .header = 0, .size = 0, .label = int32_t(label)});

@@ -64,24 +64,27 @@ void Index::scan_all(const std::filesystem::path& cache_dir) {
 }
 
 void Index::count(const std::string& source, const std::filesystem::path& cache_dir) {
-  uint64_t without_image = 0, skipped_members = 0;
+  Tally without_image, skipped;
+  uint64_t in_subfolders = 0;
   for (Shard& shard : shards_) {
     shard.first = size_;
     size_ += shard.scan.samples.size();
-    without_image += shard.scan.without_image;
-    skipped_members += shard.scan.skipped_members;
+    without_image.add(shard.scan.without_image);
+    skipped.add(shard.scan.skipped);
+    in_subfolders += shard.scan.in_subfolders;
   }
   find_max_label();
   if (size_ == 0)
-    fail(ExitCode::data, "no images in '{}': {} samples without a jpg, jpeg, png or webp, {} other members", source,
-         without_image, skipped_members);
+    fail(ExitCode::data, "no images in '{}': expected jpg, jpeg or png; {} samples without one, {} other members", source,
+         without_image.text(), skipped.text());
   summary_ = fmt::format("{} shard{}, {} samples", shards_.size(), shards_.size() == 1 ? "" : "s", size_);
   if (by_name_) summary_ += fmt::format(", {} classes {}", classes_.size(), list_.empty() ? "by sorted name" : "of " + list_);
   if (by_place_)
     summary_ += fmt::format(", labels of {} shard{} without a class list taken by place", by_place_,
                             by_place_ == 1 ? "" : "s");
-  if (without_image) summary_ += fmt::format(", {} without an image skipped", without_image);
-  if (skipped_members) summary_ += fmt::format(", {} other members skipped", skipped_members);
+  if (in_subfolders) summary_ += fmt::format(", {} in folders within their class's", in_subfolders);
+  if (without_image.total()) summary_ += fmt::format(", without an image skipped: {}", without_image.text());
+  if (skipped.total()) summary_ += fmt::format(", other members skipped: {}", skipped.text());
   if (from_cache_) summary_ += ", index from the cache";
   if (!cache_written_) summary_ += fmt::format(", index not kept: {} cannot be written", cache_dir.string());
 }
@@ -103,10 +106,10 @@ std::string Index::member_name(size_t i) const {
   if (shard.scan.layout == Layout::files) return shard.scan.names.c_str() + sample.offset;
   if (shard.scan.layout == Layout::records)
     return std::to_string((sample.offset - sample.header) / (sample.header + sample.size));
-  TarReader reader(*shard.file, sample.offset - sample.header * tar_block, shard.file->size());
-  TarMember member;
-  reader.next(member);
-  return member.name;
+  if (sample.header) return TarReader::name_at(*shard.file, sample.offset - sample.header * tar_block);
+  const auto& links = shard.scan.links;
+  const auto before = [](const HardLink& link, uint64_t number) { return link.sample < number; };
+  return TarReader::name_at(*shard.file, std::lower_bound(links.begin(), links.end(), i - shard.first, before)->header);
 }
 
 std::string Index::key(size_t i) const {

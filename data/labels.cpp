@@ -14,7 +14,6 @@
 namespace fs = std::filesystem;
 
 namespace {
-constexpr int64_t max_label = 10'000'000;
 constexpr const char *list_name = "classes.txt", *cifar10_list = "batches.meta.txt",
                      *cifar100_list = "fine_label_names.txt";
 
@@ -93,7 +92,7 @@ std::vector<int64_t> labels_of_lines(const fs::path& path, Scan& scan) {
   if (lines.empty() || !decimal(lines.front())) {
     take_wnids(lines, path, scan, labels);
   } else {
-    for (size_t i = 0; i < lines.size(); i++) labels.push_back(number_in(lines, i, path, 0, max_label));
+    for (size_t i = 0; i < lines.size(); i++) labels.push_back(number_in(lines, i, path, 0, most_classes - 1));
     scan.labels = LabelKind::given;
   }
   return labels;
@@ -224,6 +223,8 @@ std::vector<std::vector<int32_t>> read_real_labels(const fs::path& path) {
   }
   for (const std::vector<int32_t>& set : labels)
     for (const int32_t label : set)
-      if (label < 0) fail(ExitCode::data, "{}: image {} has label {}, expected labels from 0", path.string(), &set - labels.data() + 1, label);
+      if (label < 0 || label >= most_classes)
+        fail(ExitCode::data, "{}: image {} has label {}, expected 0 to {}", path.string(), &set - labels.data() + 1,
+             label, most_classes - 1);
   return labels;
 }

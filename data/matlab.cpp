@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <fcntl.h>
 #include <fstream>
 #include <matio.h>
@@ -36,20 +37,23 @@ void write_all(int descriptor, std::string_view text) {
   }
 }
 
-// What the process has now and half a GiB more, and no core file.
-void limit_memory() {
+constexpr size_t most_rows = 1'000'000;    // of the cars there are 16,185
+
+// What the process has now and 400 MiB more, a second and two for each MiB of the file, and no core file.
+void limit_child(size_t file) {
   uint64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
-  const rlim_t bytes = pages * uint64_t(::sysconf(_SC_PAGESIZE)) + (uint64_t(1) << 29);
-  const rlimit memory{bytes, bytes}, none{0, 0};
+  const rlim_t bytes = pages * uint64_t(::sysconf(_SC_PAGESIZE)) + (uint64_t(400) << 20), seconds = 1 + 2 * (file >> 20);
+  const rlimit memory{bytes, bytes}, time{seconds, seconds}, none{0, 0};
   ::setrlimit(RLIMIT_AS, &memory);
+  ::setrlimit(RLIMIT_CPU, &time);
   ::setrlimit(RLIMIT_CORE, &none);
 }
 
 // matio believes what a damaged file says: it may ask for all memory, or read beyond what it has. So a child reads the
 // file, and its text comes back.
 template <class Read>
-std::string read_apart(const std::string& where, Read read) {
+std::string read_apart(const std::string& where, size_t size, Read read) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) fail(ExitCode::failed, "cannot make a pipe");
   const Descriptor from(ends[0]);
@@ -60,7 +64,8 @@ std::string read_apart(const std::string& where, Read read) {
     if (child < 0) fail(ExitCode::failed, "cannot start a process");
     if (child == 0) {
       ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);    // where matio complains in many lines
-      limit_memory();
+      for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT}) std::signal(number, SIG_DFL);    // a crash ends the child alone
+      limit_child(size);
       try {
         write_all(*to, read());
         ::_exit(int(ExitCode::ok));
@@ -93,6 +98,9 @@ Variable read_variable(const std::string& bytes, const std::string& where, const
   Variable variable(Mat_VarRead(mat.get(), name), Mat_VarFree);
   if (!variable || variable->class_type != type || !variable->data || variable->rank != 2)
     fail(ExitCode::data, "{} has no variable '{}' of the expected kind; is it from the cars' devkit?", where, name);
+  if (variable->dims[1] && variable->dims[0] > most_rows / variable->dims[1])
+    fail(ExitCode::data, "{}: '{}' has {} x {} entries, limit {}; is it from the cars' devkit?", where, name,
+         variable->dims[0], variable->dims[1], most_rows);
   return variable;
 }
 
@@ -120,7 +128,7 @@ int number_of(const matvar_t* value) {
 }
 
 std::vector<CarAnnotation> read_car_annotations(const std::string& bytes, const std::string& where) {
-  std::istringstream lines(read_apart(where, [&] {
+  std::istringstream lines(read_apart(where, bytes.size(), [&] {
     const Variable rows = read_variable(bytes, where, "annotations", MAT_C_STRUCT);
     std::string text;
     for (size_t i = 0; i < rows->dims[0] * rows->dims[1]; i++) {
@@ -139,7 +147,7 @@ std::vector<CarAnnotation> read_car_annotations(const std::string& bytes, const 
 }
 
 std::vector<std::string> read_car_names(const std::string& bytes, const std::string& where) {
-  std::istringstream lines(read_apart(where, [&] {
+  std::istringstream lines(read_apart(where, bytes.size(), [&] {
     const Variable cells = read_variable(bytes, where, "class_names", MAT_C_CELL);
     std::string text;
     for (size_t i = 0; i < cells->dims[0] * cells->dims[1]; i++)

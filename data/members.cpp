@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <system_error>
 #include <unistd.h>
+#include <unordered_map>
 
 #include "data/archive.h"
 #include "data/file.h"
 #include "data/image.h"
+#include "data/walk.h"
 #include "engine/error.h"
 
 namespace fs = std::filesystem;
@@ -45,15 +47,21 @@ void Members::append(std::string_view bytes) {
 }
 
 bool Members::try_archive(const fs::path& file, const Keep& keep) {
-  return walk_archive(file, [&](const ArchiveEntry& entry) {
-    if (!keep(entry.path, entry.head)) {
-      passed_over_++;
-      return;
+  std::unordered_map<std::string, size_t> places;    // in all_, of this archive's
+  const auto visit = [&](const ArchiveEntry& entry) {
+    if (const auto target = places.find(entry.link); target != places.end()) {
+      const Member& linked = all_[target->second];
+      all_.push_back({entry.path, entry.where, linked.offset, linked.size, true});
+    } else if (!entry.link.empty() || !keep(entry.path, entry.head)) {
+      return passed_over_.add(entry.link.empty() ? kind_of_name(entry.path) : "hard links to what was passed over");
+    } else {
+      const uint64_t begin = scratch_size_;
+      entry.pass([&](std::string_view bytes) { append(bytes); });
+      all_.push_back({entry.path, entry.where, begin, scratch_size_ - begin, true});
     }
-    const uint64_t begin = scratch_size_;
-    entry.pass([&](std::string_view bytes) { append(bytes); });
-    all_.push_back({entry.path, entry.where, begin, scratch_size_ - begin, true});
-  });
+    places[entry.path] = all_.size() - 1;
+  };
+  return walk_archive(file, visit, passed_over_);
 }
 
 void Members::add_archive(const fs::path& file, const Keep& keep) {
@@ -75,14 +83,11 @@ void Members::add(const fs::path& path, const Keep& keep) {
 void Members::add_folder(const fs::path& folder, const Keep& keep) try {
   if (!fs::is_directory(folder)) fail(ExitCode::data, "no such folder: {}", folder.string());
   const size_t first = all_.size();
-  for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::recursive_directory_iterator(); ++entry) {
-    const bool hidden = entry->path().filename().string().starts_with('.');
-    if (hidden && entry->is_directory()) entry.disable_recursion_pending();
-    if (hidden || entry->is_directory()) continue;
-    const std::string path = safe_path(entry->path().lexically_relative(folder).string());
-    if (!entry->is_regular_file() || !keep(path, "")) passed_over_++;
-    else all_.push_back({path, entry->path().string(), 0, entry->file_size()});
-  }
+  walk_folder(folder, [&](const fs::directory_entry& entry, const std::string& name) {
+    const std::string path = safe_path(name);
+    if (keep(path, "")) all_.push_back({path, entry.path().string(), 0, entry.file_size()});
+    else passed_over_.add(is_packable_image(path, "") ? "images in no class's folder" : kind_of_name(path));
+  }, passed_over_);
   std::sort(all_.begin() + long(first), all_.end(), [](const Member& a, const Member& b) { return a.path < b.path; });
 } catch (const fs::filesystem_error& error) {
   fail(ExitCode::data, "cannot read {}: {}", error.path1().string(), error.code().message());

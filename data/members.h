@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/names.h"
+#include "data/tally.h"
 
 struct Member {
   std::string path;     // components joined by "/", safe as names
@@ -28,14 +29,14 @@ class Members {
   ~Members();
   Members(const Members&) = delete;
 
-  void add_folder(const std::filesystem::path& folder, const Keep& keep);    // all that is below it, sorted by name
+  void add_folder(const std::filesystem::path& folder, const Keep& keep);    // as walk_folder has it, sorted by name
   void add_archive(const std::filesystem::path& file, const Keep& keep);
   void add_file(const std::filesystem::path& file);
   // whichever of these three it is
   void add(const std::filesystem::path& path, const Keep& keep);
 
   const std::vector<Member>& all() const { return all_; }
-  uint64_t passed_over() const { return passed_over_; }    // files that `keep` refused
+  const Tally& passed_over() const { return passed_over_; }    // what `keep` refused, links to that, devices
   std::string read(const Member& member) const;            // any thread may call it
   std::string read(const Member& member, uint64_t offset, size_t size) const;
 
@@ -46,7 +47,8 @@ class Members {
 
   std::filesystem::path scratch_folder_;
   int scratch_ = -1;
-  uint64_t scratch_size_ = 0, passed_over_ = 0;
+  uint64_t scratch_size_ = 0;
+  Tally passed_over_;
   std::vector<Member> all_;
 };
 

@@ -70,27 +70,27 @@ void write(const ShardPlan& plan, const Members& members, Sources& options) {
   const std::string out = options.write.out.string();
   for (const auto& [part, samples] : packed.samples)
     print_result("{:<6} {:>8} images  {}/{}-*.tar\n", part, samples, out, part);
-  print_result("{} classes; {} images encoded anew, {} left out, {} other files passed over\n", plan.classes.size(),
-             packed.encoded, packed.bad.size(), members.passed_over());
+  Tally passed_over = plan.passed_over;
+  passed_over.add(members.passed_over());
+  print_result("{} classes; {} images encoded anew, {} left out, other files passed over: {}\n", plan.classes.size(),
+             packed.encoded, packed.bad.size(), passed_over.text());
+  if (!plan.note.empty()) print_result("note: {}\n", plan.note);
 }
 
-// DIR/CLASS/IMAGE, as train reads it, and DIR/train/CLASS/IMAGE
-bool lies_in_class(std::string_view path, std::string_view head) {
-  const auto depth = std::count(path.begin(), path.end(), '/');
-  return is_packable_image(path, head) &&
-         (depth == 1 || (depth == 2 && !part_of(path.substr(0, path.find('/'))).empty()));
+bool lies_in_folder(std::string_view path, std::string_view head) {
+  return is_packable_image(path, head) && path.find('/') != path.npos;
 }
 
 void add_folder(CLI::App& app) {
   const auto options = std::make_shared<Sources>();
-  CLI::App* folder = add_writer(app, "folder", "DIR/CLASS/IMAGE or DIR/{train,val,test}/CLASS/IMAGE", options);
+  CLI::App* folder = add_writer(app, "folder", "DIR/CLASS/IMAGE or DIR/{train,val,test}/CLASS/IMAGE, links followed", options);
   folder->add_option("DIR", options->paths, "JPEG and PNG keep their bytes, TIFF becomes PNG")->required()->expected(1);
   add_split(folder, options);
   folder->callback([options] {
     const FolderLock lock(options->write.out);
     Members members(options->write.out);
-    members.add_folder(options->paths[0], lies_in_class);
-    write(plan_classes(members, class_list(options->paths[0]), options->validation), members, *options);
+    members.add_folder(options->paths[0], lies_in_folder);
+    write(plan_classes(members, first_folders, class_list(options->paths[0]), options->validation), members, *options);
   });
 }
 
@@ -99,15 +99,15 @@ void add_archive(CLI::App& app) {
   CLI::App* archive = add_writer(app, "archive", "tar and zip, compressed or not, archives in archives", options);
   archive
       ->add_option("FILE", options->paths,
-                   "an image's class is the folder that it lies in; folders named train, val "
-                   "or test make parts. While it runs, the images also lie in a hidden file in --out")
+                   "an image's class is the folder that it lies in or, where all these have one name, the first folder "
+                   "in which they differ; folders named train, val or test make parts. While it runs, the images also lie in a hidden file in --out")
       ->required();
   add_split(archive, options);
   archive->callback([options] {
     const FolderLock lock(options->write.out);
     Members members(options->write.out);
     for (const std::string& file : options->paths) members.add_archive(file, is_packable_image);
-    write(plan_classes(members, {}, options->validation), members, *options);
+    write(plan_classes(members, nearest_folders, {}, options->validation), members, *options);
   });
 }
 

@@ -27,11 +27,13 @@ size_t image_rank(std::string_view lower) {
   fail(ExitCode::data, "{}:{} at offset {}: {}", file.name(), member.name, member.offset, why);
 }
 
-Sample place_of(const File& file, const TarMember& member, int32_t label) {
-  const uint64_t header = (member.offset - member.header) / tar_block;
+void add_sample(Scan& scan, const File& file, const TarMember& member, int32_t label) {
+  const uint64_t header = member.link.empty() ? (member.offset - member.header) / tar_block : 0;
   if (member.size > UINT32_MAX || header > UINT16_MAX)
     refuse(file, member, fmt::format("{} bytes after {} header blocks are too large", member.size, header));
-  return {.offset = member.offset, .header = uint16_t(header), .size = uint32_t(member.size), .label = label};
+  if (!member.link.empty()) scan.links.push_back({scan.samples.size(), member.header});
+  scan.samples.push_back(
+      {.offset = member.offset, .header = uint16_t(header), .size = uint32_t(member.size), .label = label});
 }
 
 // "__name__" and "__name__/...": WebDataset's own notes
@@ -43,6 +45,10 @@ bool is_meta(std::string_view name) {
 // What a member of a sample is called.
 bool split_sample_member(const TarMember& member, std::string_view& key, std::string_view& extension) {
   return member.regular && !is_meta(member.name) && split_member_name(member.name, key, extension);
+}
+
+std::string what_is(const TarMember& member) {
+  return !member.regular ? member.what : is_meta(member.name) ? "notes of WebDataset" : kind_of_name(member.name);
 }
 
 // Keys are compared by hashes, of 8 bytes for each sample; only where two are equal all names are read again.
@@ -69,7 +75,7 @@ class Grouping {
     stop_if_asked();
     std::string_view key, extension;
     if (!split_sample_member(member, key, extension)) {
-      scan_.skipped_members++;
+      scan_.skipped.add(what_is(member));
       return;
     }
     if (key != key_) {
@@ -106,9 +112,10 @@ class Grouping {
         refuse(image_, "no .cls with its label beside it");
       }
       if (labelled && *label_ >= 0) note_wnid(*label_);
-      scan_.samples.push_back(place_of(file_, image_, label_.value_or(number)));
+      add_sample(scan_, file_, image_, label_.value_or(number));
     } else if (!extensions_.empty()) {
-      scan_.without_image++;
+      const auto holds = std::find_if(extensions_.begin(), extensions_.end(), [](auto& name) { return name != "cls"; });
+      scan_.without_image.add(holds == extensions_.end() ? ".cls" : kind_of_name("x." + *holds));
     }
     image_rank_ = image_extensions.size();
     label_.reset();
@@ -127,7 +134,9 @@ class Grouping {
     for (size_t begin = 0, end; (begin = content.find_first_not_of(between, begin)) != content.npos; begin = end) {
       end = std::min(content.find_first_of(between, begin), content.size());
       const std::optional<int64_t> label = decimal(content.substr(begin, end - begin));
-      if (!label || *label < 0 || *label > INT32_MAX) refuse_label(member, content);
+      if (!label || *label < 0) refuse_label(member, content);
+      if (*label >= most_classes)
+        refuse(member, fmt::format("label {}, expected at most {}", *label, most_classes - 1));
       several_.push_back(int32_t(*label));
     }
     if (several_.empty()) refuse_label(member, content);
@@ -168,9 +177,10 @@ Scan scan_nested(const File& file) {
   Scan scan;
   TarReader outer(file, 0, file.size());
   for (TarMember member; outer.next(member);) {
+    if (!member.link.empty()) refuse(file, member, "a hard link, but to count images twice is no set of classes");
     if (member.regular && member.name.ends_with(".tar") && !is_hidden(member.name))
       tars.emplace_back(std::filesystem::path(member.name).stem().string(), member);
-    else scan.skipped_members++;
+    else scan.skipped.add(what_is(member));
   }
   std::vector<std::string> order;
   for (const auto& [name, tar] : tars) order.push_back(name);
@@ -186,8 +196,8 @@ Scan scan_nested(const File& file) {
     for (TarMember member; inner.next(member);) {
       stop_if_asked();
       if (member.regular && is_image_name(member.name) && !is_hidden(member.name))
-        scan.samples.push_back(place_of(file, member, int32_t(scan.classes.size())));
-      else scan.skipped_members++;
+        add_sample(scan, file, member, int32_t(scan.classes.size()));
+      else scan.skipped.add(what_is(member));
     }
     if (scan.samples.size() == before) refuse(file, tar, "no image in the tar of this class");
     scan.classes.push_back(name);

@@ -1,5 +1,5 @@
 // The samples of one tar: which members are images, and their labels.
-// defines: Sample, Layout, LabelKind, Scan, scan_tar, split_member_name, is_image_name, validation_number
+// defines: Sample, HardLink, Layout, LabelKind, Scan, scan_tar, split_member_name, is_image_name, validation_number
 #pragma once
 #include <cstdint>
 #include <span>
@@ -8,15 +8,22 @@
 #include <vector>
 
 #include "data/file.h"
+#include "data/tally.h"
 
 // Where one image lies. 13 million of them stay in memory, so names stay in the tar: `header` leads back to them.
 struct Sample {
   uint64_t offset : 48;    // of the image's bytes in the shard; with Layout::files, of its name in Scan::names
-  uint64_t header : 16;    // what lies before the bytes: tar blocks of the member's header, or labels of the record
+  uint64_t header : 16;    // what lies before the bytes: tar blocks of the member's header (0: see HardLink), or labels of
+                           // the record
   uint32_t size;
   int32_t label;           // -1 - p: several, in Scan::label_sets from p on
 };
 static_assert(sizeof(Sample) == 16);
+
+// Of a sample whose image is a hard link: its number, and where its own header lies, far from the bytes that it shares.
+struct HardLink {
+  uint64_t sample, header;
+};
 
 // Where images lie and so what decodes them: members and files hold JPEG or PNG, records bare pixels.
 enum class Layout : uint32_t { members, files, records };
@@ -35,8 +42,10 @@ struct Scan {
   int32_t add_label_set(std::span<const int32_t> labels);              // what Sample::label says of them
   std::span<const int32_t> labels_of(const Sample& sample) const;
   void relabel(std::span<const int32_t> map);    // each label k becomes map[k]; all are below its size
-  uint64_t without_image = 0;          // samples that hold no jpg, jpeg, png or webp
-  uint64_t skipped_members = 0;        // folders, links, __meta__ and hidden names, names without extension
+  std::vector<HardLink> links;         // in the order of the samples
+  Tally without_image;                 // samples that hold no jpg, jpeg, png or webp, by what they hold
+  Tally skipped;                       // members: folders, links, __meta__ and hidden names, names without extension
+  uint64_t in_subfolders = 0;          // samples of an image folder that lie in folders within their class's
 };
 
 // A WebDataset shard, ILSVRC2012's training tar (a tar of each class in it), or its validation tar (no labels in it).

@@ -9,7 +9,8 @@
 // $XDG_CACHE_HOME/relucent, else $HOME/.cache/relucent, else empty: no cache
 std::filesystem::path default_cache_dir();
 
-// The scan of this shard as it is now (path, size, time of change); nothing if absent, stale or damaged.
+// The scan of this shard as it is now (path, size and File::State); nothing if absent, stale, damaged, or of what the
+// shard cannot hold.
 std::optional<Scan> read_cached_scan(const std::filesystem::path& cache_dir, const File& shard);
 
 // False where the folder cannot be written.

@@ -27,15 +27,6 @@ std::span<const uint8_t> as_bytes(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
-std::string part_above_class(std::string_view path) {
-  std::string part;
-  for (std::string_view above = path.substr(0, path.rfind('/')); above.find('/') != above.npos && part.empty();) {
-    above = above.substr(0, above.rfind('/'));
-    part = part_of(file_name(above));
-  }
-  return part;
-}
-
 std::string short_name(std::string_view name) {
   if (name.size() <= longest_name) return std::string(name);
   const Md5 digest = md5(name);
@@ -43,9 +34,10 @@ std::string short_name(std::string_view name) {
 }
 
 // A sample's key is CLASS/NAME: no dot in its last component, no "__x__" first (WebDataset reads past it), each once.
-std::string unique_key(const Member& member, int64_t record, std::unordered_set<std::string>& taken) {
-  std::string name = short_name(file_stem(member.path)), folder = short_name(parent_name(member.path));
-  if (record >= 0) folder = name, name = fmt::format("{:05}", record);
+std::string unique_key(const Member& member, const PlannedImage& image, std::unordered_set<std::string>& taken) {
+  std::string name = short_name(file_stem(member.path));
+  std::string folder = short_name(image.folder.empty() ? parent_name(member.path) : image.folder);
+  if (image.record >= 0) folder = name, name = fmt::format("{:05}", image.record);
   std::replace(name.begin(), name.end(), '.', '_');
   if (folder.starts_with("__")) folder = "class" + folder;
   const std::string key = folder.empty() ? name : folder + "/" + name;
@@ -81,29 +73,34 @@ Encoded encode(std::string bytes, bool record, int size) {
 }
 }
 
-std::string part_of(std::string_view folder) {
-  if (folder == "train" || folder == "test") return std::string(folder);
-  return folder == "val" || folder == "valid" || folder == "validation" ? "val" : "";
-}
-
-ShardPlan plan_classes(const Members& members, const std::vector<std::string>& names, double validation) {
+ShardPlan plan_classes(const Members& members, ClassFolders (&folders)(const std::vector<std::string_view>&),
+                       const std::vector<std::string>& names, double validation) {
   ShardPlan plan;
   Scan scan;    // numbers classes as the index does
-  bool parts = false;
-  for (const Member& member : members.all()) scan.classes.emplace_back(parent_name(member.path));
+  std::vector<std::string_view> paths;
+  for (const Member& member : members.all()) {
+    if (member.path.find('/') == member.path.npos)
+      fail(ExitCode::data, "{}: expected a folder of its class around the image", member.where);
+    paths.push_back(member.path);
+  }
+  const ClassFolders found = folders(paths);
+  plan.note = found.note;
+  plan.passed_over = found.passed_over;
+  for (const auto& [part, name] : found.places)
+    if (!name.empty()) scan.classes.push_back(name);
   sort_classes(scan.classes);
   std::unordered_map<std::string, int32_t> place;
   for (const std::string& name : scan.classes) place.emplace(name, int32_t(place.size()));
-  for (size_t i = 0; i < members.all().size(); i++) {
-    const Member& member = members.all()[i];
-    const std::string name(parent_name(member.path)), part = part_above_class(member.path);
-    if (name.empty()) fail(ExitCode::data, "{}: expected a folder of its class around the image", member.where);
+  bool parts = false;
+  for (size_t i = 0; i < paths.size(); i++) {
+    const auto& [part, name] = found.places[i];
+    if (name.empty()) continue;
     parts |= !part.empty();
     scan.samples.push_back({.offset = 0, .header = 0, .size = 0, .label = place.at(name)});
-    plan.images.push_back({i, part.empty() ? "train" : part, fmt::format("{}/{}", name, file_name(member.path)), 0});
+    plan.images.push_back({i, part.empty() ? "train" : part, fmt::format("{}/{}", name, file_name(paths[i])), 0, {}, name});
   }
   if (plan.images.empty())
-    fail(ExitCode::data, "no images, {} other files: expected CLASS/IMAGE, jpg, png or tif", members.passed_over());
+    fail(ExitCode::data, "no images, other files: {}; expected CLASS/IMAGE, jpg, png or tif", members.passed_over().text());
   if (parts && validation > 0)
     fail(ExitCode::usage, "--split {}: the source has its own parts in folders named train, val or test", validation);
   for (std::string& name : scan.classes) name = printable(name);
@@ -157,7 +154,7 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
       return;
     }
     const std::string label = std::to_string(labels[size_t(image.label)]);
-    writers.at(image.part).add(unique_key(members.all()[image.member], image.record, taken),
+    writers.at(image.part).add(unique_key(members.all()[image.member], image, taken),
                                {{encoded.extension, std::move(encoded.bytes)}, {"cls", label}});
     packed.samples[image.part]++;
     packed.encoded += encoded.changed;

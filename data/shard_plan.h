@@ -1,10 +1,11 @@
 // Which image becomes which sample of which shards, and the writing of them.
-// defines: PlannedImage, ShardPlan, part_of, plan_classes, order_by_md5, PackOptions, Packed, write_planned
+// defines: PlannedImage, ShardPlan, plan_classes, order_by_md5, PackOptions, Packed, write_planned
 #pragma once
 #include <map>
 #include <string>
 #include <vector>
 
+#include "data/class_folder.h"
 #include "data/md5.h"
 #include "data/members.h"
 #include "data/parallel.h"
@@ -16,21 +17,21 @@ struct PlannedImage {
   std::string key;         // what its place in the order is computed from
   int label;
   Md5 place = {};
+  std::string folder = {};    // of its sample's key; empty: the folder that it lies in
   int64_t record = -1;     // of one of CIFAR-100's binary files, else the member is the image
 };
 
 struct ShardPlan {
   std::vector<std::string> classes;
   std::vector<PlannedImage> images;
+  std::string note;       // what was chosen where that is not plain; or ""
+  Tally passed_over;      // images of no class
 };
 
-// The part that a folder's name says: train, val or test; or "".
-std::string part_of(std::string_view folder);
-
-// Class: the folder that an image lies in, by sorted name or, where `names` are given, by their order. Part: train or
-// val (valid, validation), or test, if a folder above the class is named so; else train, and of those the last
-// `validation` of them, by md5, are val.
-ShardPlan plan_classes(const Members& members, const std::vector<std::string>& names, double validation);
+// Classes and parts are those that `folders` finds (see class_folder.h); classes by sorted name or, where `names` are
+// given, by their order. Without parts all is train, and of those the last `validation` of them, by md5, are val.
+ShardPlan plan_classes(const Members& members, ClassFolders (&folders)(const std::vector<std::string_view>&),
+                       const std::vector<std::string>& names, double validation);
 
 // TensorFlow Datasets' order of a split: by the 128 bits of md5(split || key). Every shard then has a mix of the
 // classes.

@@ -119,8 +119,9 @@ std::vector<fs::path> matches_of_glob(const std::string& pattern) {
   return paths;
 }
 
-// A tar starts with a member's header, a list with a line of text.
+// A tar starts with a member's header, a list with a line of text. What is read from a pipe is gone, so that is a list.
 bool is_shard(const fs::path& path) {
+  if (!fs::is_regular_file(path)) return false;
   if (path.extension() == ".tar" || is_cifar(path)) return true;
   char block[512] = {};
   std::ifstream(path, std::ios::binary).read(block, sizeof block);
@@ -130,6 +131,7 @@ bool is_shard(const fs::path& path) {
 void add_shards(const std::string& source, const fs::path& folder, bool within_list, std::vector<fs::path>& shards);
 
 void add_list(const fs::path& list, std::vector<fs::path>& shards) {
+  const fs::path folder = fs::is_regular_file(list) ? list.parent_path() : "";    // a pipe lies in none of the user's
   int number = 0;
   for (std::string line : lines_of_file(list)) {
     number++;
@@ -139,7 +141,7 @@ void add_list(const fs::path& list, std::vector<fs::path>& shards) {
     line.erase(0, line.find_first_not_of(" \t"));
     if (line.empty() || line[0] == '#') continue;
     try {
-      add_shards(line, list.parent_path(), true, shards);
+      add_shards(line, folder, true, shards);
     } catch (const Error& error) {
       fail(error.code, "{}:{}: {}", list.string(), number, error.what());
     }

@@ -10,5 +10,6 @@ std::vector<std::string> expand_braces(const std::string& pattern);
 
 // The shards of a source, in a stable order. A source is one or more of these, joined by "::", braces allowed in each:
 // a tar, one of CIFAR's binary files, a folder (its *.tar, or an image folder, itself the shard: FOLDER/class/image), a
-// split FOLDER/_info.json:train, a glob, or a text file with one of them a line, relative to the text file's folder.
+// split FOLDER/_info.json:train, a glob, or a text file with one of them a line, relative to the text file's folder;
+// of a pipe, read once, to the current one.
 std::vector<std::filesystem::path> expand_source(const std::string& source);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <tuple>
 
 #include "engine/error.h"
 
@@ -53,29 +54,56 @@ int32_t signed_checksum(const TarHeader& header) {
   return sum;
 }
 
-// The records "LENGTH key=value\n" of a pax header; of its keys only these two move bytes or names.
-bool read_pax(std::string_view records, std::string& path, std::optional<uint64_t>& size) {
-  while (!records.empty()) {
-    size_t length = 0;
-    const auto [after, error] = std::from_chars(records.data(), records.data() + records.size(), length);
-    const size_t digits = size_t(after - records.data());
-    if (error != std::errc() || length > records.size() || length < digits + 3) return false;
-    const std::string_view record = records.substr(digits + 1, length - digits - 2);
-    const size_t equals = record.find('=');
-    if (records[digits] != ' ' || records[length - 1] != '\n' || equals == record.npos) return false;
-    const std::string_view key = record.substr(0, equals), value = record.substr(equals + 1);
-    if (key == "path") path = value;
-    if (key == "size") {
-      uint64_t bytes = 0;
-      const auto [end, bad] = std::from_chars(value.data(), value.data() + value.size(), bytes);
-      if (bad != std::errc() || end != value.data() + value.size()) return false;
-      size = bytes;
-    }
-    records.remove_prefix(length);
+std::string_view without_dot(std::string_view name) {
+  while (name.starts_with("./")) name.remove_prefix(2);
+  return name;
+}
+
+const char* kind_of(char type) {
+  switch (type) {
+    case '2': return "links";
+    case '5': return "folders";
+    case '3': case '4': case '6': return "devices";
+    default: return "of odd types";
   }
-  return true;
 }
 }
+
+// What headers before a member's own say of it.
+struct TarReader::Extensions {
+  std::string name, link;
+  std::optional<uint64_t> size;
+  bool sparse = false;
+
+  bool any() const { return !name.empty() || !link.empty() || size || sparse; }
+  // The records "LENGTH key=value\n" of a pax header; of its keys only these move bytes or names.
+  bool read_pax(std::string_view records) {
+    while (!records.empty()) {
+      size_t length = 0;
+      const auto [after, error] = std::from_chars(records.data(), records.data() + records.size(), length);
+      const size_t digits = size_t(after - records.data());
+      if (error != std::errc() || length > records.size() || length < digits + 3) return false;
+      const std::string_view record = records.substr(digits + 1, length - digits - 2);
+      const size_t equals = record.find('=');
+      if (records[digits] != ' ' || records[length - 1] != '\n' || equals == record.npos) return false;
+      if (!take(record.substr(0, equals), record.substr(equals + 1))) return false;
+      records.remove_prefix(length);
+    }
+    return true;
+  }
+
+ private:
+  bool take(std::string_view key, std::string_view value) {
+    if (key == "path") name = value;
+    if (key == "linkpath") link = value;
+    sparse |= key.starts_with("GNU.sparse.");
+    if (key != "size") return true;
+    uint64_t bytes = 0;
+    const auto [end, bad] = std::from_chars(value.data(), value.data() + value.size(), bytes);
+    size = bytes;
+    return bad == std::errc() && end == value.data() + value.size();
+  }
+};
 
 uint32_t tar_checksum(const TarHeader& header) {
   uint32_t sum = 8 * ' ';
@@ -113,6 +141,15 @@ void TarReader::check_extent(const std::string& name, uint64_t data, uint64_t si
          file_.name(), name, data, size, end_ - data);
 }
 
+void TarReader::check_header(const TarHeader& header, uint64_t at) const {
+  const std::optional<uint64_t> sum = number(raw(header.checksum));
+  if (sum && (*sum == tar_checksum(header) || int64_t(*sum) == signed_checksum(header))) return;
+  if (at == begin_)
+    fail(ExitCode::data, "{} is no tar: no header at offset {}; unpack compressed tars first", file_.name(), at);
+  fail(ExitCode::data, "{}: damaged header at offset {}: its bytes sum to {}, expected {}; copy the file again",
+       file_.name(), at, tar_checksum(header), text(header.checksum));
+}
+
 // After the first zero block only zeros may follow: a second archive appended by `cat` would be lost silently.
 void TarReader::check_end(uint64_t from) {
   for (uint64_t at = from; at < end_; at += tar_block)
@@ -122,8 +159,60 @@ void TarReader::check_end(uint64_t from) {
 }
 
 bool TarReader::next(TarMember& member) {
-  std::string long_name;
-  std::optional<uint64_t> long_size;
+  if (!read_member(member)) return false;
+  if (!member.link.empty()) follow(member);
+  else if (has_links_ && member.regular) places_[std::string(without_dot(member.name))] = {member.offset, member.size};
+  return true;
+}
+
+// At the first link all members before it are read again: tars without links keep no names in memory.
+void TarReader::follow(TarMember& link) {
+  if (!has_links_) {
+    TarReader before(file_, begin_, link.header);
+    for (TarMember member; before.next(member);)
+      if (member.regular) places_[std::string(without_dot(member.name))] = {member.offset, member.size};
+    has_links_ = true;
+  }
+  const auto target = places_.find(std::string(without_dot(link.link)));
+  if (target == places_.end())
+    fail(ExitCode::data, "{}: member {} at offset {} is a hard link to {}, which is not before it; pack the tar anew",
+         file_.name(), link.name, link.header, link.link);
+  std::tie(link.offset, link.size) = target->second;
+  link.regular = true;
+  places_[std::string(without_dot(link.name))] = target->second;
+}
+
+std::string TarReader::name_at(const File& file, uint64_t header) {
+  TarReader reader(file, header, file.size());
+  TarMember member;
+  reader.read_member(member);
+  return member.name;
+}
+
+void TarReader::take_extension(char type, uint64_t at, std::string_view bytes, Extensions& extensions) const {
+  if (type == 'L') extensions.name = bytes.substr(0, bytes.find('\0'));
+  else if (type == 'K') extensions.link = bytes.substr(0, bytes.find('\0'));
+  else if (!extensions.read_pax(bytes))
+    fail(ExitCode::data, "{}: damaged pax header at offset {}", file_.name(), at);
+}
+
+void TarReader::set_kind(TarMember& member, const TarHeader& header, const std::string& name,
+                         const Extensions& extensions) const {
+  const auto refuse = [&](const char* why) {
+    fail(ExitCode::data, "{}: member {} at offset {} {}", file_.name(), name, member.header, why);
+  };
+  member.regular = (header.type == '0' || header.type == '\0' || header.type == '7') && !name.ends_with('/');
+  member.what = kind_of(name.ends_with('/') ? '5' : header.type);
+  member.link.clear();
+  if (header.type == 'S' || (extensions.sparse && member.regular))
+    refuse("is sparse: its bytes do not lie in one piece; pack the tar anew, without --sparse");
+  if (header.type != '1') return;
+  member.link = extensions.link.empty() ? std::string(text(header.link)) : extensions.link;
+  if (member.link.empty()) refuse("is a hard link to nothing; pack the tar anew");
+}
+
+bool TarReader::read_member(TarMember& member) {
+  Extensions extensions;
   member.header = position_;
   while (position_ < end_) {
     const uint64_t at = position_, data = at + tar_block;
@@ -137,23 +226,17 @@ bool TarReader::next(TarMember& member) {
       position_ = end_;
       break;
     }
-    const std::optional<uint64_t> sum = number(raw(header.checksum));
-    if (!sum || (*sum != tar_checksum(header) && int64_t(*sum) != signed_checksum(header))) {
-      if (at == begin_)
-        fail(ExitCode::data, "{} is no tar: no header at offset {}; unpack compressed tars first", file_.name(), at);
-      fail(ExitCode::data, "{}: damaged header at offset {}: its bytes sum to {}, expected {}; copy the file again",
-           file_.name(), at, tar_checksum(header), text(header.checksum));
-    }
+    check_header(header, at);
 
-    const bool extension = header.type == 'L' || header.type == 'x';
+    const bool extension = header.type == 'L' || header.type == 'K' || header.type == 'x';
     std::string name(text(header.name));
     if (text(header.magic) == "ustar" && header.prefix[0]) name = fmt::format("{}/{}", text(header.prefix), name);
     const std::optional<uint64_t> field = has_bytes(header.type) ? number(raw(header.size)) : 0;
     if (!field) fail(ExitCode::data, "{}: member {} at offset {}: bad size field", file_.name(), name, at);
     uint64_t size = *field;
     if (!extension) {
-      if (!long_name.empty()) name = std::move(long_name);
-      if (long_size && has_bytes(header.type)) size = *long_size;
+      if (!extensions.name.empty()) name = std::move(extensions.name);
+      if (extensions.size && has_bytes(header.type)) size = *extensions.size;
     }
     if (name.size() > max_name) fail(ExitCode::data, "{}: member name of {} bytes at offset {}, at most {} are allowed",
                                      file_.name(), name.size(), at, max_name);
@@ -161,25 +244,22 @@ bool TarReader::next(TarMember& member) {
     position_ = data + padded(size);
 
     if (extension) {
-      if (size > (header.type == 'L' ? max_name : max_pax))
+      if (size > (header.type == 'x' ? max_pax : max_name))
         fail(ExitCode::data, "{}: the name at offset {} is too long: {} bytes", file_.name(), at, size);
-      const std::string_view bytes = window(data, size);
-      if (header.type == 'L') long_name = bytes.substr(0, bytes.find('\0'));
-      else if (!read_pax(bytes, long_name, long_size))
-        fail(ExitCode::data, "{}: damaged pax header at offset {}", file_.name(), at);
+      take_extension(header.type, at, window(data, size), extensions);
       continue;
     }
-    if (header.type == 'g' || header.type == 'K') {
-      if (long_name.empty() && !long_size) member.header = position_;
+    if (header.type == 'g') {
+      if (!extensions.any()) member.header = position_;
       continue;
     }
-    member.regular = (header.type == '0' || header.type == '\0' || header.type == '7') && !name.ends_with('/');
+    set_kind(member, header, name, extensions);
     member.name = std::move(name);
     member.offset = data;
     member.size = size;
     return true;
   }
-  if (member.header < position_ && (!long_name.empty() || long_size))
+  if (member.header < position_ && extensions.any())
     fail(ExitCode::data, "{}: cut off at offset {}: a long name without its member; copy it again", file_.name(), end_);
   return false;
 }

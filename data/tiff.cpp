@@ -9,7 +9,10 @@
 #include "engine/error.h"
 
 namespace {
-constexpr tmsize_t largest_block = tmsize_t(1) << 30;    // bytes; whatever a hostile header asks for
+// Bytes of one block, whatever a hostile header asks for.
+tmsize_t largest_block(size_t file) {
+  return tmsize_t(std::min(size_t(1) << 30, std::max(size_t(1) << 28, 250 * file)));
+}
 
 // The file in memory, with the first complaint of libtiff.
 struct Memory {
@@ -49,6 +52,17 @@ int keep_reason(TIFF*, void* handle, const char*, const char* format, va_list ar
   return 1;
 }
 
+// libtiff tells of it in words alone; more than largest_block, or nothing, is the file's fault.
+bool wants_memory(const std::string& reason) {
+  const auto has = [&](const char* words) { return reason.find(words) != reason.npos; };
+  return (has("emory") || has("No space for")) && !has("beyond the") && !has("(0 elements");
+}
+
+[[noreturn]] void refuse(const std::string& reason, const char* advice) {
+  if (wants_memory(reason)) fail(ExitCode::failed, "no memory left to decode a TIFF: {}", reason);
+  fail(ExitCode::data, "damaged TIFF: {}; {}", reason, advice);
+}
+
 int ignore(TIFF*, void*, const char*, const char*, va_list) { return 1; }    // warnings: tags that it does not know
 }
 
@@ -58,22 +72,21 @@ Image decode_tiff(std::span<const uint8_t> bytes) {
                                                                                  TIFFOpenOptionsFree);
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), keep_reason, &file);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), ignore, nullptr);
-  TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), largest_block);
+  TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), largest_block(bytes.size()));
   const std::unique_ptr<TIFF, decltype(&TIFFClose)> tiff(
-      TIFFClientOpenExt("memory", "rm", &file, read, refuse_write, seek, close, size, nullptr, nullptr, options.get()),
+      TIFFClientOpenExt("TIFF", "rm", &file, read, refuse_write, seek, close, size, nullptr, nullptr, options.get()),
       TIFFClose);
   uint32_t width = 0, height = 0;
   if (!tiff || !TIFFGetField(tiff.get(), TIFFTAG_IMAGEWIDTH, &width) ||
       !TIFFGetField(tiff.get(), TIFFTAG_IMAGELENGTH, &height) || width == 0 || height == 0)
-    fail(ExitCode::data, "damaged TIFF: {}; fetch it again", file.reason.empty() ? "no size" : file.reason);
-  if (width > uint64_t(largest_image) / height)
-    fail(ExitCode::data, "TIFF of {} x {} pixels, limit {} pixels; make it smaller", width, height, largest_image);
+    refuse(file.reason.empty() ? "no size" : file.reason, "fetch it again");
+  check_image_size("TIFF", width, height, bytes.size());
 
   std::vector<uint32_t> pixels(size_t(width) * height);
   constexpr int stop_on_error = 1;
   if (!TIFFReadRGBAImageOriented(tiff.get(), width, height, pixels.data(), ORIENTATION_TOPLEFT, stop_on_error) ||
       !file.reason.empty())
-    fail(ExitCode::data, "damaged TIFF: {}; fetch it again or convert it to PNG", file.reason);
+    refuse(file.reason, "fetch it again or convert it to PNG");
   Image image{int(height), int(width), std::vector<uint8_t>(3 * pixels.size())};
   for (size_t i = 0; i < pixels.size(); i++) {
     image.rgb[3 * i] = uint8_t(TIFFGetR(pixels[i]));

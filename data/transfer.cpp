@@ -105,7 +105,7 @@ void plan_cifar100(const TransferFiles& files, ShardPlan& plan) {
     if (file.size % record) fail(ExitCode::data, "{}: {} bytes, expected records of {}", file.where, file.size, record);
     for (uint64_t i = 0; i < file.size / record; i++) {
       const int label = uint8_t(files.read(file, i * record + cifar100_labels - 1, 1)[0]);
-      plan.images.push_back({size_t(&file - files.all().data()), part, std::to_string(i), label, {}, int64_t(i)});
+      plan.images.push_back({size_t(&file - files.all().data()), part, std::to_string(i), label, {}, {}, int64_t(i)});
     }
   }
 }

@@ -1,5 +1,5 @@
 // Files as bytes: read through a mapping, written whole or not at all, in folders that one process at a time writes.
-// defines: MappedFile, Writer, write_atomically, append_line, sync_file, FolderLock
+// defines: most_unpacked, MappedFile, Writer, write_atomically, append_line, sync_file, FolderLock
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +8,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+
+// How many bytes a compressed file of this size may unpack to, whatever it says: none of images or weights has more.
+constexpr uint64_t unpacked_ratio = 250;
+constexpr uint64_t most_unpacked(uint64_t size) {
+  constexpr uint64_t least = uint64_t(256) << 20;
+  return size > least / unpacked_ratio ? unpacked_ratio * size : least;
+}
 
 // A whole regular file, read-only, in memory for as long as the object lives.
 class MappedFile {

@@ -4,8 +4,10 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <set>
 
 #include "engine/error.h"
@@ -28,6 +30,17 @@ using Source = std::function<size_t(std::span<std::byte>)>;
 void read_exactly(const Source& source, std::span<std::byte> out, const std::string& where) {
   if (const size_t got = source(out); got != out.size())
     fail(ExitCode::data, "{}: cut short: expected {} more bytes, got {}", where, out.size(), got);
+}
+
+// Memory is taken as bytes come, not as they are promised.
+void read_growing(const Source& source, Bytes& data, size_t size, const std::string& where) {
+  constexpr size_t piece = size_t(1) << 24;
+  data.reserve(std::min(size, piece));
+  while (data.size() < size) {
+    const size_t begin = data.size(), more = std::min(size - begin, std::max(piece, begin));
+    data.resize(begin + more);
+    read_exactly(source, std::span(data).subspan(begin), where);
+  }
 }
 
 struct Header {
@@ -72,7 +85,7 @@ Bytes to_row_major(const Bytes& data, const std::vector<int64_t>& shape, size_t 
   return out;
 }
 
-// `limit`: what the file can hold at most; a header that claims more must not make us allocate it.
+// `limit`: bytes of elements that the file can hold at most.
 Array read_array(const Source& source, const std::string& where, uint64_t limit) {
   std::array<std::byte, 8> start;
   read_exactly(source, start, where);
@@ -91,8 +104,8 @@ Array read_array(const Source& source, const std::string& where, uint64_t limit)
   if (!size || *size > limit)
     fail(ExitCode::data, "{}: {} of shape {} is more than the file can hold", where, header.dtype,
          shape_text(header.shape));
-  Array array{header.shape, header.dtype, Bytes(*size), where};
-  read_exactly(source, array.data, where);
+  Array array{header.shape, header.dtype, {}, where};
+  read_growing(source, array.data, *size, where);
   if (std::byte more; source(std::span(&more, 1)) != 0)
     fail(ExitCode::data, "{}: expected {} bytes for {} of shape {}, got more", where, *size, array.dtype,
          shape_text(array.shape));
@@ -140,6 +153,7 @@ void each_member(const std::filesystem::path& path, const std::function<void(arc
   const Reader zip(archive_read_new(), archive_read_free);
   archive_read_support_format_zip_seekable(zip.get());
   const auto check = [&](int status) {
+    if (status < ARCHIVE_WARN && archive_errno(zip.get()) == ENOMEM) throw std::bad_alloc();
     if (status < ARCHIVE_WARN)
       fail(ExitCode::data, "{}: damaged archive: {}", path.string(), reason(zip.get()));
     return status;
@@ -185,7 +199,8 @@ std::vector<std::string> npz_names(const std::filesystem::path& path) {
 
 std::map<std::string, Array> read_npz(const std::filesystem::path& path, const std::string& prefix) {
   constexpr uint64_t deflate_ratio = 1032;    // one compressed byte cannot stand for more
-  const uint64_t limit = std::filesystem::file_size(path) * deflate_ratio;
+  const uint64_t size = std::filesystem::file_size(path);
+  uint64_t left = std::min(most_unpacked(size), size * deflate_ratio);    // for all arrays together
   std::map<std::string, Array> arrays;
   each_member(path, [&](archive* zip, const std::string& name) {
     if (!name.starts_with(prefix)) return;
@@ -200,7 +215,9 @@ std::map<std::string, Array> read_npz(const std::filesystem::path& path, const s
       }
       return size;
     };
-    arrays.emplace(name.substr(prefix.size()), read_array(source, where, limit));
+    Array array = read_array(source, where, left);
+    left -= array.data.size();
+    arrays.emplace(name.substr(prefix.size()), std::move(array));
   });
   return arrays;
 }

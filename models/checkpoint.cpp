@@ -1,4 +1,6 @@
 #include "models/checkpoint.h"
+#include <charconv>
+#include <limits>
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/safetensors.h"
@@ -6,15 +8,17 @@
 
 namespace {
 
-template <class T> T number(const Metadata& metadata, const std::string& key, const std::filesystem::path& path) {
+template <class T>
+T number(const Metadata& metadata, const std::string& key, const std::filesystem::path& path, T low = std::numeric_limits<T>::lowest()) {
   const auto found = metadata.find(key);
   if (found == metadata.end()) fail(ExitCode::data, "{}: metadata has no '{}'; this is no training state", path.string(), key);
-  try {
-    if constexpr (std::is_integral_v<T>) return T(std::stoll(found->second));
-    else return T(std::stod(found->second));
-  } catch (const std::exception&) {
-    fail(ExitCode::data, "{}: metadata '{}' is '{}', expected a number", path.string(), key, found->second);
-  }
+  const std::string& text = found->second;
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < low)
+    fail(ExitCode::data, "{}: metadata '{}' is '{}', expected a number{}", path.string(), key, text,
+         low == T() ? " from 0" : "");
+  return value;
 }
 
 void check_identity(const SafeTensors& file, const std::filesystem::path& path, const Metadata& identity) {
@@ -43,8 +47,8 @@ constexpr std::string_view log_key = "state.log.";
 TrainingState::Window window_of(const Metadata& metadata, const std::filesystem::path& path, double seconds) {
   if (!metadata.contains("state.window.steps")) return {.seconds = seconds};      // as older programs went on
   return {number<double>(metadata, "state.window.loss", path), number<double>(metadata, "state.window.wait", path),
-          number<double>(metadata, "state.window.seconds", path), number<int64_t>(metadata, "state.window.steps", path),
-          number<int64_t>(metadata, "state.window.correct", path)};
+          number<double>(metadata, "state.window.seconds", path), number<int64_t>(metadata, "state.window.steps", path, 0),
+          number<int64_t>(metadata, "state.window.correct", path, 0)};
 }
 
 LogSizes logs_of(const Metadata& metadata, const std::filesystem::path& path) {
@@ -161,10 +165,10 @@ TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam
   // older programs averaged with the full decay from the first update on, as does one after very many
   const bool counted = file.metadata().contains("state.averaged");
   if (average)
-    average->restore(file.floats("average"), counted ? number<int64_t>(file.metadata(), "state.averaged", path) : most_updates);
-  adam.restore(number<int64_t>(file.metadata(), "state.updates", path), moment, second);
+    average->restore(file.floats("average"), counted ? number<int64_t>(file.metadata(), "state.averaged", path, 0) : most_updates);
+  adam.restore(number<int64_t>(file.metadata(), "state.updates", path, 0), moment, second);
   const Metadata& saved = file.metadata();
-  TrainingState state{.step = number<int64_t>(saved, "state.step", path),
+  TrainingState state{.step = number<int64_t>(saved, "state.step", path, 0),
                       .evaluated = number<int64_t>(saved, "state.evaluated", path),
                       .best_accuracy = number<double>(saved, "state.best_accuracy", path),
                       .seconds = number<double>(saved, "state.seconds", path),
@@ -175,7 +179,7 @@ TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam
   return state;
 }
 
-int64_t saved_step(const std::filesystem::path& path) { return number<int64_t>(SafeTensors(path).metadata(), "state.step", path); }
+int64_t saved_step(const std::filesystem::path& path) { return number<int64_t>(SafeTensors(path).metadata(), "state.step", path, 0); }
 
 void check_identity(const std::filesystem::path& path, const Metadata& identity) {
   check_identity(SafeTensors(path), path, identity);

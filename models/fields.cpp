@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "data/class_names.h"
 #include "engine/error.h"
 #include "engine/text.h"
 #include "models/vit.h"
@@ -96,7 +97,7 @@ ViTConfig metadata_config(const Metadata& metadata, const std::string& where) {
 void check_model(const ViTConfig& config, const std::string& where) {
   each_field(config, [&](const char* name, const auto& value) {
     if constexpr (std::is_same_v<decltype(value), const int&>) {
-      const int limit = &value == &config.classes ? 1 << 20 : 1 << 15;
+      const int limit = &value == &config.classes ? most_classes : 1 << 15;
       if (value < 1 || value > limit) fail(ExitCode::data, "{}: {} is {}, expected 1 to {}", where, name, value, limit);
     }
   });

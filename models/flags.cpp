@@ -1,6 +1,7 @@
 // The flags of train, and those that eval's subcommands share, on the command line, in --help and in config.toml; in one file, for CLI11 takes long to compile.
 #include <CLI/CLI.hpp>
 #include <sstream>
+#include "engine/error.h"
 #include "engine/flags.h"
 #include "models/attention_list.h"
 #include "models/eval_session.h"
@@ -174,8 +175,10 @@ std::string resolved_flags(CLI::App& app, const TrainOptions& o, const ViTConfig
   return text;
 }
 
-std::map<std::string, std::string> read_config(const std::filesystem::path& folder) {
+std::map<std::string, std::string> read_config(const std::filesystem::path& folder) try {
   std::map<std::string, std::string> flags;
   for (const CLI::ConfigItem& item : ConfigFile().from_file((folder / "config.toml").string())) flags[item.name] = item.inputs.empty() ? "" : item.inputs[0];
   return flags;
+} catch (const CLI::Error& error) {
+  fail(ExitCode::data, "{}: {}", (folder / "config.toml").string(), error.what());
 }

@@ -1,8 +1,8 @@
 #include "models/report.h"
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <set>
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/text.h"
@@ -10,6 +10,7 @@
 #include "models/page.h"
 #include "models/plot.h"
 #include "models/run_config.h"
+#include "models/run_log.h"
 #include "models/statistics.h"
 #include "models/trajectories.h"
 
@@ -37,20 +38,18 @@ RunSummary read_run(const fs::path& folder, const fs::path& common) {
     if (const auto given = flags.find(flag); given != flags.end() && given->second != usual) run.options += fmt::format(", {} {}", flag, given->second);
   for (const auto& [flag, value] : flags)
     if (!only_of_the_run.contains(flag)) run.others += flag + "=" + value + "\n";
-  std::ifstream lines(folder / "metrics.jsonl");
   double speeds = 0;
   int logged = 0;
-  for (std::string line; std::getline(lines, line);) {
-    const nlohmann::json row = parse_json(line);
-    if (!row.is_object() || !row.contains("step")) continue;               // a line that is being written
-    const int64_t step = row["step"];
-    run.step = std::max(run.step, step);
-    if (row.contains("loss") && row["loss"].is_number()) run.loss.emplace_back(step, row["loss"]);
-    if (row.contains("images_per_second") && row["images_per_second"].is_number()) speeds += row["images_per_second"].get<double>(), logged++;
-    if (!row.contains("val_accuracy")) continue;
-    run.last_accuracy = row["val_accuracy"], run.last_loss = row["val_loss"].is_number() ? row["val_loss"].get<double>() : NAN;
+  const RunRows log = read_rows(folder / "metrics.jsonl");
+  if (!log.note.empty()) print_log("note    {}\n", log.note);
+  for (const RunRow& row : log.rows) {
+    run.step = std::max(run.step, row.step);
+    if (row.loss) run.loss.emplace_back(row.step, *row.loss);
+    if (row.images_per_second) speeds += *row.images_per_second, logged++;
+    if (!row.val_accuracy) continue;
+    run.last_accuracy = *row.val_accuracy, run.last_loss = row.val_loss.value_or(NAN);
     run.best_accuracy = std::max(run.best_accuracy, run.last_accuracy);
-    run.accuracy.emplace_back(step, 100 * run.last_accuracy);
+    run.accuracy.emplace_back(row.step, 100 * run.last_accuracy);
   }
   run.images_per_second = logged ? speeds / logged : 0;
   return run;

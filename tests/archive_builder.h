@@ -1,18 +1,18 @@
-// Archives, TIFFs and MATLAB files as others make them, for tests.
-// defines: Files, make_archive, tiff, car_annotations
+// Archives and TIFFs as others make them, for tests.
+// defines: Files, make_archive, tiff
 #pragma once
 #include <archive.h>
 #include <archive_entry.h>
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <fmt/format.h>
-#include <matio.h>
 #include <string>
 #include <tiffio.h>
 #include <utility>
 #include <vector>
 
 #include "data/image.h"
+#include "tests/car_annotations.h"
 #include "tests/run_program.h"
 
 using Files = std::vector<std::pair<std::string, std::string>>;    // name, bytes
@@ -60,30 +60,5 @@ inline std::string tiff(const Image& image, uint16_t compression = COMPRESSION_L
     TIFFWriteScanline(file, row.data(), uint32_t(y));
   }
   TIFFClose(file);
-  return read_text(path);
-}
-
-// cars_train_annos.mat with the images 00001.jpg, 00002.jpg, ... of these classes.
-inline std::string car_annotations(const std::vector<int>& classes) {
-  const TempDir dir;
-  const std::filesystem::path path = dir.path() / "a.mat";
-  mat_t* mat = Mat_CreateVer(path.c_str(), nullptr, MAT_FT_MAT5);
-  const char* fields[] = {"class", "fname"};
-  size_t row[] = {1, classes.size()};
-  matvar_t* annotations = Mat_VarCreateStruct("annotations", 2, row, fields, 2);
-  for (size_t i = 0; i < classes.size(); i++) {
-    uint8_t number = uint8_t(classes[i]);
-    std::string name = fmt::format("{:05}.jpg", i + 1);
-    size_t one[] = {1, 1}, letters[] = {1, name.size()};
-    Mat_VarSetStructFieldByName(annotations, "class", i,
-                                Mat_VarCreate(nullptr, MAT_C_UINT8, MAT_T_UINT8, 2, one, &number, 0));
-    std::u16string wide(name.begin(), name.end());    // as MATLAB has it; others write UTF-8
-    matvar_t* text = i % 2 ? Mat_VarCreate(nullptr, MAT_C_CHAR, MAT_T_UTF8, 2, letters, name.data(), 0)
-                           : Mat_VarCreate(nullptr, MAT_C_CHAR, MAT_T_UINT16, 2, letters, wide.data(), 0);
-    Mat_VarSetStructFieldByName(annotations, "fname", i, text);
-  }
-  Mat_VarWrite(mat, annotations, MAT_COMPRESSION_ZLIB);
-  Mat_VarFree(annotations);
-  Mat_Close(mat);
   return read_text(path);
 }

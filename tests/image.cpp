@@ -128,13 +128,9 @@ TEST_SUITE("image") {
       return jpeg;
     };
     CHECK(contains(refusal(with_size(20000, 20000)), "too large, limit 16384"));
-    CHECK(contains(refusal(with_size(16000, 16000)), "JPEG of 16000 x 16000 pixels, limit 100000000"));
-    CHECK(contains(refusal(with_size(9000, 9000)), "bytes cannot hold 9000 x 9000 pixels"));
+    CHECK(contains(refusal(with_size(16000, 16000)), "JPEG of 16000 x 16000 pixels, limit 33554432"));
+    CHECK(contains(refusal(with_size(3000, 3000)), "bytes cannot hold 9000000 pixels"));
     CHECK(contains(refusal(with_size(0, 16)), "damaged JPEG"));
-
-    std::string png = png_palette;
-    png.replace(16, 8, std::string("\0\0\x4E\x20\0\0\x4E\x20", 8));
-    CHECK(contains(refusal(png), "too large, limit 16384"));
   }
 
   TEST_CASE("what stb_image would decode in wrong colours, or cannot, is refused by name") {

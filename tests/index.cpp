@@ -1,13 +1,10 @@
-// From shards to samples: grouping, labels, what is refused, and the cache.
+// From shards to samples: grouping, labels, and what is refused.
 #include "data/index.h"
 
 #include <atomic>
-#include <cstdlib>
 #include <doctest/doctest.h>
 #include <thread>
-#include <utime.h>
 
-#include "data/scan_cache.h"
 #include "data/shard_writer.h"
 #include "data/source.h"
 #include "tests/error_of.h"
@@ -79,7 +76,8 @@ TEST_SUITE("index") {
     CHECK(image_of(index, 2) == "third");
     CHECK((index.label(0) == 7 && index.label(1) == 0 && index.label(2) == 12));
     CHECK(index.max_label() == 12);
-    CHECK(index.summary() == "1 shard, 3 samples, 2 without an image skipped, 5 other members skipped");
+    CHECK(index.summary() == "1 shard, 3 samples, without an image skipped: 2 (1 .png, 1 .txt), other members skipped: 5 (1 folder, 1 hidden, 2 notes "
+          "of WebDataset, 1 without an extension)");
   }
 
   TEST_CASE("samples of several shards, in their order; a shard's end ends a sample") {
@@ -108,7 +106,9 @@ TEST_SUITE("index") {
     names(source.refusal(tar_entry("a.jpg", "i") + good), "a.jpg at offset 512", "no .cls");
     for (const char* label : {"", "x", "-1", "1.5", "+1", "1 x", "0x1", "2147483648", "99999999999999999999", "\n"})
       names(source.refusal(good + tar_entry("a.cls", label) + tar_entry("a.jpg", "i")), "a.cls at offset 2560",
-            "expected a label");
+            label == std::string("2147483648") ? "expected at most 1048575" : "expected a label");
+    names(source.refusal(good + tar_entry("a.cls", "100000000") + tar_entry("a.jpg", "i")), "a.cls at offset 2560",
+          "label 100000000, expected at most 1048575");
     names(source.refusal(good + tar_entry("a.cls", std::string(5000, '0'))), "a.cls", "got 5000 bytes");
     names(source.refusal(tar_entry("a.jpg", "1") + tar_entry("a.JPG", "2")), "a.JPG at offset 1536", "twice");
     names(source.refusal(good + sample("b", 1) + good), "good.cls at offset 4608", "its key appears before");
@@ -163,88 +163,6 @@ TEST_SUITE("index") {
       });
     threads.clear();
     CHECK(wrong == 0);
-  }
-
-  TEST_CASE("the cache: used when it fits, else rebuilt") {
-    const Source source;
-    const std::string shard = source.write(sample("a", 1) + sample("b", 2));
-    const auto cache = source.path("cache/deep");
-    const auto open = [&] { return Index::open(shard, cache); };
-    const auto cache_file = [&] { return std::filesystem::directory_iterator(cache)->path(); };
-    const auto check = [&](const Index& index, bool from_cache, int last_label) {
-      CHECK(index.from_cache() == from_cache);
-      CHECK(index.size() == 2);
-      CHECK(index.label(1) == last_label);
-      CHECK(image_of(index, 1) == "image");
-      CHECK(contains(index.summary(), "from the cache") == from_cache);
-    };
-    check(open(), false, 2);
-    check(open(), true, 2);
-
-    SUBCASE("the shard changed, same size") {
-      source.write(sample("a", 1) + sample("b", 3));
-      const utimbuf later{0, 2'000'000'000};
-      REQUIRE(::utime(shard.c_str(), &later) == 0);
-      check(open(), false, 3);
-      check(open(), true, 3);
-    }
-    SUBCASE("the shard changed, same time") {
-      const auto time = std::filesystem::last_write_time(shard);
-      source.write(sample("a", 1) + sample("b", 3) + tar_end());
-      std::filesystem::last_write_time(shard, time);
-      check(open(), false, 3);
-    }
-    SUBCASE("any damaged byte") {
-      std::string bytes(std::filesystem::file_size(cache_file()), '\0');
-      std::ifstream(cache_file(), std::ios::binary).read(bytes.data(), std::streamsize(bytes.size()));
-      for (size_t i = 0; i < bytes.size(); i++) {
-        std::string damaged = bytes;
-        damaged[i] ^= 4;
-        write_file(cache_file(), damaged);
-        CHECK(!read_cached_scan(cache, File(shard)));
-      }
-      for (const size_t size : {size_t(0), size_t(10), bytes.size() - 1}) {
-        write_file(cache_file(), bytes.substr(0, size));
-        check(open(), false, 2);
-        check(open(), true, 2);
-      }
-    }
-    SUBCASE("another shard under the same name in the cache") {
-      const std::string other = source.write(sample("x", 5) + sample("y", 6), "o.tar");
-      const auto first = cache_file();
-      std::filesystem::last_write_time(other, std::filesystem::last_write_time(shard));
-      Index::open(other, source.path("cache2"));
-      const auto second = std::filesystem::directory_iterator(source.path("cache2"))->path();
-      std::filesystem::copy_file(first, second, std::filesystem::copy_options::overwrite_existing);
-      check(Index::open(other, source.path("cache2")), false, 6);
-    }
-  }
-
-  TEST_CASE("a cache that cannot be written is no failure, and is told") {
-    const Source source;
-    const std::string shard = source.write(sample("a", 1)), blocked = source.write("a file", "blocked");
-    const Index index = Index::open(shard, blocked + "/cache");
-    CHECK(index.size() == 1);
-    CHECK(contains(index.summary(), "cannot be written"));
-  }
-
-  TEST_CASE("where the cache lies") {
-    const auto set = [](const char* name, const char* value) { value ? ::setenv(name, value, 1) : ::unsetenv(name); };
-    const char* const names[] = {"XDG_CACHE_HOME", "HOME"};
-    std::optional<std::string> before[2];
-    for (int i = 0; i < 2; i++)
-      if (const char* value = std::getenv(names[i])) before[i] = value;
-    const auto with = [&](const char* cache, const char* home) {
-      set(names[0], cache);
-      set(names[1], home);
-      return default_cache_dir().string();
-    };
-    CHECK(with("/c", "/h") == "/c/relucent");
-    CHECK(with("", "/h") == "/h/.cache/relucent");
-    CHECK(with("relative", "/h") == "/h/.cache/relucent");
-    CHECK(with(nullptr, "/h") == "/h/.cache/relucent");
-    CHECK(with(nullptr, nullptr) == "");
-    for (int i = 0; i < 2; i++) set(names[i], before[i] ? before[i]->c_str() : nullptr);
   }
 
   TEST_CASE("what the shard writer writes, the index reads") {

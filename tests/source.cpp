@@ -3,6 +3,8 @@
 #include "data/labels.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <thread>
 
 #include "tests/error_of.h"
 #include "tests/tar_builder.h"
@@ -81,6 +83,18 @@ TEST_SUITE("source") {
     CHECK(expand_source(root + "list.txt") == Paths{deep, b, a});
     CHECK(expand_source(root + "odd{1,2}.tar") == Paths{odd});
     CHECK(expand_source(write_file(dir.path() / "noext", tar_entry("x", "")).string()).size() == 1);
+  }
+
+  TEST_CASE("a list from a pipe is read once, whole, and its names are from here on") {
+    TempDir dir;
+    std::string list;
+    for (int i = 0; i < 200; i++)
+      list += write_file(dir.path() / fmt::format("{}-{:03}.tar", std::string(100, 'n'), i), tar_end()).string() + "\n";
+    const std::string pipe = (dir.path() / "pipe").string();
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    std::thread writer([&] { std::ofstream(pipe) << list; });
+    CHECK(expand_source(pipe).size() == 200);
+    writer.join();
   }
 
   TEST_CASE("what is not there is named") {

@@ -12,10 +12,9 @@ void run(Bytes input) {
   for (const Sample& sample : scan.samples) {
     bytes.resize(sample.size);
     if (file.read(sample.offset, bytes.data(), bytes.size()) != bytes.size()) std::abort();    // promised to be there
-    TarMember member;
-    TarReader reader(file, sample.offset - sample.header * tar_block, file.size());
-    if (!reader.next(member) || member.offset != sample.offset) std::abort();
+    if (sample.header) TarReader::name_at(file, sample.offset - sample.header * tar_block);
   }
+  for (const HardLink& link : scan.links) TarReader::name_at(file, link.header);
 }
 
 std::vector<std::string> seeds() {
@@ -27,7 +26,7 @@ std::vector<std::string> seeds() {
           tar_entry("n01440764.tar", inner) + tar_entry("n01443537.tar", inner) + tar_end(),
           tar_entry("ILSVRC2012_val_00000001.JPEG", "x") + tar_entry("ILSVRC2012_val_00000002.JPEG", "y") + tar_end(),
           tar_entry("long", long_name + ".jpg", 'L') + tar_entry("cut", "third") +
-              tar_entry("pax", "20 path=folder/x.cls\n", 'x') + tar_entry("cut", "12") + tar_end(),
+              tar_entry("pax", "21 path=folder/x.cls\n", 'x') + tar_entry("cut", "12") + tar_end(),
           tar_entry("x.cls", "1") + tar_entry("x.jpg", "image", '0', base_256, "prefix") +
               tar_entry("pax", "10 size=3\n", 'x') + tar_entry("y.jpg", "abc") + tar_entry("g", "", 'g')};
 }
