@@ -24,6 +24,7 @@
 #include "models/evaluate.h"
 #include "models/init.h"
 #include "models/monitor.h"
+#include "models/presets.h"
 #include "models/recipes.h"
 #include "models/run_config.h"
 #include "models/train_options.h"
@@ -196,7 +197,9 @@ bool train_member(const Session& s, const ViTConfig& config, const fs::path& fol
     progress.say(fmt::format("stopped by signal {} at step {}, saved; go on with --resume", caught_signal(), state.step));
     return false;
   }
-  if (loader.bad_count()) progress.say(fmt::format("damaged {} images were replaced; {} lists them", loader.bad_count(), (folder / "damaged.txt").string()));
+  if (!listed.empty())
+    progress.say(fmt::format("damaged {} image{} replaced; {} lists them", listed.size(),
+                             listed.size() == 1 ? " was" : "s were", (folder / "damaged.txt").string()));
   if (monitor) progress.say("inspect " + monitor->cost());
   result.images_per_second = double(s.steps * o.batch) / state.seconds;
   if (average) {
@@ -319,7 +322,9 @@ int train_models(const std::vector<std::string>& args, const std::vector<std::st
 int main(int argc, char** argv) {
   wait_briefly(argv);
   return run_program("train", [&] {
-    const std::vector<std::string> args = with_saved_arguments({argv + 1, argv + argc});
+    std::vector<std::string> args = with_saved_arguments({argv + 1, argv + argc});
+    if (const std::string given = value_of(args, "--model"); !given.empty())
+      args = with_value(args, "--model", known_models(given));
     std::vector<std::string> models = split(value_of(args, "--model"), ",");
     if (value_of(args, "--model").empty() && std::find(args.begin(), args.end(), "--help") == args.end()) models = recipe_models(value_of(args, "--preset"));
     catch_signals();
