@@ -1,9 +1,14 @@
 #include "models/eval_session.h"
+#include <algorithm>
+#include <cmath>
 #include <fmt/ranges.h>
+#include "data/imagenet.h"
 #include "engine/console.h"
 #include "engine/error.h"
+#include "engine/progress.h"
 #include "models/attention_layer.h"
 #include "models/attention_list.h"
+#include "models/evaluate.h"
 #include "models/init.h"
 
 std::string describe(const EvalSession& s, const std::string& checkpoint) {
@@ -35,10 +40,37 @@ EvalSession open(const EvalOptions& o, bool any_values) {
   return s;
 }
 
+std::vector<std::string> EvalSession::class_names() const {
+  const ImagenetList* list = loaded.classes.empty() ? imagenet_list_of(config().classes) : nullptr;
+  std::vector<std::string> names = list ? list->wnids : loaded.classes;
+  for (int c = int(names.size()); c < config().classes; c++) names.push_back(fmt::format("class {}", c));
+  return names;
+}
+
 LoaderOptions loader_options(const EvalOptions& o, const EvalSession& s) {
   const int workers = o.workers.value_or(o.device.default_workers());
   print_log("loader  {}\n", workers_text(workers));
   return {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error};
+}
+
+void for_each_batch(const EvalOptions& o, const EvalSession& s, Loader& loader, size_t images, bool progress,
+                    const UseLogits& use) {
+  std::optional<Progress> bar;
+  if (progress) bar.emplace(int64_t(images));
+  int64_t done = 0;
+  for (Batch batch; loader.next(batch); done += batch.size) {
+    std::vector<float> logits;
+    forward_batches(s, host_images(batch, loader.preprocess()), o.batch,
+                    [&](Tape& tape, Tensor z, const Features&) { append(logits, tape.download(z)); });
+    if (std::any_of(logits.begin(), logits.end(), [](float z) { return !std::isfinite(z); }))
+      fail(ExitCode::non_finite,
+           "{}: a logit of images {} to {} of {} is not finite; eval inspect says where that begins", o.checkpoint,
+           done, done + batch.size - 1, images);
+    use(batch, logits);
+    if (bar) bar->show(done + batch.size, "images");
+  }
+  bar.reset();
+  for (const auto& [sample, reason] : loader.bad_samples()) print_log("left out {}\n", reason);
 }
 
 Array read_input(const EvalSession& s, const std::string& path) {
