@@ -163,8 +163,8 @@ TEST_SUITE("programs: studies") {
     write_run("other/relu-alpha0", "relu", 0, 0.7, "lr=0.1\n", 0);
     const Ended table = run_program("eval", {"report", runs.string()});
     REQUIRE_MESSAGE(table.code == 0, table.err);
-    CHECK(contains(table.out, "3       31.00 %       1.00 %  30.00 to 32.00 %"));
-    CHECK(contains(table.out, "2       55.00 %       7.07 %  50.00 to 60.00 %"));
+    CHECK(contains(table.out, "3       31.00 %       1.00 %   30.00 to 32.00 %"));
+    CHECK(contains(table.out, "2       55.00 %       7.07 %   50.00 to 60.00 %"));
     CHECK_FALSE(contains(table.out, "90.00 to"));                        // of one seed there is nothing to say
     const std::string relu0 = runs / "relu0";
     const Ended twice = run_program("eval", {"report", relu0, relu0 + "/"});      // one run
@@ -201,7 +201,7 @@ TEST_SUITE("programs: studies") {
     CHECK_FALSE(contains(run_program("eval", {"report", runs}).out, "seeds"));    // one seed
     write_run("c", 8, "{\"step\":6,\"val_accuracy\":0.25,\"val_loss\":3}\n");
     const std::string table = run_program("eval", {"report", runs}).out;
-    CHECK(contains(table, "2       37.50 %      17.68 %  25.00 to 50.00 %"));     // of 0.5 and 0.25: b is not a third
+    CHECK(contains(table, "2       37.50 %      17.68 %   25.00 to 50.00 %"));     // of 0.5 and 0.25: b is not a third
     CHECK(contains(table, "best accuracy  loss there  at step  last accuracy  loss there"));
     CHECK(contains(table, "50.00 %      1.2500        4        37.50 %      1.1250"));
     const auto row = nlohmann::json::parse(report("--json"))["runs"][0];
