@@ -1,8 +1,6 @@
 // build/eval: looks at a trained model. Results go to stdout, progress to stderr.
 #include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
-#include <numeric>
-#include "data/imagenet.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
@@ -57,57 +55,6 @@ int accuracy(const EvalOptions& o) {
     if (!std::isnan(e.row_sum)) print_result("mean row sum of A {:.4g}\n", e.row_sum);
     print_result("images/s          {:.1f}\n", double(e.count) / e.seconds);
   }
-  return 0;
-}
-
-int predict(const EvalOptions& o) {
-  if (o.images.empty() == o.input.empty()) fail(ExitCode::usage, "predict: give image files or --input x.npy");
-  const EvalSession s = open(o);
-  const int classes = s.config().classes, side = s.config().image_size;
-  if (const ImagenetList* list = imagenet_list_of(classes); list && s.loaded.classes.empty())
-    print_log("note    {} names no classes: they are taken for those of {}, which has as many\n", o.checkpoint, list->title);
-  std::vector<float> values;
-  std::vector<uint8_t> pixels;
-  std::vector<std::string> names = o.images;
-  if (!o.input.empty()) {
-    const Array x = read_input(s, o.input);
-    values = x.floats();
-    for (int64_t i = 0; i < x.shape[0]; i++) names.push_back(fmt::format("{}[{}]", o.input, i));
-  } else {
-    pixels.resize(names.size() * side * side * 3);
-    for (size_t i = 0; i < names.size(); i++) {
-      const MappedFile file(names[i]);
-      const auto bytes = file.bytes();
-      prepare_eval(decode_image({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, names[i]), s.loaded.preprocess, pixels.data() + i * side * side * 3);
-    }
-  }
-  std::vector<float> logits;
-  const HostImages images = pixels.empty() ? HostImages(values) : host_images(pixels, s.config());
-  forward_batches(s, images, o.batch, [&](Tape& tape, Tensor z, const Features&) { append(logits, tape.download(z)); });
-  if (!o.logits.empty()) write_npy(o.logits, {int64_t(names.size()), classes}, logits);
-
-  const bool sigmoid = o.loss == "sigmoid";
-  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  for (size_t i = 0; i < names.size(); i++) {
-    const std::span<const float> z(logits.data() + i * classes, classes);
-    std::vector<int> order(classes);
-    std::iota(order.begin(), order.end(), 0);
-    const int shown = std::min(classes, 5);
-    std::partial_sort(order.begin(), order.begin() + shown, order.end(), [&](int a, int b) { return z[a] > z[b]; });
-    double total = 0;
-    for (float x : z) total += std::exp(double(x) - z[order[0]]);
-    nlohmann::ordered_json top = nlohmann::ordered_json::array();
-    if (!o.json) print_result("{}\n", names[i]);
-    for (int k = 0; k < shown; k++) {
-      const int c = order[k];
-      const double p = sigmoid ? 1 / (1 + std::exp(-double(z[c]))) : std::exp(double(z[c]) - z[order[0]]) / total;
-      const std::string name = s.name_of(c);
-      if (o.json) top.push_back({{"class", c}, {"name", name}, {"logit", z[c]}, {"probability", p}});
-      else print_result("  {:5.1f} %  {}\n", 100 * p, name);
-    }
-    rows.push_back({{"image", names[i]}, {"top", top}});
-  }
-  if (o.json) write_result(json_text(nlohmann::ordered_json{{"predictions", rows}}) + "\n");
   return 0;
 }
 
@@ -194,6 +141,7 @@ int main(int argc, char** argv) {
   wait_briefly(argv);
   return run_program("eval", [&] {
     CLI::App app{"Looks at a trained Vision Transformer.", "eval"};
+    set_up_help(app, "Common");
     app.require_subcommand(1);
     EvalOptions o;
     int result = 0;
@@ -218,10 +166,34 @@ int main(int argc, char** argv) {
     add_source(*sub, o);
 
     sub = subcommand("predict", "the likeliest classes of pictures", predict);
-    sub->add_option("IMAGE", o.images, "JPEG or PNG files");
+    sub->add_option("IMAGE", o.images,
+                    "JPEG or PNG files, folders with such files below them, tars and zips of them, and sources as of "
+                    "train --train");
     sub->add_option("--input", o.input, "or x.npy, float32 [N, H, W, 3], in the model's range");
+    sub->add_option("--top", o.top, "how many classes of each picture")
+        ->check(whole_number(1, 100'000))
+        ->capture_default_str();
+    sub->add_option("--out", o.out,
+                    "a CSV file in place of the list: path, true class where it is known, predicted class, "
+                    "probability, the next ones");
     sub->add_option("--logits", o.logits, "also write the logits, [N, classes], as .npy");
+    add_source(*sub, o);
     add_loss(*sub, o);
+
+    sub =
+        subcommand("confusion",
+                   "which classes are taken for which: accuracy of each, and the pairs most often confused", confusion);
+    sub->add_option("--data", o.data, "images with labels: a shard pattern, a folder, a tar, or a text file of them")
+        ->required();
+    sub->add_option(
+        "--out", o.out,
+        "a folder for report.html with pictures, confusion.csv (a row for each true class) and classes.csv");
+    sub->add_option("--pairs", o.pairs, "of classes that are confused, the most frequent first")
+        ->check(whole_number(1, 10'000))
+        ->capture_default_str();
+    sub->add_option("--real", o.real,
+                    "real.json: the labels of 'Are we done with ImageNet?' for the validation images");
+    add_source(*sub, o);
 
     sub = subcommand("fewshot", "BigVision's few-shot linear probe: ridge regression on the features of a few images a class", fewshot_probe);
     sub->add_option("--task", o.tasks, "NAME=TRAIN_SOURCE,TEST_SOURCE; any number of them")->required();

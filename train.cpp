@@ -10,6 +10,7 @@
 #include "engine/signals.h"
 #include "engine/text.h"
 #include "models/grid.h"
+#include "models/presets.h"
 #include "models/recipes.h"
 #include "models/run_config.h"
 
@@ -63,7 +64,9 @@ int train_models(const std::vector<std::string>& args, const std::vector<std::st
 int main(int argc, char** argv) {
   wait_briefly(argv);
   return run_program("train", [&] {
-    const std::vector<std::string> args = with_saved_arguments(with_folder_of_resume({argv + 1, argv + argc}));
+    std::vector<std::string> args = with_saved_arguments(with_folder_of_resume({argv + 1, argv + argc}));
+    if (const std::string given = value_of(args, "--model"); !given.empty())
+      args = with_value(args, "--model", known_models(given));
     std::vector<std::string> models = split(value_of(args, "--model"), ",");
     if (value_of(args, "--model").empty() && std::find(args.begin(), args.end(), "--help") == args.end()) models = recipe_models(value_of(args, "--preset"));
     catch_signals();

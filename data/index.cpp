@@ -27,6 +27,27 @@ Index Index::open(const std::string& source, const std::filesystem::path& cache_
   return index;
 }
 
+Index Index::of(std::shared_ptr<const Members> members) {
+  if (members->all().empty()) fail(ExitCode::data, "no images; {} skipped", members->passed_over().text());
+  Index index;
+  Shard& shard = index.shards_.emplace_back();
+  shard.scan.layout = Layout::files;
+  const int32_t none = shard.scan.add_label_set({});
+  for (size_t k = 0; k < members->all().size(); k++)
+    shard.scan.samples.push_back({.offset = k, .header = 0, .size = 0, .label = none});
+  index.size_ = members->all().size();
+  index.from_cache_ = false;
+  index.summary_ = fmt::format("{} image{}", index.size_, index.size_ == 1 ? "" : "s");
+  if (members->passed_over().total()) index.summary_ += fmt::format(", {} skipped", members->passed_over().text());
+  shard.members = std::move(members);
+  return index;
+}
+
+const Member* Index::member_of(size_t i) const {
+  const auto [shard, sample] = at(i);
+  return shard.members ? &shard.members->all()[sample.offset] : nullptr;
+}
+
 // Scanning mostly waits for the disk: more threads than cores. Of several damaged shards the first one is reported.
 void Index::scan_all(const std::filesystem::path& cache_dir) {
   std::vector<std::exception_ptr> errors(shards_.size());
@@ -103,6 +124,7 @@ Index::Location Index::at(size_t i) const {
 
 std::string Index::member_name(size_t i) const {
   const auto [shard, sample] = at(i);
+  if (shard.members) return member_of(i)->path;
   if (shard.scan.layout == Layout::files) return shard.scan.names.c_str() + sample.offset;
   if (shard.scan.layout == Layout::records)
     return std::to_string((sample.offset - sample.header) / (sample.header + sample.size));
@@ -120,6 +142,7 @@ std::string Index::key(size_t i) const {
 
 std::string Index::where(size_t i) const {
   const auto [shard, sample] = at(i);
+  if (shard.members) return member_of(i)->where;
   try {
     return shard.path.string() + (shard.file ? ":" : "/") + member_name(i);
   } catch (const Error&) {    // the shard changed below us; the place still helps
@@ -129,6 +152,11 @@ std::string Index::where(size_t i) const {
 
 void Index::read(size_t i, std::vector<uint8_t>& bytes) const {
   const auto [shard, sample] = at(i);
+  if (shard.members) {
+    const std::string member = shard.members->read(*member_of(i));
+    bytes.assign(member.begin(), member.end());
+    return;
+  }
   std::optional<File> own;
   if (!shard.file) own.emplace(shard.path / member_name(i));
   const File& file = own ? *own : *shard.file;

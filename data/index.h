@@ -11,6 +11,7 @@
 
 #include "data/class_names.h"
 #include "data/image.h"
+#include "data/members.h"
 #include "data/scan.h"
 
 // The classes of an image: one, several in a set with multi-hot labels, or none that counts.
@@ -21,6 +22,8 @@ class Index {
   // Scans the shards, or reads scans of tars from cache_dir (see scan_cache.h); an empty cache_dir means no cache. Where
   // classes are named by wnids and `classes` is the size of a list of ImageNet that has them, that list numbers them.
   static Index open(const std::string& source, const std::filesystem::path& cache_dir, int classes = 0);
+  // The images that `members` lists, in its order and without labels. Data error where there is none.
+  static Index of(std::shared_ptr<const Members> members);
 
   size_t size() const { return size_; }
   Labels labels(size_t i) const;    // valid as long as the index
@@ -56,6 +59,7 @@ class Index {
   struct Shard {
     std::filesystem::path path;
     std::shared_ptr<const File> file;    // an image folder has none: its samples are files, opened as they are read
+    std::shared_ptr<const Members> members;    // else these, by Sample::offset
     size_t first = 0;            // number of its first sample
     Scan scan;
   };
@@ -65,6 +69,7 @@ class Index {
   };
   Location at(size_t i) const;
   std::string member_name(size_t i) const;
+  const Member* member_of(size_t i) const;    // null of a shard
   void scan_all(const std::filesystem::path& cache_dir);
   void number_classes(const std::string& source, int classes);
   void number_by_lists(const std::string& source, const std::vector<const std::vector<std::string>*>& lists);

@@ -73,7 +73,6 @@ bool Loader::take(Batch& batch) {
   if (slot.error) std::rethrow_exception(slot.error);
   if (slot.batch.size == 0) return false;
   for (Bad& bad : slot.bad) bad_samples_.try_emplace(bad.sample, std::move(bad.reason));
-  bad_count_ += slot.bad.size();
   close_gaps(slot);
   std::swap(batch, slot.batch);
   taken_++;
@@ -90,6 +89,7 @@ void Loader::open_slot(uint64_t batch) {
   slot.batch.size = int(size);
   slot.batch.images.resize(size * stride_);
   slot.batch.labels.resize(size);
+  slot.batch.samples.resize(size);
   slot.omitted.assign(size, false);
   slot.bad.clear();
   slot.done = 0;
@@ -112,9 +112,10 @@ void Loader::fill(uint64_t ordinal) {
   const size_t at = ordinal % batch_size();
   std::vector<Bad> bad;
   std::exception_ptr error;
-  bool given = false;
+  std::optional<uint64_t> given;
   try {
-    given = prepare(options_.start + ordinal, &slot.batch.images[at * stride_], slot.batch.labels[at], bad);
+    given = prepare(options_.start + ordinal, &slot.batch.images[at * stride_], bad);
+    if (given) slot.batch.samples[at] = *given, slot.batch.labels[at] = index_.labels(*given);
   } catch (...) {
     error = std::current_exception();
   }
@@ -125,8 +126,8 @@ void Loader::fill(uint64_t ordinal) {
   if (++slot.done == slot.batch.size) batch_done_.notify_one();
 }
 
-// False where the sample is left out.
-bool Loader::prepare(uint64_t position, uint8_t* image, Labels& labels, std::vector<Bad>& bad) const {
+// The number of the sample that is given; nothing where it is left out.
+std::optional<uint64_t> Loader::prepare(uint64_t position, uint8_t* image, std::vector<Bad>& bad) const {
   const uint64_t n = index_.size();
   const auto [epoch, drawn] = options_.train ? Order{n, options_.seed}(position) : Order::Place{0, position};
   std::vector<uint8_t> bytes;
@@ -137,12 +138,11 @@ bool Loader::prepare(uint64_t position, uint8_t* image, Labels& labels, std::vec
       Random random(options_.seed, purpose::augmentation, epoch * n + drawn);
       if (options_.train) prepare_train(decoded, options_.preprocess, random, image);
       else prepare_eval(decoded, options_.preprocess, image);
-      labels = index_.labels(sample);
-      return true;
+      return sample;
     } catch (const Error& error) {
       if (error.code != ExitCode::data || options_.on_bad == OnBadImage::error) throw;
       bad.push_back({sample, error.what()});
-      if (options_.on_bad == OnBadImage::skip) return false;
+      if (options_.on_bad == OnBadImage::skip) return {};
     }
   }
   fail(ExitCode::data, "{} images in a row cannot be decoded, the last one: {}", bad.size(), bad.back().reason);
@@ -156,10 +156,12 @@ void Loader::close_gaps(Slot& slot) const {
     if (kept != at) {
       std::copy_n(&batch.images[at * stride_], stride_, &batch.images[kept * stride_]);
       batch.labels[kept] = batch.labels[at];
+      batch.samples[kept] = batch.samples[at];
     }
     kept++;
   }
   batch.size = int(kept);
   batch.images.resize(kept * stride_);
   batch.labels.resize(kept);
+  batch.samples.resize(kept);
 }

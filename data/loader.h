@@ -6,6 +6,7 @@
 #include <exception>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "data/index.h"
@@ -15,10 +16,11 @@ struct Batch {
   int size = 0;
   std::vector<uint8_t> images;  // [size, image_size, image_size, 3]
   std::vector<Labels> labels;   // [size], of the index
+  std::vector<uint64_t> samples;  // [size], their numbers in the index
 };
 
 // What happens at an image that cannot be decoded. Training may replace it by the next sample of the index, evaluation
-// may skip it; both count and list it.
+// may skip it; both list it.
 enum class OnBadImage { error, skip, replace };
 
 struct LoaderOptions {
@@ -44,8 +46,8 @@ class Loader {
   bool next(Batch& batch);
 
   double waited_seconds() const { return waited_seconds_; }    // spent in next() for images that were not ready
-  uint64_t bad_count() const { return bad_count_; }            // replacements and omissions in the batches given so far
-  const std::map<uint64_t, std::string>& bad_samples() const { return bad_samples_; }    // sample -> why, each once
+  // sample -> why it was replaced or left out in the batches given so far, each once however often it was met
+  const std::map<uint64_t, std::string>& bad_samples() const { return bad_samples_; }
 
  private:
   struct Bad { uint64_t sample; std::string reason; };
@@ -63,7 +65,7 @@ class Loader {
   bool take(Batch& batch);
   void open_slot(uint64_t batch);
   void fill(uint64_t ordinal);
-  bool prepare(uint64_t position, uint8_t* image, Labels& labels, std::vector<Bad>& bad) const;
+  std::optional<uint64_t> prepare(uint64_t position, uint8_t* image, std::vector<Bad>& bad) const;
   void close_gaps(Slot& slot) const;
   Slot& slot_of(uint64_t batch) { return ring_[batch % ring_.size()]; }
   uint64_t batch_size() const { return uint64_t(options_.batch); }
@@ -82,6 +84,5 @@ class Loader {
   std::vector<std::thread> workers_;
 
   double waited_seconds_ = 0;
-  uint64_t bad_count_ = 0;
   std::map<uint64_t, std::string> bad_samples_;
 };

@@ -54,8 +54,8 @@ CLI::App* add_writer(CLI::App& app, const char* name, const char* what, const st
   command->add_option("--size", options->write.size, "shrink to this shorter side; 0: keep the images' bytes")
       ->check(whole_number(0, 16384))->capture_default_str();
   command->add_option("--on-bad-image", options->on_bad, "leave images out that cannot be decoded, or stop there")
-      ->check(one_of({"skip", "error"}))->capture_default_str();
-  command->add_option("--threads", options->write.threads)->check(whole_number(1, 1024))->capture_default_str();
+      ->transform(one_of({"skip", "error"}))->capture_default_str();
+  command->add_option("--threads", options->write.threads, "that decode and encode")->check(whole_number(1, 1024))->capture_default_str();
   return command;
 }
 
@@ -115,10 +115,12 @@ void add_transfer(CLI::App& app) {
   const auto options = std::make_shared<Sources>();
   CLI::App* transfer =
       add_writer(app, "transfer", "a set that few-shot accuracy is measured on, with its own split", options);
-  std::string sets = "Sets, the archives to give, and how they are split:";
-  for (const TransferSet& set : transfer_sets())
-    sets += fmt::format("\n  {:<11} {}\n{:14}{}", set.name, set.archives, "", set.split);
-  transfer->footer(sets + "\nShards are in the order of TensorFlow Datasets, md5(split || key).");
+  transfer->footer([] {
+    std::string sets = wrapped("Sets, the archives to give, and how they are split:", help_width(), 2, "");
+    for (const TransferSet& set : transfer_sets())
+      sets += wrapped(fmt::format("{}; {}", set.archives, set.split), help_width(), 14, fmt::format("  {:<11} ", set.name));
+    return sets + wrapped("Shards are in the order of TensorFlow Datasets, md5(split || key).", help_width(), 2, "");
+  });
   transfer->add_option("NAME", options->set, "which set")->required();
   transfer->add_option("ARCHIVE", options->paths, "its archives, as they were downloaded")->required();
   transfer->callback([options] {
@@ -149,7 +151,7 @@ void add_check(CLI::App& app, ExitCode& result) {
   const auto options = std::make_shared<Options>();
   CLI::App* check = app.add_subcommand("check", "read a source once, whole, and say what is in it and what is damaged");
   check->add_option("SRC", options->source, "as for --train; exit code 3 if an image is damaged")->required();
-  check->add_option("--threads", options->threads)->check(whole_number(1, 1024))->capture_default_str();
+  check->add_option("--threads", options->threads, "that decode (default: all cores)")->check(whole_number(1, 1024))->capture_default_str();
   check->add_flag("--json", options->json, "one JSON object, with all names");
   check->callback([options, &result] {
     const SourceCheck found = check_source(Index::open(options->source, ""), options->threads);
@@ -162,6 +164,7 @@ void add_check(CLI::App& app, ExitCode& result) {
 int main(int argc, char** argv) {
   return run_program("pack", [&] {
     CLI::App app("Makes tar shards of images, the form in which train and eval read them.", "pack");
+    set_up_help(app, "Flags");
     app.require_subcommand(1);
     ExitCode result = ExitCode::ok;
     add_drawn(app);

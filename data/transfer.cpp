@@ -214,12 +214,12 @@ void split_train(const TransferSet& set, std::vector<PlannedImage>& images) {
 std::span<const TransferSet> transfer_sets() { return sets; }
 
 const TransferSet& find_transfer_set(const std::string& name) {
-  std::string names;
-  for (const TransferSet& set : sets) {
-    if (set.name == name) return set;
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", set.name);
-  }
-  fail(ExitCode::usage, "no transfer set '{}', expected one of {}{}", name, names, did_you_mean(name, names));
+  std::vector<std::string> names;
+  for (const TransferSet& set : sets) names.push_back(set.name);
+  const std::string known = same_name(name, names);
+  for (const TransferSet& set : sets)
+    if (set.name == known) return set;
+  fail(ExitCode::usage, "transfer set {}", unknown_name(name, names));
 }
 
 bool keep_for_transfer(std::string_view path, std::string_view head) {

@@ -211,8 +211,10 @@ void prepare_eval(const Image& image, const Preprocess& preprocess, uint8_t* out
   const int size = preprocess.image_size;
   const int side = int(std::lrint(size * 256 / 224.0));
   Image square;
-  if (preprocess.crop != "inception") square = fitted(image, size);
-  else if (preprocess.stretch) square = copy_window(resize_bilinear(image, {0, 0, image.height, image.width}, side, side), central_crop(side, side, size));
+  if (preprocess.stretch)
+    square = copy_window(resize_bilinear(image, {0, 0, image.height, image.width}, side, side),
+                         central_crop(side, side, size));
+  else if (preprocess.crop != "inception") square = fitted(image, size);
   else square = resize_small_central(image, side, size);
   std::copy(square.rgb.begin(), square.rgb.end(), out);
 }

@@ -41,12 +41,13 @@ struct Preprocess {
   bool flip = true;                  // training flips every second image
   RandAugment randaug = {};             // on the flipped crop of training
   int pad = 4;                       // of crop "pad"
-  bool stretch = false;              // evaluation of crop "inception" gives up the aspect ratio, as BigVision's few-shot probe
+  bool stretch = false;              // evaluation, of any crop, gives up the aspect ratio, as BigVision's few-shot probe
 };
 
 void check_preprocess(const Preprocess& preprocess);    // fails on values that have no meaning
 
 // out[image_size, image_size, 3]. Evaluation of crop "inception" takes the middle of an image resized to 256/224 of the
-// size (its smaller side by area; with `stretch` both sides, bilinear); of the others the image as it is where it has the size, else the middle of one resized to the size.
+// size, its smaller side by area; of the others the image as it is where it has the size, else the middle of one resized to
+// the size. With `stretch` any crop takes the middle of both sides resized to 256/224 of the size, bilinear.
 void prepare_train(const Image& image, const Preprocess& preprocess, Random& random, uint8_t* out);
 void prepare_eval(const Image& image, const Preprocess& preprocess, uint8_t* out);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,6 +58,11 @@ void check_results() {
   if (result_error)
     fail(ExitCode::failed, "the result could not be written to stdout: {}; files that were written are whole; run it "
          "again with stdout elsewhere", std::strerror(result_error));
+}
+
+size_t columns_of(int descriptor) {
+  winsize size{};
+  return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 void occupy_standard_descriptors() {

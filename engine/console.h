@@ -1,5 +1,6 @@
 // What a program prints: a log on stderr, which nobody need read, and results on stdout, which must arrive.
-// defines: write_log, write_result, as_shown, print_log, print_result, check_results, occupy_standard_descriptors
+// defines: write_log, write_result, as_shown, print_log, print_result, check_results, columns_of,
+//          occupy_standard_descriptors
 #pragma once
 #include <fmt/core.h>
 #include <string_view>
@@ -28,6 +29,8 @@ template <class... Args> void print_result(fmt::format_string<Args...> format, A
 
 // Throws (exit code 1) if a result could not be written.
 void check_results();
+// How many characters a line of the terminal holds; 80 where the descriptor is none.
+size_t columns_of(int descriptor);
 // Before any file is opened: one of stdin, stdout and stderr that is closed stays unusable. Else the next file would
 // take its number, and the log be written into a checkpoint.
 void occupy_standard_descriptors();

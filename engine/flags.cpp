@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <map>
@@ -12,12 +13,16 @@
 #include "engine/text.h"
 
 namespace {
+constexpr size_t most_shown = 60;    // characters of a value that is not taken
+
 using Check = std::function<std::string(const std::string&)>;    // what was expected; empty where it is that
 
 CLI::Validator validator(Check expected, const std::string& name) {
   const auto check = [expected = std::move(expected)](const std::string& text) {
     const std::string words = expected(text);
-    return words.empty() ? words : fmt::format("{}, expected {}", text.empty() ? std::string("nothing") : text, words);
+    const std::string given = text.empty() ? "nothing" : printable(text.substr(0, most_shown));
+    return words.empty() ? words
+                         : fmt::format("{}{}, expected {}", given, text.size() > most_shown ? "..." : "", words);
   };
   return CLI::Validator(check, name);
 }
@@ -31,25 +36,39 @@ double finite(const std::string& text) {
 }
 
 // Names that users know from elsewhere.
-const std::map<std::string, std::string> elsewhere = {{"--batch-size", "--batch"}, {"--learning-rate", "--lr"},
-                                                      {"--epoch", "--epochs"}, {"--output", "--out"},
-                                                      {"--size", "--image-size"}};
+const std::map<std::string, std::string> elsewhere = {{"batch-size", "batch"}, {"learning-rate", "lr"},
+                                                      {"epoch", "epochs"}, {"output", "out"}, {"size", "image-size"}};
 
 std::vector<std::string> flags_of(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options())
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : option->get_lnames()) names.push_back(name);
   for (const CLI::App* sub : app.get_subcommands())
     for (const std::string& name : flags_of(*sub)) names.push_back(name);
   return names;
 }
 
-std::string unknown_flag(const CLI::App& app, const std::string& text) {
-  const std::string flag = text.substr(0, text.find('='));
+// Of a flag without its dashes: the one that was probably meant, or empty.
+std::string known_flag(const CLI::App& app, std::string flag) {
+  std::replace(flag.begin(), flag.end(), '_', '-');
   const std::vector<std::string> names = flags_of(app);
   const auto known = elsewhere.find(flag);
   const bool alias = known != elsewhere.end() && std::find(names.begin(), names.end(), known->second) != names.end();
-  return fmt::format("{} is unknown{}", flag, did_you_mean(alias ? known->second : flag, names));
+  return alias ? known->second : nearest(flag, names);
+}
+
+std::string unknown_flag(const CLI::App& app, const std::string& text) {
+  const std::string flag = text.substr(0, text.find('=')),
+                    name = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
+  const std::string known = known_flag(app, name.substr(0, 60));
+  const std::string words = printable(flag.substr(0, 60)) + " is unknown";
+  return known.empty() ? words : fmt::format("{}; did you mean --{}?", words, known);
+}
+
+std::string unknown_in_file(const CLI::App& app, const std::string& name) {
+  const std::string known = known_flag(app, name.substr(0, 60));
+  const std::string words = fmt::format("{}: {} is no flag", app.get_config_ptr()->as<std::string>(), name);
+  return known.empty() ? words : fmt::format("{}; did you mean {}?", words, known);
 }
 }
 
@@ -94,17 +113,45 @@ CLI::Validator zero_or(double least, double most) {
 
 CLI::Validator one_of(std::vector<std::string> names) {
   const std::string list = fmt::format("{{{}}}", fmt::join(names, ","));
-  const auto expected = [names = std::move(names)](const std::string& text) {
-    const bool found = std::find(names.begin(), names.end(), text) != names.end();
-    return found ? std::string() : fmt::format("one of {}{}", fmt::join(names, ", "), did_you_mean(text, names));
+  const auto known = [names = std::move(names)](std::string& text) {
+    const std::string name = same_name(text, names);
+    if (name.empty()) return unknown_name(text, names);
+    text = name;
+    return std::string();
   };
-  return validator(expected, list);
+  return CLI::Validator(known, list);
+}
+
+CLI::Validator as_known(std::string (*known)(const std::string& text)) {
+  const auto replace = [known](std::string& text) {
+    text = known(text);
+    return std::string();
+  };
+  return CLI::Validator(replace, "");
+}
+
+void use_config(CLI::App& app) {
+  const auto file_of = [](const std::string& path) {
+    if (!std::filesystem::is_directory(path)) return path;
+    const std::filesystem::path file = std::filesystem::path(path) / "config.toml";
+    if (!std::filesystem::exists(file))
+      fail(ExitCode::usage, "--config: the folder {} has no config.toml; name a file of flags, or the folder of a run",
+           path);
+    return file.string();
+  };
+  app.set_config("--config", "", "a TOML file of flags without the dashes, or the folder of a run; flags on the "
+                                 "command line win")
+      ->transform(as_known(file_of));
+  app.allow_config_extras(false);
+  app.config_formatter(std::make_shared<ConfigFile>());
 }
 
 std::string misplaced(const CLI::App& app, const CLI::ParseError& error) {
   const std::string words = error.what(), of_file = CLI::ConfigError::Extras("").what();
   if (words.starts_with(of_file))
-    return "in the file of --config: " + unknown_flag(app, "--" + words.substr(of_file.size()));
+    return unknown_in_file(app, words.substr(of_file.size()));
+  if (error.get_name() == "ArgumentMismatch" && words.ends_with(" missing"))
+    return words.substr(0, words.find(": ")) + ": expected a value after it";
   const std::vector<std::string> left = app.remaining(true);
   const auto is_flag = [](const std::string& text) { return text.starts_with("-"); };
   const auto flag = std::find_if(left.begin(), left.end(), is_flag);
@@ -113,9 +160,8 @@ std::string misplaced(const CLI::App& app, const CLI::ParseError& error) {
   for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
     subcommands.push_back(sub->get_name());
   if (!subcommands.empty() && app.get_subcommands().empty()) {
-    const std::string list = fmt::format("expected one of {}", fmt::join(subcommands, ", "));
-    if (left.empty()) return list;
-    return fmt::format("'{}' is unknown, {}{}", left[0], list, did_you_mean(left[0], subcommands));
+    if (left.empty()) return fmt::format("expected one of {}", fmt::join(subcommands, ", "));
+    return unknown_name(left[0], subcommands);
   }
   return left.empty() ? std::string() : fmt::format("'{}': there is no flag before it that takes it", left[0]);
 }

@@ -8,6 +8,7 @@
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/flags.h"
+#include "engine/help.h"
 #include "engine/signals.h"
 
 // The status of work(), or that of the error which ended it; 1 where a result could not be written.
@@ -39,5 +40,7 @@ template <class... Arguments> bool parse(CLI::App& app, Arguments&&... arguments
   return false;
 } catch (const CLI::ParseError& e) {
   const std::string found = misplaced(app, e), message = found.empty() ? e.what() : found;
-  fail(ExitCode::usage, "{}{} {} --help", message, message.ends_with('?') ? " See" : "; see", app.get_name());
+  const auto asked = app.get_subcommands();
+  fail(ExitCode::usage, "{}{} {}{} --help", message, message.ends_with('?') ? " See" : "; see", app.get_name(),
+       asked.empty() ? "" : " " + asked[0]->get_name());
 }

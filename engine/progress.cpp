@@ -1,6 +1,5 @@
 #include "engine/progress.h"
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 #include <algorithm>
 #include "engine/console.h"
@@ -9,10 +8,6 @@ namespace {
 std::string duration(double seconds) {
   const long s = long(seconds + 0.5);
   return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
-}
-size_t terminal_width() {
-  winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 // Without the last parts that `width` columns have no room for.
@@ -55,6 +50,6 @@ void Progress::show(int64_t done, const std::string& text, bool important) {
   if (!terminal_) return;
   const int filled = int(20 * done / std::max<int64_t>(1, total_));
   erase();
-  write_log(fitting(fmt::format("[{:=<{}}{:<{}}] {}", "", filled, "", 20 - filled, line), terminal_width() - 1));
+  write_log(fitting(fmt::format("[{:=<{}}{:<{}}] {}", "", filled, "", 20 - filled, line), columns_of(STDERR_FILENO) - 1));
   drawn_ = true;
 }

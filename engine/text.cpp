@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <fstream>
 #include <numeric>
 
@@ -35,6 +36,17 @@ std::string without_case_and_blanks(std::string_view text) {
   return plain;
 }
 
+// As far as it matters to what is meant.
+std::string plain(std::string_view text) {
+  std::string name = without_case_and_blanks(text);
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+size_t characters(std::string_view text) {
+  return size_t(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
 // Letters to put in, leave out or exchange (Levenshtein).
 size_t edits(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -59,6 +71,12 @@ std::string shell_word(std::string_view text) {
   return word + "'";
 }
 
+std::string_view trimmed(std::string_view text) {
+  constexpr const char* blanks = " \t\r\n";
+  text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
+  return text.substr(0, text.find_last_not_of(blanks) + 1);
+}
+
 std::string printable(std::string_view text) {
   std::string shown;
   while (!text.empty()) {
@@ -75,8 +93,11 @@ std::string nearest(std::string_view given, const std::vector<std::string>& name
   const std::string wanted = without_case_and_blanks(given);
   std::string found;
   size_t fewest = std::min<size_t>(3, (wanted.size() + 2) / 3) + 1;    // a third of the letters, or three, may be wrong
-  for (const std::string& name : names)
-    if (const size_t count = edits(wanted, without_case_and_blanks(name)); count < fewest) fewest = count, found = name;
+  for (const std::string& name : names) {
+    const std::string known = without_case_and_blanks(name);
+    const bool begins = wanted.size() > 1 && wanted != known && known.starts_with(wanted);
+    if (const size_t count = begins ? 1 : edits(wanted, known); count < fewest) fewest = count, found = name;
+  }
   return found;
 }
 
@@ -87,6 +108,50 @@ std::string did_you_mean(std::string_view given, const std::vector<std::string>&
 
 std::string did_you_mean(std::string_view given, std::string_view names) {
   return did_you_mean(given, split(names, ", "));
+}
+
+std::string same_name(std::string_view given, const std::vector<std::string>& names) {
+  const std::string_view wanted = trimmed(given);
+  if (std::find(names.begin(), names.end(), wanted) != names.end()) return std::string(wanted);
+  const auto same = [name = plain(wanted)](const std::string& known) { return plain(known) == name; };
+  const auto found = std::find_if(names.begin(), names.end(), same);
+  const bool one = found != names.end() && std::none_of(found + 1, names.end(), same);
+  return one ? *found : "";
+}
+
+std::string unknown_name(std::string_view given, const std::vector<std::string>& names) {
+  constexpr size_t most = 12;
+  const std::string words = fmt::format("'{}' is unknown", printable(given.substr(0, 60))),
+                    near = did_you_mean(given, names);
+  if (!near.empty()) return words + near;
+  const auto end = names.begin() + long(std::min(names.size(), most));
+  return fmt::format("{}, expected {}{}{}", words, names.size() > 1 ? "one of " : "",
+                     fmt::join(names.begin(), end, ", "), names.size() > most ? ", ..." : "");
+}
+
+std::string csv_line(const std::vector<std::string>& cells) {
+  std::string line;
+  for (const std::string& cell : cells) {
+    std::string text = printable(cell);
+    const bool quoted = text.find_first_of(",\"") != text.npos;
+    for (size_t at = 0; quoted && (at = text.find('"', at)) != text.npos; at += 2) text.insert(at, 1, '"');
+    line += (&cell == cells.data() ? "" : ",") + (quoted ? '"' + text + '"' : text);
+  }
+  return line + '\n';
+}
+
+std::string wrapped(std::string_view text, size_t width, size_t indent, const std::string& first) {
+  std::string lines = first;
+  size_t column = characters(std::string_view(first).substr(first.rfind('\n') + 1));    // npos + 1 is 0
+  bool fresh = true;
+  for (const std::string& word : split(text, " ")) {
+    const size_t size = characters(word);
+    if (!fresh && column + 1 + size > width) lines += '\n' + std::string(indent, ' '), column = indent, fresh = true;
+    lines += (fresh ? "" : " ") + word;
+    column += size + !fresh;
+    fresh = false;
+  }
+  return lines + '\n';
 }
 
 std::string_view without_mark(std::string_view text) {

@@ -171,7 +171,7 @@ void check_attention(const ViTConfig& c) {
   require_one_of("block", c.block, {"pre-norm", "hybrid-norm", "gau"});
   const bool linear = is_linear(c.attention);
   if (!linear && !AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](const auto&) {}))
-    fail(ExitCode::usage, "--attention: '{}' is unknown, expected one of {}{}", c.attention, attention_names(), did_you_mean(c.attention, attention_names()));
+    fail(ExitCode::usage, "{}", unknown_attention(c.attention));
 
   const std::vector<LearnedParameter> learned = learned_parameters(c);
   const bool numbers = std::any_of(learned.begin(), learned.end(), [](const LearnedParameter& p) { return p.name.starts_with("attn."); });

@@ -1,5 +1,5 @@
 // Everything --attention takes: row functions φ, then linear families.
-// defines: attention_infos, attention_names, attention_table, has_alpha, is_linear
+// defines: attention_infos, attention_names, attention_page, known_attention, unknown_attention, has_alpha, is_linear
 #pragma once
 #include <string>
 #include <string_view>
@@ -7,7 +7,10 @@
 #include "engine/attention/info.h"
 
 std::vector<AttentionFunctionInfo> attention_infos();
-std::string attention_names();                    // with commas
-std::string attention_table();                    // a line each, for --help
+std::vector<std::string> attention_names();
+std::string attention_page(size_t width);         // name, formula and source of each, for --help-attention
+// What --attention takes, NAME or NAME:ALPHA, with the name as it is known here (see same_name); usage error if it is not.
+std::string known_attention(const std::string& text);
+std::string unknown_attention(const std::string& name);    // what is said of it
 bool has_alpha(std::string_view name);            // true of a name that is unknown
 bool is_linear(std::string_view name);            // a linear family

@@ -39,6 +39,23 @@ SourceFeatures features_of(const EvalOptions& o, const EvalSession& s, const Ind
   return all;
 }
 
+// --task NAME=TRAIN_SOURCE,TEST_SOURCE
+struct TaskSources { std::string name, train, test; };
+std::vector<TaskSources> parse_tasks(const std::vector<std::string>& texts) {
+  std::vector<TaskSources> tasks;
+  for (const std::string& text : texts) {
+    const size_t equals = text.find('='), comma = text.find(',', equals == text.npos ? 0 : equals);
+    if (equals == text.npos || equals == 0 || comma == text.npos)
+      fail(ExitCode::usage, "--task: '{}', expected NAME=TRAIN_SOURCE,TEST_SOURCE", text);
+    tasks.push_back({text.substr(0, equals), text.substr(equals + 1, comma - equals - 1), text.substr(comma + 1)});
+    for (size_t i = 0; i + 1 < tasks.size(); i++)
+      if (tasks[i].name == tasks.back().name)
+        fail(ExitCode::usage, "--task: two tasks have the name '{}', expected a name of its own for each",
+             tasks[i].name);
+  }
+  return tasks;
+}
+
 // What another program needs to check a task: features, labels and predictions.
 void write_fewshot(const fs::path& folder, const FewshotTask& task, const std::vector<FewshotResult>& results) {
   const auto write_ints = [&](const std::string& name, const std::vector<int>& values) {
@@ -68,6 +85,8 @@ int features(const EvalOptions& o) {
 
 // BigVision's few-shot linear probe on any number of tasks: accuracy of every seed, mean and spread
 int fewshot_probe(const EvalOptions& o) {
+  const std::vector<TaskSources> sources = parse_tasks(o.tasks);
+  check_probe(o.shots, o.seeds, o.l2);
   const EvalSession s = open(o);
   std::optional<FolderLock> lock;
   if (!o.out.empty()) lock.emplace(o.out);
@@ -75,18 +94,22 @@ int fewshot_probe(const EvalOptions& o) {
   options.preprocess.stretch = true;
   nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
   std::map<int, std::vector<double>> means;                                 // of the tasks, by shots
-  if (!o.json) print_result("{:<16}{:>6}{:>10}{:>10}  {}\n", "task", "shots", "mean", "spread", "accuracy of each seed");
-  for (const std::string& text : o.tasks) {
-    const size_t equals = text.find('='), comma = text.find(',', equals == text.npos ? 0 : equals);
-    if (equals == text.npos || comma == text.npos) fail(ExitCode::usage, "--task: '{}', expected NAME=TRAIN_SOURCE,TEST_SOURCE", text);
-    const Index known = open_source(text.substr(equals + 1, comma - equals - 1));
-    const Classes classes{"the training images of task " + text.substr(0, equals),
+  for (const TaskSources& source : sources) {
+    const Index known = open_source(source.train);
+    const Classes classes{"the training images of task " + source.name,
                           std::max(known.max_label() + 1, int(known.classes().size())), known.classes()};
-    const Index asked = open_counting("data", text.substr(comma + 1), classes);
+    const Index asked = open_counting("data", source.test, classes);
     SourceFeatures train = features_of(o, s, known, options), test = features_of(o, s, asked, options);
-    const FewshotTask task{text.substr(0, equals), s.config().width, std::move(train.values), std::move(test.values), std::move(train.labels), std::move(test.labels)};
+    const FewshotTask task{source.name,
+                           s.config().width,
+                           std::move(train.values),
+                           std::move(test.values),
+                           std::move(train.labels),
+                           std::move(test.labels)};
     const std::vector<FewshotResult> results = fewshot(task, o.shots, o.seeds, o.l2);
     if (!o.out.empty()) write_fewshot(o.out, task, results);
+    if (!o.json && tasks.empty())
+      print_result("{:<16}{:>6}{:>10}{:>10}  {}\n", "task", "shots", "mean", "spread", "accuracy of each seed");
     for (int shots : o.shots) {
       std::vector<double> accuracies;
       for (const FewshotResult& r : results) if (r.shots == shots) accuracies.push_back(r.accuracy());

@@ -31,13 +31,14 @@ Images images_of(const EvalOptions& o, const EvalSession& s) {
   options.limit = std::min<size_t>(o.image_count, index.size());
   options.batch = std::min<int>(options.batch, int(options.limit));
   Loader loader(index, options);
+  const std::vector<std::string> names = s.class_names();
   Images all;
   for (Batch batch; loader.next(batch);) {
     all.pixels.insert(all.pixels.end(), batch.images.begin(), batch.images.end());
     append(all.labels, multi_hot(batch.labels, s.config().classes));
     for (const Labels& labels : batch.labels) {
       if (labels.empty()) fail(ExitCode::data, "{}: an image has no label, and the gradients are those of a loss that needs one; give images with labels", o.data);
-      all.names.push_back(s.name_of(labels[0]));
+      all.names.push_back(names[labels[0]]);
     }
   }
   for (const auto& [number, reason] : loader.bad_samples()) print_log("left out {}\n", reason);

@@ -1,22 +1,20 @@
 #include "models/eval_session.h"
+#include <algorithm>
+#include <cmath>
 #include <fmt/ranges.h>
 #include "data/imagenet.h"
 #include "engine/console.h"
 #include "engine/error.h"
+#include "engine/progress.h"
 #include "models/attention_layer.h"
 #include "models/attention_list.h"
+#include "models/evaluate.h"
 #include "models/init.h"
 
 std::string describe(const EvalSession& s, const std::string& checkpoint) {
   const ViTConfig& c = s.config();
   return fmt::format("{}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters", checkpoint, c.width, c.depth, c.heads, c.patch, c.image_size, c.pool,
                      c.attention, has_alpha(c.attention) ? fmt::format(" alpha {}", c.alpha) : "", attention_options(c), c.classes, s.vit().parameters().size());
-}
-
-std::string EvalSession::name_of(int label) const {
-  if (size_t(label) < loaded.classes.size()) return loaded.classes[size_t(label)];
-  const ImagenetList* list = loaded.classes.empty() ? imagenet_list_of(config().classes) : nullptr;
-  return list ? list->wnids[size_t(label)] : fmt::format("class {}", label);
 }
 
 // How pictures are cut: what the file says, else the flag, else what is usual here, and then it is said.
@@ -50,10 +48,38 @@ EvalSession open(const EvalOptions& o, bool any_values) {
   return s;
 }
 
+std::vector<std::string> EvalSession::class_names() const {
+  const ImagenetList* list = loaded.classes.empty() ? imagenet_list_of(config().classes) : nullptr;
+  if (list) print_log("note    the weights name no classes: they are taken for those of {}, which has as many\n", list->title);
+  std::vector<std::string> names = list ? list->wnids : loaded.classes;
+  for (int c = int(names.size()); c < config().classes; c++) names.push_back(fmt::format("class {}", c));
+  return names;
+}
+
 LoaderOptions loader_options(const EvalOptions& o, const EvalSession& s) {
   const int workers = o.workers.value_or(o.device.default_workers());
   print_log("loader  {}\n", workers_text(workers));
   return {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error};
+}
+
+void for_each_batch(const EvalOptions& o, const EvalSession& s, Loader& loader, size_t images, bool progress,
+                    const UseLogits& use) {
+  std::optional<Progress> bar;
+  if (progress) bar.emplace(int64_t(images));
+  int64_t done = 0;
+  for (Batch batch; loader.next(batch); done += batch.size) {
+    std::vector<float> logits;
+    forward_batches(s, host_images(batch.images, s.config()), o.batch,
+                    [&](Tape& tape, Tensor z, const Features&) { append(logits, tape.download(z)); });
+    if (std::any_of(logits.begin(), logits.end(), [](float z) { return !std::isfinite(z); }))
+      fail(ExitCode::non_finite,
+           "{}: a logit of images {} to {} of {} is not finite; eval inspect says where that begins", o.checkpoint,
+           done, done + batch.size - 1, images);
+    use(batch, logits);
+    if (bar) bar->show(done + batch.size, "images");
+  }
+  bar.reset();
+  for (const auto& [sample, reason] : loader.bad_samples()) print_log("left out {}\n", reason);
 }
 
 Array read_input(const EvalSession& s, const std::string& path) {

@@ -1,5 +1,6 @@
 // What the subcommands of eval share: flags, the model they open, its images.
-// defines: EvalOptions, add_model, add_source, add_loss, EvalSession, open, describe, loader_options, read_input, forward_batches
+// defines: EvalOptions, add_model, add_source, add_loss, EvalSession, open, describe, loader_options,
+//          for_each_batch, read_input, forward_batches
 #pragma once
 #include "data/loader.h"
 #include "engine/npy.h"
@@ -8,6 +9,7 @@
 #include "models/model_flags.h"
 
 struct EvalOptions {
+  int top = 5, pairs = 10;             // of predict, of confusion
   std::string checkpoint, data, input, labels, out, logits, restrict_to, real, to, loss = "softmax", bad = "error",
               crop = "inception";
   std::vector<std::string> images, tasks, runs;
@@ -40,13 +42,20 @@ struct EvalSession {
   Loaded loaded;
   const ViT& vit() const { return *loaded.vit; }
   const ViTConfig& config() const { return loaded.vit->config(); }
-  std::string name_of(int label) const;          // of the checkpoint, else the wnid where ImageNet has as many classes
   Classes classes(const EvalOptions& o) const { return {o.checkpoint, config().classes, loaded.classes}; }
+  // By class: the model's, else the wnids of the list of ImageNet that has as many classes, with a note, else "class 3".
+  std::vector<std::string> class_names() const;
 };
 EvalSession open(const EvalOptions& o, bool any_values = false);                  // see read_weights
 std::string describe(const EvalSession& s, const std::string& checkpoint);       // the model in a line
 
 LoaderOptions loader_options(const EvalOptions& o, const EvalSession& s);
+
+// Calls use(batch, logits) for each batch of the source, logits being [batch.size, classes], and names on stderr what was
+// left out. With `progress` the images done are shown.
+using UseLogits = std::function<void(const Batch& batch, const std::vector<float>& logits)>;
+void for_each_batch(const EvalOptions& o, const EvalSession& s, Loader& loader, size_t images, bool progress,
+                    const UseLogits& use);
 
 // Images from x.npy, float32 [N, H, W, 3], already in the range the model was trained on.
 Array read_input(const EvalSession& s, const std::string& path);

@@ -72,7 +72,7 @@ Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, con
     for (const RowSums& s : sums) result.row_sum += s.mean() / c.depth;
     result.complete = go_on(result.count + result.unlabelled);
   }
-  result.bad_images = loader.bad_count();
+  result.bad_images = loader.bad_samples().size();
   if (result.count == 0) fail(ExitCode::data, "evaluation: no image with a label could be read");
   result.loss /= double(result.count);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -112,12 +112,19 @@ static int check(const FewshotTask& task) {
   return classes;
 }
 
-std::vector<FewshotResult> fewshot(const FewshotTask& task, const std::vector<int>& shots, int seeds, double l2) {
+void check_probe(const std::vector<int>& shots, int seeds, double l2) {
   if (shots.empty()) fail(ExitCode::usage, "--shots: expected at least one number");
-  for (int k : shots)
+  std::set<int> once;
+  for (int k : shots) {
     if (k < 1) fail(ExitCode::usage, "--shots: {}, expected 1 or more samples of each class", k);
+    if (!once.insert(k).second) fail(ExitCode::usage, "--shots: {} stands there twice, expected each number once", k);
+  }
   if (seeds < 1) fail(ExitCode::usage, "--seeds: {}, expected 1 or more", seeds);
   if (!(l2 > 0 && std::isfinite(l2))) fail(ExitCode::usage, "--l2: {}, expected a number above 0", l2);
+}
+
+std::vector<FewshotResult> fewshot(const FewshotTask& task, const std::vector<int>& shots, int seeds, double l2) {
+  check_probe(shots, seeds, l2);
   const int classes = check(task);
 
   std::vector<FewshotResult> results;

@@ -1,5 +1,5 @@
 // Few-shot accuracy as Big Vision measures it: a linear probe, fitted by ridge regression to a few samples a class.
-// defines: LinearProbe, support_set, FewshotTask, FewshotResult, fewshot
+// defines: LinearProbe, support_set, FewshotTask, FewshotResult, check_probe, fewshot
 #pragma once
 #include <cstdint>
 #include <span>
@@ -39,6 +39,9 @@ struct FewshotResult {
   std::vector<int> predicted;    // of each test sample
   double accuracy() const { return double(correct) / double(count); }
 };
+
+// Usage error where a number has no meaning, or shots are asked for twice.
+void check_probe(const std::vector<int>& shots, int seeds, double l2);
 
 // One result per seed 0 ... seeds - 1 and number of shots.
 std::vector<FewshotResult> fewshot(const FewshotTask& task, const std::vector<int>& shots, int seeds, double l2);

@@ -19,7 +19,22 @@ double layerscale_start(const std::string& item) {
   return value;
 }
 
+const std::vector<std::string> names = {"alpha",       "gamma",       "bias",       "temperature",
+                                        "alpha-layer", "gamma-layer", "bias-layer", "temperature-layer",
+                                        "layerscale"};
+
 }  // namespace
+
+std::string known_learned(const std::string& text) {
+  std::string list;
+  for (const std::string& item : text.empty() ? std::vector<std::string>() : split(text, ",")) {
+    const size_t colon = std::min(item.find(':'), item.size());
+    const std::string name = same_name(item.substr(0, colon), names);
+    if (name.empty()) fail(ExitCode::usage, "--learn: {}", unknown_name(item.substr(0, colon), names));
+    list += (list.empty() ? "" : ",") + name + item.substr(colon);
+  }
+  return list;
+}
 
 std::vector<LearnedParameter> learned_parameters(const ViTConfig& c) {
   const auto f = AttentionFunctions::find(c.attention);
@@ -42,8 +57,7 @@ std::vector<LearnedParameter> learned_parameters(const ViTConfig& c) {
     else if (item == "bias" || item == "bias-layer") add(item, "attn.score_bias", size, 0);
     else if (item == "temperature" || item == "temperature-layer") add(item, "attn.log_temperature", size, 0);
     else if (item == "layerscale" || item.starts_with("layerscale:")) add(item, "ls1.gamma", c.width, layerscale_start(item)), add(item, "ls2.gamma", c.width, layerscale_start(item));
-    else fail(ExitCode::usage, "--learn: '{}' is unknown, expected a list of alpha, gamma, bias, temperature, each also with -layer for one number a block, and layerscale{}", item,
-         did_you_mean(item, "alpha, gamma, bias, temperature, alpha-layer, gamma-layer, bias-layer, temperature-layer, layerscale"));
+    else fail(ExitCode::usage, "--learn: {}", unknown_name(item, names));
   }
   auto learned = [&](const char* name) { return std::any_of(list.begin(), list.end(), [&](const auto& p) { return p.name == name; }); };
   refuse(learned("attn.alpha") && learned("attn.log_gamma"), c.learn, "in gamma L^-alpha both are one number as long as L does not change");

@@ -2,7 +2,7 @@
 //   alpha, gamma, bias, temperature    numbers of attention (engine/attention/learned.h), one a head; alpha-layer, ...: one a block
 //   layerscale, layerscale:X           x + λ branch(x) for both branches, λ starting at X (1e-4)
 // and the number that an attention function has of its own. Nothing of this has weight decay.
-// defines: LearnedParameter, learned_parameters, LearnedNumber, learned_numbers
+// defines: LearnedParameter, learned_parameters, known_learned, LearnedNumber, learned_numbers
 #pragma once
 #include <string>
 #include <vector>
@@ -16,6 +16,8 @@ struct LearnedParameter {
 };
 // Of each block. A list that makes no sense for config.attention is a usage error with the reason.
 std::vector<LearnedParameter> learned_parameters(const ViTConfig& config);
+// What --learn takes, with the names as they are known here (see same_name); usage error if one is not.
+std::string known_learned(const std::string& text);
 
 // What a block has learned so far, as people read it: gamma and temperature, not their logarithms; of layerscale the mean magnitude; and
 // the lambda of differential attention.

@@ -3,6 +3,7 @@
 #include <cmath>
 #include "data/encode.h"
 #include "engine/error.h"
+#include "engine/text.h"
 #include "models/page.h"
 
 std::string Query::name() const {
@@ -13,9 +14,11 @@ std::vector<Query> parse_queries(const std::vector<std::string>& texts, const To
   if (texts.empty())
     return {{grid.class_token ? Query::Kind::class_token : Query::Kind::mean}, {Query::Kind::patch, grid.side / 2, grid.side / 2}};
   std::vector<Query> queries;
-  for (const std::string& text : texts) {
+  for (const std::string& given : texts) {
     Query query;
     int end = 0;
+    const std::string name = same_name(given, {"mean", "cls"}),
+                      text = name.empty() ? std::string(trimmed(given)) : name;
     if (text == "mean") query.kind = Query::Kind::mean;
     else if (text == "cls" && grid.class_token) query.kind = Query::Kind::class_token;
     else if (std::sscanf(text.c_str(), "%d:%d%n", &query.row, &query.column, &end) == 2 && size_t(end) == text.size() && std::min(query.row, query.column) >= 0 &&

@@ -1,5 +1,10 @@
 #include "models/presets.h"
-#include <charconv>
+#include <array>
+#include <optional>
+#include <regex>
+#include <fmt/ranges.h>
+#include "data/names.h"
+#include "engine/console.h"
 #include "engine/error.h"
 #include "engine/text.h"
 
@@ -17,6 +22,26 @@ constexpr TimmSize timm_sizes[] = {
     {256, 14, 1280, 4},   {320, 14, 1792, 5},    {384, 36, 1536, 6},  {512, 20, 2048, 8},  {640, 12, 2560, 10},
     {832, 21, 2176, 13},  {896, 12, 3584, 14},   {896, 18, 2304, 14}, {1536, 40, 8192, 24},
     {768, 12, 3072, 16, "gap"}};    // vit_base_patch16_gap_224
+
+// timm's words for them.
+constexpr std::pair<const char*, const char*> of_timm[] = {{"tiny", "Ti"}, {"small", "S"}, {"medium", "M"},
+                                                           {"base", "B"},  {"large", "L"}, {"so400m", "So400m"},
+                                                           {"huge", "H"},  {"giant", "g"}, {"gigantic", "G"}};
+
+std::vector<std::string> names_of_variants() {
+  std::vector<std::string> names;
+  for (const Variant& v : variants) names.push_back(v.name);
+  return names;
+}
+
+// "small", "16" and "224" of "vit_small_patch16_224.augreg_in1k"; nothing of names with more in them, such as registers.
+std::optional<std::array<std::string, 3>> parts_of_timm(const std::string& text) {
+  static const std::regex name("(?:vit|deit)_([a-z0-9]+)_patch([0-9]{1,4})(?:_([0-9]{1,5}))?(?:\\..*)?",
+                               std::regex::icase);
+  std::smatch found;
+  if (!std::regex_match(text, found, name)) return {};
+  return {{found[1], found[2], found[3]}};
+}
 }  // namespace
 
 std::set<int> heads_of_size(const ViTConfig& c) {
@@ -31,22 +56,41 @@ std::set<int> heads_of_size(const ViTConfig& c) {
   return heads;
 }
 
-std::string variant_names() {
-  std::string names;
-  for (const Variant& v : variants) names += (names.empty() ? "" : ", ") + std::string(v.name);
-  return names;
+std::string variant_names() { return fmt::format("{}", fmt::join(names_of_variants(), ", ")); }
+
+std::string known_model(const std::string& text) {
+  const std::string given(trimmed(text));
+  if (const auto timm = parts_of_timm(given.substr(0, 100))) {
+    const auto& [size, patch, side] = *timm;
+    for (const auto& [word, variant] : of_timm)
+      if (lower_case(size) == word) {
+        const std::string name = fmt::format("{}/{}", variant, patch);
+        print_log("note    --model {}: {} has its sizes; timm's own is --model {} --pool cls --gelu erf{}\n", given,
+                  name, name, side.empty() ? "" : " --image-size " + side);
+        return name;
+      }
+  }
+  const size_t end = given.find_last_not_of("0123456789") + 1, slash = given.find('/');      // of what is no patch
+  const std::string variant = given.substr(0, std::min(slash, end)), patch = given.substr(end),
+                    name = same_name(variant, names_of_variants());
+  const bool number =
+      !patch.empty() && patch.size() <= 4 && patch[0] != '0' && (slash == given.npos || slash + 1 == end);
+  if (name.empty() || !number)
+    fail(ExitCode::usage, "--model: '{}' is unknown, expected VARIANT/PATCH such as S/16 with a variant of {}{}",
+         printable(given.substr(0, 60)), variant_names(), did_you_mean(variant, names_of_variants()));
+  return name + "/" + patch;
+}
+
+std::string known_models(const std::string& text) {
+  std::vector<std::string> names;
+  for (const std::string& name : split(text, ",")) names.push_back(known_model(name));
+  return fmt::format("{}", fmt::join(names, ","));
 }
 
 void set_variant(ViTConfig& config, const std::string& name) {
-  const size_t slash = name.find('/');
-  int patch = 0;
-  const char* end = name.data() + name.size();
-  const bool number = slash != std::string::npos && std::from_chars(name.data() + slash + 1, end, patch).ptr == end && patch > 0;
+  const std::vector<std::string> parts = split(known_model(name), "/");
   for (const Variant& v : variants)
-    if (number && name.substr(0, slash) == v.name) {
-      config.width = v.width, config.depth = v.depth, config.mlp_width = v.mlp_width, config.heads = v.heads, config.patch = patch;
-      return;
-    }
-  fail(ExitCode::usage, "--model: '{}' is unknown, expected VARIANT/PATCH such as S/16 with a variant of {}{}", name, variant_names(),
-       did_you_mean(name.substr(0, slash), variant_names()));
+    if (parts[0] == v.name)
+      config.width = v.width, config.depth = v.depth, config.mlp_width = v.mlp_width, config.heads = v.heads,
+      config.patch = std::stoi(parts[1]);
 }

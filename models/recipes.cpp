@@ -94,7 +94,7 @@ void apply_recipe(TrainOptions& o, const std::string& name, const std::string& m
   const bool small = name.ends_with("-small");
   const std::string figure = small ? name.substr(0, name.size() - 6) : name;
   if (figure != "figure1" && figure != "figure2" && name != "figure2-i21k" && figure != "figure3" && figure != "figure4")
-    fail(ExitCode::usage, "--preset: '{}' is unknown, expected one of {}{}", name, recipe_names(), did_you_mean(name, recipe_names()));
+    fail(ExitCode::usage, "--preset: {}", unknown_name(name, split(recipe_names(), ", ")));
   if (small) cifar10(o, model);
   else if (figure == "figure2") i1k(o, model);
   else i21k(o, model);

@@ -34,6 +34,7 @@ RunSummary read_run(const fs::path& folder, const fs::path& common) {
     fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps", (folder / "config.toml").string());
   }
   run.scaled = has_alpha(run.attention);
+  if (const auto seed = flags.find("seed"); seed != flags.end()) run.seed = seed->second;
   for (const auto& [flag, usual] : {std::pair{"gate-function", "silu"}, {"attention-form", "plain"}, {"output-norm", "none"}, {"block", "pre-norm"}, {"learn", ""}})
     if (const auto given = flags.find(flag); given != flags.end() && given->second != usual) run.options += fmt::format(", {} {}", flag, given->second);
   for (const auto& [flag, value] : flags)
@@ -47,8 +48,9 @@ RunSummary read_run(const fs::path& folder, const fs::path& common) {
     if (row.loss) run.loss.emplace_back(row.step, *row.loss);
     if (row.images_per_second) speeds += *row.images_per_second, logged++;
     if (!row.val_accuracy) continue;
-    run.last_accuracy = *row.val_accuracy, run.last_loss = row.val_loss.value_or(NAN);
-    run.best_accuracy = std::max(run.best_accuracy, run.last_accuracy);
+    run.last_step = row.step, run.last_accuracy = *row.val_accuracy, run.last_loss = row.val_loss.value_or(NAN);
+    if (run.last_accuracy > run.best_accuracy)
+      run.best_step = row.step, run.best_accuracy = run.last_accuracy, run.best_loss = run.last_loss;
     run.accuracy.emplace_back(row.step, 100 * run.last_accuracy);
   }
   run.images_per_second = logged ? speeds / logged : 0;
@@ -65,13 +67,44 @@ fs::path common_parent(const fs::path& first, const fs::path& last) {
 }
 
 std::string alpha_of(const RunSummary& run) { return run.scaled ? fmt::format("{}", run.alpha) : "-"; }
-std::string accuracy_of(const RunSummary& run) { return run.best_accuracy < 0 ? "-" : fmt::format("{:.2f} %", 100 * run.best_accuracy); }
+std::string percent(double part) { return fmt::format("{:.2f} %", 100 * part); }
 std::string steps_of(const RunSummary& run) { return run.step < run.steps ? fmt::format("{} of {}", run.step, run.steps) : std::to_string(run.steps); }
+
+// What is said of a run, in the table and on the page. An accuracy stands beside the loss of the same evaluation.
+const std::vector<std::string> run_columns{"attention",     "alpha",      "best accuracy", "loss there", "at step",
+                                           "last accuracy", "loss there", "images/s",      "updates",    "run"};
+std::vector<std::string> run_row(const RunSummary& run) {
+  std::vector<std::string> row{
+      run.function(), alpha_of(run), "-", "-", "-", "-", "-", fmt::format("{:.1f}", run.images_per_second),
+      steps_of(run),  run.folder};
+  if (run.best_accuracy < 0) return row;
+  row[2] = percent(run.best_accuracy), row[3] = fmt::format("{:.4f}", run.best_loss),
+  row[4] = std::to_string(run.best_step);
+  row[5] = percent(run.last_accuracy), row[6] = fmt::format("{:.4f}", run.last_loss);
+  return row;
+}
+
+// Columns as wide as what they hold: the first and, with `left_last`, the last one from the left, the others to the right.
+std::string aligned(const std::vector<std::vector<std::string>>& rows, bool left_last) {
+  std::vector<size_t> widths(rows[0].size());
+  for (const auto& row : rows)
+    for (size_t i = 0; i < row.size(); i++) widths[i] = std::max(widths[i], printable(row[i]).size());
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line = fmt::format("{:<{}}", printable(row[0]), widths[0]);
+    for (size_t i = 1; i < row.size(); i++)
+      line += left_last && i + 1 == row.size() ? "  " + printable(row[i])
+                                               : fmt::format("  {:>{}}", printable(row[i]), widths[i]);
+    text += line + "\n";
+  }
+  return text;
+}
 
 // Runs that differ in nothing but their seed, by what is compared here: function and exponent.
 struct Alike {
   const RunSummary* first;
-  Moments accuracy;
+  std::map<std::string, Moments> by_seed;    // one seed counts once, also where several runs have it
+  Moments accuracy;                    // over seeds, of the best of each run
   std::string name;                    // the function; one that was trained in several ways, by other flags, also with a run of that way
 };
 std::vector<Alike> alike(const std::vector<RunSummary>& runs) {
@@ -79,9 +112,11 @@ std::vector<Alike> alike(const std::vector<RunSummary>& runs) {
   for (const RunSummary& run : runs) {
     if (run.best_accuracy < 0) continue;
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Alike& a) { return a.first->function() == run.function() && a.first->alpha == run.alpha && a.first->others == run.others; });
-    if (group == groups.end()) group = groups.insert(groups.end(), {&run, {}, run.function()});
-    group->accuracy.add(run.best_accuracy);
+    if (group == groups.end()) group = groups.insert(groups.end(), {&run, {}, {}, run.function()});
+    group->by_seed[run.seed].add(run.best_accuracy);
   }
+  for (Alike& a : groups)
+    for (const auto& [seed, accuracy] : a.by_seed) a.accuracy.add(accuracy.mean());
   std::stable_sort(groups.begin(), groups.end(), [](const Alike& a, const Alike& b) { return a.accuracy.mean() > b.accuracy.mean(); });
   const auto of_one_function = [](const Alike& a, const Alike& b) { return a.first->function() == b.first->function(); };
   for (Alike& a : groups) {
@@ -91,10 +126,19 @@ std::vector<Alike> alike(const std::vector<RunSummary>& runs) {
   }
   return groups;
 }
-bool several_seeds(const std::vector<Alike>& groups) { return std::any_of(groups.begin(), groups.end(), [](const Alike& a) { return a.accuracy.count > 1; }); }
-std::vector<std::string> seeds_row(const Alike& a) {
-  return {a.name, alpha_of(*a.first), fmt::format("{:.0f}", a.accuracy.count), fmt::format("{:.2f} %", 100 * a.accuracy.mean()),
-          fmt::format("{:.2f} to {:.2f} %", 100 * a.accuracy.min, 100 * a.accuracy.max)};
+const std::vector<std::string> seeds_columns{"attention",    "alpha",       "seeds",
+                                             "mean of best", "std (n - 1)", "lowest to highest"};
+// Of the functions that were trained with several seeds.
+std::vector<std::vector<std::string>> seeds_rows(const std::vector<Alike>& groups) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Alike& a : groups) {
+    const double n = a.accuracy.count;
+    if (n < 2) continue;
+    rows.push_back({a.name, alpha_of(*a.first), fmt::format("{:.0f}", n), percent(a.accuracy.mean()),
+                    percent(a.accuracy.std() * std::sqrt(n / (n - 1))),
+                    fmt::format("{:.2f} to {}", 100 * a.accuracy.min, percent(a.accuracy.max))});
+  }
+  return rows;
 }
 
 // Accuracy by α: for every function a row of the table, coloured from the worst to the best of all.
@@ -183,46 +227,46 @@ std::vector<RunSummary> read_runs(const std::vector<std::string>& folders) {
 }
 
 std::string report_table(const std::vector<RunSummary>& runs) {
-  size_t width = 22;
-  for (const RunSummary& run : runs) width = std::max(width, run.function().size());
-  width += 2;
-  std::string text = fmt::format("{:<{}}{:>7}{:>14}{:>10}{:>12}{:>14}  {}\n", "attention", width, "alpha", "val accuracy", "val loss", "images/s", "updates", "run");
-  for (const RunSummary& run : runs)
-    text += fmt::format("{:<{}}{:>7}{:>14}{:>10}{:>12.1f}{:>14}  {}\n", run.function(), width, alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss),
-                        run.images_per_second, steps_of(run), printable(run.folder));
-  const std::vector<Alike> groups = alike(runs);
-  if (!several_seeds(groups)) return text;
-  text += fmt::format("\n{:<{}}{:>7}{:>7}{:>16}{:>20}\n", "attention", width, "alpha", "seeds", "mean accuracy", "lowest to highest");
-  for (const Alike& a : groups) {
-    const std::vector<std::string> row = seeds_row(a);
-    text += fmt::format("{:<{}}{:>7}{:>7}{:>16}{:>20}\n", row[0], width, row[1], row[2], row[3], row[4]);
-  }
-  return text;
+  std::vector<std::vector<std::string>> rows{run_columns};
+  for (const RunSummary& run : runs) rows.push_back(run_row(run));
+  std::string text = aligned(rows, true);
+  std::vector<std::vector<std::string>> seeds = seeds_rows(alike(runs));
+  if (seeds.empty()) return text;
+  seeds.insert(seeds.begin(), seeds_columns);
+  return text + "\n" + aligned(seeds, false);
 }
 
 std::string report_json(const std::vector<RunSummary>& runs) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const RunSummary& run : runs) {
-    nlohmann::ordered_json row{{"run", run.folder}, {"attention", run.attention}, {"qk_norm", run.qk_norm}, {"gate", run.gate}, {"step", run.step}, {"steps", run.steps}, {"images_per_second", run.images_per_second}};
+    nlohmann::ordered_json row{{"run", run.folder},      {"attention", run.attention},
+                               {"qk_norm", run.qk_norm}, {"gate", run.gate},
+                               {"seed", run.seed},       {"step", run.step},
+                               {"steps", run.steps},     {"images_per_second", run.images_per_second}};
     if (run.scaled) row["alpha"] = run.alpha;
-    if (run.best_accuracy >= 0) row.update({{"best_accuracy", run.best_accuracy}, {"last_accuracy", run.last_accuracy}, {"last_loss", run.last_loss}});
+    if (run.best_accuracy >= 0)
+      row.update({{"best_accuracy", run.best_accuracy},
+                  {"best_loss", run.best_loss},
+                  {"best_step", run.best_step},
+                  {"last_accuracy", run.last_accuracy},
+                  {"last_loss", run.last_loss},
+                  {"last_step", run.last_step}});
     rows.push_back(row);
   }
   return json_text(nlohmann::ordered_json{{"runs", rows}});
 }
 
 std::string report_page(const std::vector<RunSummary>& runs) {
-  std::string html = "<table>" + table_row({"attention", "α", "validation accuracy", "validation loss", "images/s", "updates", "run"}, "th");
+  std::string html = "<p>Accuracy and loss on the validation images.</p>\n<table>" + table_row(run_columns, "th");
   std::vector<RunSummary> ranked = runs;
   std::stable_sort(ranked.begin(), ranked.end(), [](const RunSummary& a, const RunSummary& b) { return a.best_accuracy > b.best_accuracy; });
   for (const RunSummary& run : ranked)
-    html += table_row({run.function(), alpha_of(run), accuracy_of(run), run.best_accuracy < 0 ? "-" : fmt::format("{:.4f}", run.last_loss), fmt::format("{:.1f}", run.images_per_second),
-                       steps_of(run), run.folder});
+    html += table_row(run_row(run));
   html += "</table>\n";
   const std::vector<Alike> groups = alike(runs);
-  if (several_seeds(groups)) {
-    html += "<h2>Over seeds</h2>\n<table>" + table_row({"attention", "α", "seeds", "mean validation accuracy", "lowest to highest"}, "th");
-    for (const Alike& a : groups) html += table_row(seeds_row(a));
+  if (const auto seeds = seeds_rows(groups); !seeds.empty()) {
+    html += "<h2>Over seeds</h2>\n<table>" + table_row(seeds_columns, "th");
+    for (const auto& row : seeds) html += table_row(row);
     html += "</table>\n";
   }
   const Plot alpha = by_alpha(groups);

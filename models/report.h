@@ -11,7 +11,10 @@ struct RunSummary {
   double alpha = 1;
   bool scaled = true, qk_norm = false, gate = false;       // scaled: α matters
   int64_t steps = 0, step = 0;                             // planned, done
-  double best_accuracy = -1, last_accuracy = -1, last_loss = 0;      // on the validation images; -1: none yet
+  std::string seed;
+  double best_accuracy = -1, last_accuracy = -1;           // on the validation images; -1: none yet
+  double best_loss = 0, last_loss = 0;                     // of the same evaluations
+  int64_t best_step = 0, last_step = 0;                    // after which they were
   double images_per_second = 0;                            // in training, the mean of what was logged
   std::vector<std::pair<double, double>> loss, accuracy;   // training loss and validation accuracy by step
   std::string options;                                     // of attention, beside these: ", output-norm rela"

@@ -237,9 +237,9 @@ Evaluation TrainingRun::validate() {
 }
 
 void TrainingRun::end() {
-  if (loader_->bad_count())
-    progress_.say(fmt::format("damaged {} images were replaced; {} lists them", loader_->bad_count(),
-                              (folder_ / "damaged.txt").string()));
+  if (!listed_.empty())
+    progress_.say(fmt::format("damaged {} image{} replaced; {} lists them", listed_.size(),
+                              listed_.size() == 1 ? " was" : "s were", (folder_ / "damaged.txt").string()));
   if (monitor_) progress_.say("inspect " + monitor_->cost());
   if (state_.first_loss < last_loss_)
     progress_.say(fmt::format(

@@ -1,7 +1,9 @@
 // A log that cannot be written changes nothing; a result that cannot be is exit code 1, whichever program prints it.
 #include <pty.h>
 
+#include "data/encode.h"
 #include "engine/metrics.h"
+#include "engine/npy.h"
 #include "engine/progress.h"
 #include "engine/text.h"
 #include "tests/error_of.h"
@@ -59,26 +61,67 @@ struct Command {
   std::vector<std::string> arguments;
 };
 
-// Each prints a result in a way of its own. `out` is a folder for what they write.
+// CIFAR-100's binaries, a record each.
+std::string cifar_archive() {
+  const std::string record = std::string(2, '\0') + std::string(3072, 'x');
+  std::string names;
+  for (int i = 0; i < 100; i++) names += fmt::format("c{}\n", i);
+  return tar_entry("c/train.bin", record) + tar_entry("c/test.bin", record) +
+         tar_entry("c/fine_label_names.txt", names) + tar_end();
+}
+
+// Weights whose training was never disturbed.
+const fs::path& undisturbed() {
+  static const fs::path run = [] {
+    REQUIRE(train(train_flags(common_folder() / "console", {{"--val", drawn_set() / "val-*.tar"}})).code == 0);
+    return common_folder() / "console";
+  }();
+  return run;
+}
+
+// Every subcommand of every program, each with a result on stdout, and the ways in which it prints it. `out` is a folder
+// for what they write.
 std::vector<Command> commands(const fs::path& out) {
-  const std::string weights = common_folder() / "console" / "last.safetensors";
-  if (!fs::exists(weights)) REQUIRE(train(train_flags(common_folder() / "console")).code == 0);
-  const std::string shards = drawn_set() / "train-*.tar";
+  fs::create_directories(out);
+  const std::string run = undisturbed(), weights = run + "/last.safetensors", shards = drawn_set() / "train-*.tar";
+  const std::string x = out / "x.npy", y = out / "y.npy", pictures = out / "pictures";
+  write_npy(x, {2, 16, 16, 3}, std::vector<float>(2 * 16 * 16 * 3));
+  write_npy(y, {2}, std::vector<int64_t>{3, 4});
+  for (const char* name : {"a", "b"}) {
+    fs::create_directories(pictures + "/" + name);
+    for (const char* file : {"/1.jpg", "/2.jpg"})
+      write_file(pictures + "/" + name + file, encode_jpeg({16, 16, std::vector<uint8_t>(16 * 16 * 3, 90)}, 90));
+  }
   std::vector<Command> all = {
-      {"train", arguments_of(train_flags(out / "run"))},
+      {"train", arguments_of(train_flags(out / "run", {{"--val", drawn_set() / "val-*.tar"}}))},
       {"train", {"--print-config", "--steps", "2", "--image-size", "32", "--width", "64", "--depth", "1"}},
-      {"eval", {"report", common_folder() / "console"}},
-      {"eval", {"report", "--json", common_folder() / "console"}},
+      {"eval", {"report", run}},
+      {"eval", {"report", "--json", run}},
       {"pack", {"drawn", "--out", out / "drawn", "--images", "10", "--size", "16"}},
+      {"pack", {"folder", pictures, "--out", out / "folder"}},
+      {"pack", {"archive", drawn_set() / "train-0000.tar", "--out", out / "archive"}},
+      {"pack",
+       {"transfer", "cifar100", write_file(out / "cifar-100-binary.tar", cifar_archive()), "--out", out / "transfer"}},
       {"pack", {"check", shards}},
       {"pack", {"check", "--json", shards}},
       {"bench", {"roofline"}},
+      {"train", {"--help-attention"}},
   };
-  for (const char* subcommand : {"accuracy", "inspect"})
-    for (const char* flag : {"", "--json"}) {
-      std::vector<std::string> arguments = {subcommand, "--checkpoint", weights, "--data", shards, "--threads", "1"};
-      if (subcommand == std::string("inspect")) arguments.insert(arguments.end(), {"--out", out / "inspected"});
-      if (*flag) arguments.push_back(flag);
+  const std::vector<std::vector<std::string>> of_weights = {
+      {"accuracy", "--data", shards},
+      {"inspect", "--data", shards, "--out", out / "inspected"},
+      {"confusion", "--data", shards, "--out", out / "confusion"},
+      {"features", "--data", shards, "--out", out / "f.npy"},
+      {"predict", pictures},
+      {"predict", pictures, "--out", out / "p.csv"},
+      {"gradients", "--input", x, "--labels", y},
+      {"fewshot", "--task", "t=" + shards + "," + shards, "--shots", "1"},
+      {"export", "--to", out / "e.npz"}};
+  for (const std::vector<std::string>& of_each : of_weights)
+    for (const char* json : {"", "--json"}) {
+      std::vector<std::string> arguments = of_each;
+      arguments.insert(arguments.end(), {"--checkpoint", weights, "--threads", "1"});
+      if (*json) arguments.push_back(json);
       all.push_back({"eval", arguments});
     }
   for (const char* name : {"train", "eval", "pack", "bench"}) all.push_back({name, {"--help"}});
@@ -90,45 +133,41 @@ const Stream broken[] = {Stream::closed, Stream::full, Stream::no_reader};
 
 TEST_SUITE_BEGIN("console");
 
-TEST_CASE("a log that cannot be written is dropped, and nothing else changes") {
-  for (const Stream stream : broken) {
-    TempDir dir;
-    for (const Command& command : commands(dir.path())) {
-      CAPTURE(command.program);
-      CAPTURE(command.arguments[0]);
-      CAPTURE(name_of(stream));
-      const Ended ended = run_with(command.program, command.arguments, Stream::file, stream);
-      CHECK(ended.code == 0);
-      CHECK(!ended.out.empty());
+TEST_CASE("every subcommand, where one of its streams or both cannot be written") {
+  const struct { const char* what; bool out, err; int code; } cases[] = {
+      {"a log is dropped, and nothing else changes", false, true, 0},
+      {"a result is exit code 1 with the reason", true, false, 1},
+      {"without a log the exit code tells it", true, true, 1}};
+  for (const auto& c : cases)
+    for (const Stream stream : broken) {
+      TempDir dir;
+      for (const Command& command : commands(dir.path())) {
+        CAPTURE(c.what);
+        CAPTURE(command.program);
+        CAPTURE(command.arguments[0]);
+        CAPTURE(name_of(stream));
+        const Ended ended =
+            run_with(command.program, command.arguments, c.out ? stream : Stream::file, c.err ? stream : Stream::file);
+        CHECK_MESSAGE(ended.code == c.code, ended.err);
+        CHECK(ended.out.empty() == c.out);
+        if (c.out && !c.err)
+          CHECK_MESSAGE(contains(ended.err, command.program + ": the result could not be written to stdout: "),
+                        ended.err);
+      }
+      check_same_run(undisturbed(), dir.path() / "run");    // what it wrote is whole
+      for (const char* file : {"p.csv", "confusion/report.html", "f.npy", "e.npz"})
+        CHECK(fs::file_size(dir.path() / file) > 0);
+      const Stream out = c.out ? stream : Stream::file, err = c.err ? stream : Stream::file;
+      CHECK(run_with("train", {"--train", "/"}, out, err).code == 2);
+      CHECK(run_with("pack", {"check", dir.path() / "none"}, out, err).code == 3);
     }
-    check_same_run(common_folder() / "console", dir.path() / "run");
-    CHECK(run_with("train", {"--train", "/"}, Stream::file, stream).code == 2);
-    CHECK(run_with("pack", {"check", dir.path() / "none"}, Stream::file, stream).code == 3);
-  }
-}
-
-TEST_CASE("a result that cannot be written is exit code 1 with the reason") {
-  for (const Stream stream : broken) {
-    TempDir dir;
-    for (const Command& command : commands(dir.path())) {
-      CAPTURE(command.program);
-      CAPTURE(command.arguments[0]);
-      CAPTURE(name_of(stream));
-      const Ended ended = run_with(command.program, command.arguments, stream, Stream::file);
-      CHECK(ended.code == 1);
-      CHECK_MESSAGE(contains(ended.err, command.program + ": the result could not be written to stdout: "), ended.err);
-    }
-    check_same_run(common_folder() / "console", dir.path() / "run");
-    for (const Command& command : commands(dir.path() / "both"))
-      CHECK(run_with(command.program, command.arguments, stream, stream).code == 1);
-  }
 }
 
 TEST_CASE("of a log and a result in one pipe nobody need read either") {
   TempDir dir;
   for (const Command& command : commands(dir.path()))
     CHECK(run_with(command.program, command.arguments, Stream::no_reader, Stream::that_of_stdout).code == 0);
-  check_same_run(common_folder() / "console", dir.path() / "run");
+  check_same_run(undisturbed(), dir.path() / "run");
   CHECK(run_with("train", {"--help"}, Stream::full, Stream::that_of_stdout).code == 1);
 }
 

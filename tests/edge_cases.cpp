@@ -125,7 +125,6 @@ TEST_SUITE("edge cases") {
       std::set<std::string> counted;
       for (const auto& [sample, reason] : loader.bad_samples()) counted.insert(index.key(sample));
       CHECK(counted == refused);
-      CHECK(loader.bad_count() >= (epoch + 1) * refused.size());    // a replacement may be bad itself
       CHECK(std::none_of(batch.labels.begin(), batch.labels.end(),
                          [&](Labels labels) { return refused.contains(fmt::format("{:03}", labels[0])); }));
     }

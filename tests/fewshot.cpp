@@ -170,6 +170,7 @@ TEST_CASE("errors") {
   };
   CHECK(says(settings({}, 1, 1), {"--shots"}));
   CHECK(says(settings({5, 0}, 1, 1), {"--shots: 0", "1 or more"}));
+  CHECK(says(settings({1, 5, 1}, 1, 1), {"--shots: 1", "twice"}));
   CHECK(says(settings({1}, 0, 1), {"--seeds: 0"}));
   for (double l2 : {0.0, -1.0, double(NAN), double(INFINITY)}) CHECK(says(settings({1}, 1, l2), {"--l2"}));
 

@@ -39,7 +39,7 @@ Metadata identity_with(const std::vector<std::string>& flags) {
   ViTConfig config = o.model.config();
   config.attention = o.grid()[0].attention, config.alpha = o.grid()[0].alpha, config.classes = o.classes;
   const int64_t steps = o.steps || o.epochs > 0 ? o.updates(drawn().size()) : 20;
-  return run_identity(o, config, drawn(), steps, o.warmup_steps(1000));
+  return run_identity(o, config, drawn(), steps, o.warmup_steps(1000), o.seeds[0]);
 }
 }    // namespace
 
@@ -56,14 +56,14 @@ TEST_SUITE("fields") {
   TEST_CASE("a run is not resumed as another model, whichever field differs and on whichever side") {
     const TempDir dir;
     const std::filesystem::path state = dir.path() / "last.state";
-    const Metadata plain = run_identity({}, {}, drawn(), 20, 2);
+    const Metadata plain = run_identity({}, {}, drawn(), 20, 2, 0);
     for (const std::string& field : all_fields({}).fields) {
       CAPTURE(field);
       ViTConfig other;
       each_field(other, [&](const char* name, auto& value) {
         if (name == field) change(value);
       });
-      const Metadata changed = run_identity({}, other, drawn(), 20, 2);
+      const Metadata changed = run_identity({}, other, drawn(), 20, 2, 0);
       for (const auto& [saved, now] : {std::pair{plain, changed}, {changed, plain}}) {
         write_safetensors(state, {}, saved);
         CHECK(says(error_of(ExitCode::usage, [&] { check_identity(state, now); }), {"last.state", field.c_str()}));
@@ -74,7 +74,7 @@ TEST_SUITE("fields") {
   TEST_CASE("states of older programs, which left out defaults, and of newer ones, which know more") {
     const TempDir dir;
     const std::filesystem::path state = dir.path() / "last.state";
-    const Metadata now = run_identity({}, {}, drawn(), 20, 2);
+    const Metadata now = run_identity({}, {}, drawn(), 20, 2, 0);
     Metadata old = now;
     for (const char* later : {"learn", "gate_function", "attention_form", "output_norm", "block", "mean", "std"})
       old.erase(later);
@@ -101,12 +101,13 @@ TEST_SUITE("fields") {
         {"--head-hidden", ""}, {"--head-bias", "1"}, {"--attention", "relu"}, {"--alpha", "2"}, {"--classes", "12"},
         {"--steps", "7"}, {"--epochs", "3"}, {"--batch", "4"}, {"--lr", "1"}, {"--weight-decay", "1"}, {"--warmup", "7"},
         {"--clip", "7"}, {"--micro-batch", "2"}, {"--mixup", "0.5"}, {"--randaug", "1,2"}, {"--ema", "0.5"},
-        {"--loss", "sigmoid"}, {"--crop", "none"}, {"--no-flip", ""}, {"--precision", "bf16"}, {"--seed", "7"}};
+        {"--loss", "sigmoid"}, {"--crop", "none"}, {"--no-flip", ""}, {"--precision", "bf16"}, {"--seed", "7"},
+        {"--holdout", "3"}};
     // --train is in it by its number of images and their labels, and a preset by the flags it sets
     const std::set<std::string> free = {
         "--help", "--config", "--preset", "--print-config", "--train", "--val", "--out", "--init", "--resume", "--remat",
         "--device", "--fused-attention", "--threads", "--workers", "--log-every", "--inspect-every", "--profile",
-        "--eval-every", "--save-every"};
+        "--eval-every", "--save-every", "--save-minutes", "--help-attention"};
     CLI::App app;
     TrainOptions o;
     o.add(app);

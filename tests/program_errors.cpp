@@ -116,6 +116,9 @@ TEST_CASE("damaged images are replaced and counted in training, and stop an eval
   for (size_t at = 0; (at = trained.err.find("; replaced by the next", at)) != std::string::npos; at++) listed++;
   CHECK(listed == 3);
   CHECK(contains(trained.err, "3 images were replaced"));
+  const Ended passes =
+      train(train_flags(dir.path() / "passes", {{"--train", shard}, {"--steps", "8"}, {"--warmup", "0"}}));
+  CHECK_MESSAGE(contains(passes.err, "3 images were replaced"), passes.err);    // images, not how often
   CHECK(contains(trained.err, "2/2"));
   const std::string list = read_text(dir.path() / "run" / "damaged.txt");
   CHECK(std::count(list.begin(), list.end(), '\n') == 3);

@@ -78,7 +78,7 @@ TEST_SUITE("programs") {
     config.classes = 1000;
     write_foreign(dir.path() / "imagenet.safetensors", numbered_weights(config));
     const Ended named = eval("predict", eval_flags(dir.path() / "imagenet.safetensors", with));
-    CHECK(contains(named.err, "names no classes: they are taken for those of ImageNet-1k"));
+    CHECK(contains(named.err, "name no classes: they are taken for those of ImageNet-1k"));
     CHECK_MESSAGE(contains(named.out, " %  n0"), named.out);
     CHECK_FALSE(contains(named.out, "class "));
   }

@@ -160,7 +160,7 @@ TEST_SUITE("training runs") {
       CHECK(fs::exists(grid / member / "best.safetensors"));
     CHECK(contains(read_text(grid / "softmax-seed3" / "config.toml"), "seed=3\n"));
     CHECK(says(ended.out, {"seed", "softmax           -      3 "}));
-    CHECK(says(run_program("eval", {"report", grid}).out, {"mean accuracy", "lowest to highest"}));
+    CHECK(says(run_program("eval", {"report", grid}).out, {"mean of best", "lowest to highest"}));
     fs::remove_all(grid / "relu-alpha1-seed3");
     CHECK(run_program("train", {"--resume", grid}).code == 0);
     CHECK(run_program("train", {"--resume", grid / "softmax-seed3"}).code == 0);

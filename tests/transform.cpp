@@ -240,10 +240,13 @@ TEST_CASE("the few-shot probe's preparation: both sides to 256/224 of the size, 
   Image image{6, 12, std::vector<uint8_t>(6 * 12 * 3)};
   for (size_t i = 0; i < image.rgb.size(); i++) image.rgb[i] = uint8_t(i * 37 % 251);
   std::vector<uint8_t> out(7 * 7 * 3), usual(7 * 7 * 3);
-  prepare_eval(image, {.image_size = 7, .stretch = true}, out.data());
   const Image whole = resize_bilinear(image, {0, 0, 6, 12}, 8, 8);
-  for (int y = 0; y < 7; y++)
-    for (int c = 0; c < 21; c++) CHECK(out[y * 21 + c] == whole.rgb[y * 24 + c]);      // (8 - 7) / 2 = 0: from the first row and column
+  for (const char* crop : {"inception", "pad", "none"}) {    // however the model was trained
+    CAPTURE(crop);
+    prepare_eval(image, {.image_size = 7, .crop = crop, .stretch = true}, out.data());
+    for (int y = 0; y < 7; y++)
+      for (int c = 0; c < 21; c++) CHECK(out[y * 21 + c] == whole.rgb[y * 24 + c]);    // (8 - 7) / 2 = 0: from the first row and column
+  }
   prepare_eval(image, {.image_size = 7}, usual.data());
   CHECK(usual != out);
 }

@@ -44,7 +44,7 @@ TEST_CASE("variants by name") {
     CHECK(config == ViTConfig{.patch = 14, .width = v.width, .depth = v.depth, .heads = v.heads, .mlp_width = v.mlp_width});
   }
   ViTConfig config;
-  for (const char* name : {"", "S", "S/", "/16", "S/0", "S/-1", "S/16x", "s/16", "X/16", "S/99999999999"})
+  for (const char* name : {"", "S", "S/", "/16", "S/0", "S/-1", "S/16x", "SS/16", "X/16", "S/99999999999"})
     CHECK(says(error_of(ExitCode::usage, [&] { set_variant(config, name); }), {"--model", name, "S/16", "So400m"}));
 }
 
