@@ -10,6 +10,7 @@
 # make gpu-bundle      build/gpu-bundle.tar.xz, for a machine with a GPU and no compiler
 # make test-card       the bundle's script, tests/cuda/card.sh, on the emulated device
 # make static    registers, spills, instructions of each kernel
+# make warnings  those of clang and of the newest g++ that is installed, as errors
 # make fuzz      readers of files and patterns under libFuzzer, each for FUZZ_SECONDS (60); skipped without clang
 # make planted   plants bugs in the CUDA device and sees that the emulation finds them (needs the Toolkit's headers, no GPU)
 # make lines     lines of code by folder; make packages: install what is missing (apt); make clean; make help: this text
@@ -296,6 +297,9 @@ odr: packages
 	@echo "odr: compiles the programs and tests for a link as one unit, which shows types of two definitions"
 	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/odr CUDA=0 OPT="-O0 -flto=auto -Wodr" $(PROGRAMS:$(BUILD)/%=$(BUILD)/odr/%) $(BUILD)/odr/tests/run
 	@echo "odr: every type has one definition"
+
+warnings: packages
+	tests/warnings '$(CXX)' -std=c++20 -march=$(ARCH) -fopenmp -Wall -Wextra -Wno-psabi -I. -isystem $(EIGEN) -DEIGEN_DONT_PARALLELIZE $(FLOAT)
 
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))

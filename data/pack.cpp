@@ -132,7 +132,7 @@ void add_transfer(CLI::App& app) {
     write(plan, members, *options);
     print_result("split: {}\n", set.split);
     for (const auto& [part, official] : set.official) {
-      const auto in_part = [&](const PlannedImage& image) { return image.part == part; };
+      const auto in_part = [part = part](const PlannedImage& image) { return image.part == part; };
       const size_t found = part ? size_t(std::count_if(plan.images.begin(), plan.images.end(), in_part)) : official;
       if (found != official)
         print_result("note: the whole set has {} images in {}, here are {}\n", official, part, found);

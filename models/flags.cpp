@@ -24,7 +24,7 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
   ours(app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")
            ->transform(one_of({"tanh", "erf"})));
   for (const auto& [flag, channels] : {std::pair{"--mean", &config_.mean}, {"--std", &config_.std}})
-    app.add_option_function<std::string>(flag, [flag, channels](const std::string& text) { *channels = parse_channels(flag, text); },
+    app.add_option_function<std::string>(flag, [flag = flag, channels = channels](const std::string& text) { *channels = parse_channels(flag, text); },
                                          "of red, green and blue, with commas: a pixel x of 0 ... 1 is (x - mean) / std to the model; or imagenet, or half")
         ->default_str(channels_text(*channels))->group(group);
   ours(app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")

@@ -45,18 +45,18 @@ const std::vector<HeadColumn>& head_columns() {
   static const std::vector<HeadColumn> columns = [] {
     std::vector<HeadColumn> list;
     for (const auto& [name, m] : {std::pair{"S", &H::S}, {"A", &H::A}, {"dA", &H::dA}, {"dS", &H::dS}, {"row_sum", &H::row_sum}, {"D", &H::D}}) {
-      list.push_back({name + std::string("_mean"), [m](const H& h) { return (h.*m).mean(); }});
-      list.push_back({name + std::string("_std"), [m](const H& h) { return (h.*m).std(); }});
-      list.push_back({name + std::string("_min"), [m](const H& h) { return (h.*m).min; }});
-      list.push_back({name + std::string("_max"), [m](const H& h) { return (h.*m).max; }});
+      list.push_back({name + std::string("_mean"), [m = m](const H& h) { return (h.*m).mean(); }});
+      list.push_back({name + std::string("_std"), [m = m](const H& h) { return (h.*m).std(); }});
+      list.push_back({name + std::string("_min"), [m = m](const H& h) { return (h.*m).min; }});
+      list.push_back({name + std::string("_max"), [m = m](const H& h) { return (h.*m).max; }});
     }
     for (const auto& [name, share] : {std::pair{"zeros", &H::zero_share}, {"negative", &H::negative_share}, {"dead_rows", &H::dead_share}, {"duty", &H::duty},
                                       {"saturated", &H::saturated_share}, {"gradient_ratio", &H::gradient_ratio}})
-      list.push_back({name, [share](const H& h) { return (h.*share)(); }});
+      list.push_back({name, [share = share](const H& h) { return (h.*share)(); }});
     for (const auto& [name, m] : {std::pair{"keys", &H::keys}, {"entropy", &H::entropy}, {"top", &H::top}, {"distance", &H::distance}})
-      list.push_back({name, [m](const H& h) { return (h.*m).mean(); }});
+      list.push_back({name, [m = m](const H& h) { return (h.*m).mean(); }});
     for (const auto& [name, m] : {std::pair{"q", &H::q}, {"k", &H::k}, {"v", &H::v}, {"dq", &H::dq}, {"dk", &H::dk}, {"dv", &H::dv}})
-      list.push_back({name + std::string("_norm"), [m](const H& h) { return (h.*m).norm(); }});
+      list.push_back({name + std::string("_norm"), [m = m](const H& h) { return (h.*m).norm(); }});
     return list;
   }();
   return columns;

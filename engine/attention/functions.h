@@ -30,7 +30,7 @@ template <class... F> struct AttentionFunctionList {
   static std::vector<AttentionFunctionInfo> all() { return {info<F>()...}; }
   static std::optional<AttentionFunctionInfo> find(std::string_view name) {
     std::optional<AttentionFunctionInfo> found;
-    ((name == F::name && (found = info<F>(), true)) || ...);
+    ((name == F::name ? void(found = info<F>()) : void()), ...);
     return found;
   }
   static std::string names() {
