@@ -78,7 +78,7 @@ $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
 $(BUILD)/bench: $(LIBRARY) $(BENCH:%.cpp=$(PLAIN)/%.o)
 $(BUILD)/tests/run: $(LIBRARY) $(TESTS:%.cpp=$(PLAIN)/%.o)
 # The gradient checks: tape, kernels and model again, in double.
-$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/learned.cpp models/attention_layer.cpp models/attention_list.cpp) \
+$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/fields.cpp models/learned.cpp models/attention_layer.cpp models/attention_list.cpp) \
   $(addprefix $(BUILD)/engine/,error.o machine.o signals.o text.o)
 
 $(PROGRAMS) $(BUILD)/tests/run: LDLIBS += $(if $(filter 1,$(CUDA)),$(CUDA_LIBS))
@@ -171,13 +171,13 @@ packages:
 
 # nvcc takes its time: where there is no GPU, nobody said CUDA=1 and kernels were not built before, the demo does without.
 DEMO_CUDA = $(if $(wildcard /dev/nvidiactl /dev/dxg $(BUILD)/engine/cuda/kernels.o)$(filter command environment,$(origin CUDA)),$(CUDA),0)
-DEMO_MODEL = --image-size 32 --patch 4 --width 64 --depth 2 --heads 2 --qk-norm
+DEMO_MODEL = --image-size 32 --patch 4 --width 64 --depth 4 --heads 2 --qk-norm
 demo: packages
 	@echo "demo: builds the programs (a minute or so), draws 7200 pictures, trains four small ViTs (another) and compares them"
 	@$(MAKE) --no-print-directory -s -j$$(nproc) CUDA=$(DEMO_CUDA) $(BUILD)/train $(BUILD)/eval $(BUILD)/pack
 	@rm -rf demo && $(BUILD)/pack drawn --out demo
 	$(BUILD)/train --train 'demo/train-*.tar' --val 'demo/val-*.tar' --out demo/run $(DEMO_MODEL) \
-	  --attention softmax,relu,relu:0,identity --crop none --no-flip --epochs 10 --batch 50 --lr 2e-3
+	  --attention softmax,relu,relu:0,identity --crop none --no-flip --epochs 8 --eval-every 0 --batch 50 --lr 5e-4
 	@tar -xf demo/val-0000.tar -C demo $$(tar -tf demo/val-0000.tar | grep -m1 jpg)
 	$(BUILD)/eval predict --checkpoint demo/run/relu-alpha1/best.safetensors demo/*.jpg
 

@@ -1,5 +1,5 @@
 // What a JPEG file says of itself, before it is decoded.
-// defines: complete_jpeg, check_jpeg
+// defines: complete_jpeg, check_jpeg, check_jpeg_size
 #pragma once
 #include <cstdint>
 #include <span>
@@ -9,6 +9,9 @@
 // and numbers of their own for components that share one. True where something was added; `completed` is then the file.
 bool complete_jpeg(std::span<const uint8_t> bytes, std::vector<uint8_t>& completed);
 
-// Data error at what stb_image decodes wrongly without a word, or refuses with a reason that does not help, and at more
-// scans over so many `pixels` than the bytes account for.
-void check_jpeg(std::span<const uint8_t> bytes, int64_t pixels);
+// Data error at what stb_image decodes wrongly without a word, takes on trust, or refuses with a reason that does not
+// help. Comes before anything of stb_image reads the file.
+void check_jpeg(std::span<const uint8_t> bytes);
+
+// Data error at more pixels, or more scans over them, than the bytes account for.
+void check_jpeg_size(std::span<const uint8_t> bytes, int64_t pixels);
