@@ -45,11 +45,11 @@ class Parameters {
   std::vector<float> get(const Parameter& parameter) const;
   std::vector<float> gradient(const Parameter& parameter) const;      // zeros where there is none
 
-  // The parameter as a leaf of the tape. Its gradient is that of the loss, or added to what there is if `accumulate`.
-  Tensor leaf(Tape& tape, const std::string& name, bool accumulate = false) const;
+  // The parameter as a leaf of the tape. Its gradients add up: over leaves, tapes and passes, until they are forgotten.
+  Tensor leaf(Tape& tape, const std::string& name) const;
 
  private:
-  real* gradient_memory(size_t index, const std::shared_ptr<Pool>& pool) const;
+  Gradient gradient_memory(size_t index, const std::shared_ptr<Pool>& pool) const;
   size_t index(const std::string& name) const;
   GradientPiece& piece_of(const Parameter& parameter) const;
   std::vector<float> download(const real* from, const Parameter& parameter) const;
@@ -58,5 +58,5 @@ class Parameters {
   size_t size_ = 0, decayed_size_ = 0;
   real* values_ = nullptr;
   mutable std::vector<GradientPiece> gradients_;            // of passes over the parameters, which leave them as they are
-  mutable std::vector<bool> on_tape_;                       // by parameter: its gradient will come, or came
+  mutable std::vector<bool> on_tape_, written_;             // by parameter: its gradient will come; it has begun to
 };

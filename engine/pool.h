@@ -2,6 +2,7 @@
 // piece that fits, neighbours joined again when they are given back. A step asks for the same sizes in the same order every time,
 // so after the first the device is asked for nothing. Small blocks, which live long, are kept apart, or they would break up the
 // room that one large block leaves to the next.
+// Under AddressSanitizer what was given back is poisoned.
 // defines: Arena, Pool
 #pragma once
 #include <algorithm>
@@ -11,10 +12,21 @@
 #include "engine/device.h"
 #include "engine/error.h"
 
+// There in a program that has the sanitizer.
+extern "C" {
+[[gnu::weak]] void __asan_poison_memory_region(const volatile void* memory, size_t bytes);
+[[gnu::weak]] void __asan_unpoison_memory_region(const volatile void* memory, size_t bytes);
+}
+
 class Arena {
  public:
   explicit Arena(Device& device) : device_(device) {}
-  ~Arena() { for (auto& [memory, slab] : slabs_) device_.release(memory); }
+  ~Arena() {
+    for (auto& [memory, slab] : slabs_) {
+      unpoison(memory, slab.size);
+      device_.release(memory);
+    }
+  }
   Arena(const Arena&) = delete;
 
   char* take(size_t bytes) {
@@ -25,9 +37,11 @@ class Arena {
     if (size > bytes) add_free(block + bytes, size - bytes);
     auto& [memory, slab] = *std::prev(slabs_.upper_bound(block));
     slab.used = std::max(slab.used, size_t(block + bytes - memory));
+    unpoison(block, bytes);
     return block;
   }
   void give(char* block, size_t bytes) {
+    poison(block, bytes);
     const auto next = free_.upper_bound(block);
     if (next != free_.begin() && !slabs_.contains(block)) {
       if (const auto [before, size] = *std::prev(next); before + size == block) {
@@ -51,6 +65,12 @@ class Arena {
 
  private:
   struct Slab { size_t size, used; };
+  void poison(const char* memory, size_t bytes) const {
+    if (&__asan_poison_memory_region && device_.is_host()) __asan_poison_memory_region(memory, bytes);
+  }
+  void unpoison(const char* memory, size_t bytes) const {
+    if (&__asan_unpoison_memory_region && device_.is_host()) __asan_unpoison_memory_region(memory, bytes);
+  }
   using FreeBlock = std::set<std::pair<size_t, char*>>::iterator;
   FreeBlock add_slab(size_t least, size_t size) {
     char* memory = nullptr;
@@ -61,6 +81,7 @@ class Arena {
       return add_slab(least, least);
     }
     slabs_[memory] = {size, 0};
+    poison(memory, size);
     return add_free(memory, size);
   }
   FreeBlock add_free(char* block, size_t size) {

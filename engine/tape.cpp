@@ -1,5 +1,6 @@
 #include "engine/tape.h"
 #include <algorithm>
+#include <atomic>
 #include "engine/error.h"
 #include "engine/ops/elementwise.h"
 
@@ -12,12 +13,18 @@ Tape::~Tape() {
 
 Tensor Tape::append(Node node) {
   nodes_.push_back(std::move(node));
-  return {nodes_.back().shape, int(nodes_.size()) - 1};
+  return {nodes_.back().shape, int(nodes_.size()) - 1, id_};
+}
+
+uint64_t Tape::next_id() {
+  static std::atomic<uint64_t> last = 0;
+  return ++last;
 }
 
 Tape::Node& Tape::node(Tensor x) {
-  if (x.node < 0 || size_t(x.node) >= nodes_.size())
-    fail(ExitCode::failed, "tape: tensor {} has node {}, expected one of {}: it belongs to a tape that was cleared", x.shape.text(), x.node, nodes_.size());
+  if (!x) fail(ExitCode::failed, "tape: a tensor that no op made is read");
+  if (x.tape != id_)
+    fail(ExitCode::failed, "tape: tensor {} (node {}) belongs to another tape, or to this one before it was cleared", x.shape.text(), x.node);
   return nodes_[x.node];
 }
 
@@ -26,9 +33,8 @@ Tensor Tape::leaf(std::string_view name, Shape shape, real* value, real* gradien
                  .wants_gradient = recording_ && gradient, .lent = gradient != nullptr, .written = add});
 }
 
-Tensor Tape::leaf(std::string_view name, Shape shape, real* value, LateGradient gradient, bool add) {
-  Tensor x = append({.op = name, .shape = shape, .value = value, .gradient = add && recording_ ? gradient(pool_) : nullptr,
-                     .wants_gradient = recording_, .lent = true, .written = add && recording_});
+Tensor Tape::leaf(std::string_view name, Shape shape, real* value, LateGradient gradient) {
+  Tensor x = append({.op = name, .shape = shape, .value = value, .wants_gradient = recording_, .lent = true});
   if (recording_) node(x).late_gradient = std::move(gradient);
   return x;
 }
@@ -47,8 +53,10 @@ Tensor Tape::input(std::string_view name, Shape shape, std::span<const float> va
 
 Tensor Tape::borrow(std::string_view name, Shape shape, std::span<const float> values) {
   const bool in_place = std::is_same_v<real, float> && device.is_host() && values.size() == shape.size();
-  if (in_place) return leaf(name, shape, reinterpret_cast<real*>(const_cast<float*>(values.data())));                        // no op writes to a leaf
-  return input(name, shape, values);
+  if (!in_place) return input(name, shape, values);
+  Tensor x = leaf(name, shape, reinterpret_cast<real*>(const_cast<float*>(values.data())));      // no op writes to a leaf
+  node(x).borrowed = true;
+  return x;
 }
 
 std::vector<float> Tape::download(Tensor x) {
@@ -79,7 +87,7 @@ Tensor Tape::reshape(Tensor x, Shape shape) {
   if (n.owned || shape.size() != x.shape.size())
     fail(ExitCode::failed, "tape: {} {} cannot be seen as {}", n.op, x.shape.text(), shape.text());
   n.shape = shape;
-  return {shape, x.node};
+  return {shape, x.node, id_};
 }
 
 real* Tape::scratch(size_t n) {
@@ -111,7 +119,7 @@ Operand Tape::operand(Tensor x) {
   if (!device.rounds_operands()) return value(x);
   Node& n = node(x);
   if (n.rounded) return n.rounded;
-  if (keeps_leaves_ && !n.owned) {
+  if (is_kept_leaf(n)) {
     auto& [rounded, size] = rounded_leaves_[n.value];
     if (!rounded) rounded = pool_->take<bf16>(size = n.shape.size()), device.each(size, Round{rounded, n.value});
     return rounded;
@@ -130,7 +138,7 @@ Operand Tape::operand(Tensor x) {
 
 Operand Tape::weight(Tensor w) {
   const Node& n = node(w);
-  if (!keeps_leaves_ || n.owned) return operand(w);
+  if (!is_kept_leaf(n)) return operand(w);
   const auto [leaf, is_new] = packed_leaves_.try_emplace(n.value);                                     // asks the device once: the answer costs as much as a small product
   auto& [packed, size] = leaf->second;
   const int rows = w.shape[0], columns = w.shape.last();
@@ -144,6 +152,7 @@ void Tape::keep_for_products(Tensor x) {
   if (!device.rounds_operands()) return;
   operand(x);
   Node& n = node(x);
+  if (n.value) settle_epilogues(n.value);
   if (n.owned && n.value) pool_->give(std::exchange(n.value, nullptr), n.shape.size());
   n.kept = Kept::for_products;
 }
@@ -174,7 +183,15 @@ void Tape::add_product_gradient(Tensor to, Gemm product) {
 
 void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake = std::move(forward); }
 
-void Tape::drop(Tensor x) { release_value(node(x)); }
+void Tape::drop(Tensor x) {
+  if (const real* value = node(x).value) settle_epilogues(value);
+  release_value(node(x));
+}
+
+void Tape::settle_epilogues(const real* residual) {
+  for (size_t i = 0; i < nodes_.size(); i++)
+    if (nodes_[i].epilogue.residual == residual && nodes_[i].value) value(tensor(i));
+}
 
 Output Tape::refill(Tensor x) {
   hold(node(x));
@@ -193,6 +210,7 @@ void Tape::drop_rounded(Tensor x) {
 real* Tape::gradient(Tensor x) {
   Node& n = node(x);
   if (!n.written) fail(ExitCode::failed, "tape: op {} {} has no gradient here", n.op, n.shape.text());
+  if (!n.gradient) fail(ExitCode::failed, "tape: the gradient of {} {} is rounded, for products alone: kept_gradient() has it", n.op, n.shape.text());
   return n.gradient;
 }
 
@@ -203,7 +221,11 @@ Gradient Tape::add_gradient(Tensor x) {
     device.each(n.shape.size(), Widen{n.gradient, n.rounded_gradient});
     pool_->give(std::exchange(n.rounded_gradient, nullptr), n.shape.size());
   }
-  if (!n.gradient) n.gradient = n.late_gradient ? n.late_gradient(pool_) : pool_->take<real>(n.shape.size());
+  if (!n.gradient && n.late_gradient) {
+    const Gradient late = n.late_gradient(pool_);
+    n.gradient = late.data, n.written |= late.add != 0;
+  }
+  if (!n.gradient) n.gradient = pool_->take<real>(n.shape.size());
   return {n.gradient, int(std::exchange(n.written, true))};
 }
 
@@ -234,7 +256,8 @@ real* Tape::add_into_gradient(Tensor x) {
 void Tape::pass_gradient(Tensor from, Tensor to) {
   Node &source = node(from), &target = node(to);
   if (!target.wants_gradient) return;
-  if (!target.gradient && !source.lent) {                       // nothing there yet: hand the memory over
+  gradient(from);
+  if (!target.written && !target.lent && !source.lent) {        // nothing there yet: hand the memory over
     target.gradient = std::exchange(source.gradient, nullptr);
     target.written = true;
     source.written = false;
@@ -265,7 +288,8 @@ void Tape::walk_back(Tensor loss, const std::function<void(int)>& done) {
   if (const Gradient g = add_gradient(loss); !g.add) device.each(loss.shape.size(), Fill{g.data, 1});
   for (size_t i = nodes_.size(); i-- > 0;) {
     Node& n = nodes_[i];
-    if (n.lent && n.wants_gradient && !n.written) device.each(n.shape.size(), Fill{add_gradient({n.shape, int(i)}).data, 0});    // the loss does not depend on it
+    if (n.lent && n.wants_gradient && !n.written)
+      if (const Gradient g = add_gradient(tensor(i)); !g.add) device.each(n.shape.size(), Fill{g.data, 0});    // the loss does not depend on it
     if (n.backward && n.written) {
       n.backward();
       release_gradient(n);
@@ -282,6 +306,7 @@ void Tape::clear() {
   }
   give_back_scratch();
   nodes_.clear();
+  id_ = next_id();
   loan_ = {};
   done_ = releases_ = false;
 }
@@ -310,6 +335,6 @@ void Tape::forget_since(size_t mark, Tensor keep) {
 void Tape::settle_loan() {
   const auto [lender, borrower] = std::exchange(loan_, {});
   if (lender < 0) return;
-  if (Node& n = nodes_[borrower]; n.value) value({n.shape, borrower});
+  if (nodes_[borrower].value) value(tensor(borrower));
   release_value(nodes_[lender]);
 }

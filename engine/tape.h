@@ -48,9 +48,10 @@ class Tape {
   // An input or a parameter: memory stays the caller's. With `gradient`, backward leaves d loss / d value there, or adds
   // it to what is there if `add`.
   Tensor leaf(std::string_view name, Shape shape, real* value, real* gradient = nullptr, bool add = false);
-  // The same, with memory for the gradient that is asked for when there is one, from the pool of this tape.
-  using LateGradient = std::function<real*(const std::shared_ptr<Pool>&)>;
-  Tensor leaf(std::string_view name, Shape shape, real* value, LateGradient gradient, bool add);
+  // The same, with memory for the gradient that is asked for when there is one, from the pool of this tape; it says whether
+  // a gradient is there already, as where another leaf has the same memory.
+  using LateGradient = std::function<Gradient(const std::shared_ptr<Pool>&)>;
+  Tensor leaf(std::string_view name, Shape shape, real* value, LateGradient gradient);
   // Values from host memory; no gradient.
   Tensor input(std::string_view name, Shape shape, std::span<const float> values);
   // The same; a device that is the host reads the values where they are: they must stay until clear().
@@ -75,6 +76,8 @@ class Tape {
   void set_epilogue(Tensor x, Epilogue epilogue);
   Epilogue take_epilogue(Tensor x);                               // the caller adds it to value(x); none: all null
 
+  // x gets a gradient though no input of its op wants one: something that its op holds does.
+  void want_gradient(Tensor x) { node(x).wants_gradient = recording_; }
   // What the backward of `x` does; it may use value() and the gradient functions. Ignored when nobody will ask for it.
   void on_backward(Tensor x, std::function<void()> backward);
 
@@ -118,7 +121,7 @@ class Tape {
   size_t allocations() const { return pool_->allocations(); }
   size_t size() const { return nodes_.size(); }
   std::string_view op(size_t node) const { return nodes_[node].op; }
-  Tensor tensor(size_t node) const { return {nodes_[node].shape, int(node)}; }
+  Tensor tensor(size_t node) const { return {nodes_[node].shape, int(node), id_}; }
 
  private:
   struct Node {
@@ -130,6 +133,7 @@ class Tape {
     real* gradient = nullptr;
     bf16* rounded_gradient = nullptr;    // in place of the gradient
     bool owned = false;                  // the value is the pool's
+    bool borrowed = false;               // from the caller, who may put other values there after clear()
     bool wants_gradient = false;
     bool lent = false;                   // the gradient is the caller's
     bool written = false;                // the gradient holds something to add to
@@ -142,13 +146,17 @@ class Tape {
   Tensor append(Node node);
   void walk_back(Tensor loss, const std::function<void(int)>& done);      // done(node): nothing of the tape will read it
   Node& node(Tensor x);
+  bool is_kept_leaf(const Node& node) const { return keeps_leaves_ && !node.owned && !node.borrowed; }
   void hold(Node& node);                                          // memory for its value, as it is kept
   void release_value(Node& node);
   void release_gradient(Node& node);
   void give_back_scratch();
   void settle_loan();
+  void settle_epilogues(const real* residual);                    // it is going: whoever still has to add it does so now
+  static uint64_t next_id();
 
   std::shared_ptr<Pool> pool_;
+  uint64_t id_ = next_id();
   bool recording_, done_ = false, releases_ = false, keeps_leaves_ = false;
   std::map<const real*, std::pair<bf16*, size_t>> rounded_leaves_;
   std::map<const real*, std::pair<char*, size_t>> packed_leaves_;

@@ -12,8 +12,7 @@
 struct Pass {
   Tape& t;
   const Parameters& parameters;
-  bool accumulate;
-  Tensor operator()(const std::string& name) const { return parameters.leaf(t, name, accumulate); }
+  Tensor operator()(const std::string& name) const { return parameters.leaf(t, name); }
   Tensor linear(Tensor x, const std::string& name, Tensor residual = {}, Kept kept = Kept::full) const;
   Tensor layernorm(Tensor x, const std::string& name, Kept kept = Kept::full) const;
   Tensor if_learned(const std::string& name) const { return parameters.has(name) ? (*this)(name) : Tensor{}; }

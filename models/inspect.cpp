@@ -69,6 +69,7 @@ Inspection inspect(const ViT& vit, const HostImages& images, std::span<const flo
     for (const std::string& name : options.arrays) result.probes[i]->keep(name, N);
   }
 
+  vit.parameters().forget_gradients();
   Tape tape(vit.parameters().device());
   std::string broken_op;
   const int most = std::max(1, int(most_activations / kept_bytes(c, false, false))), batch = std::min(options.batch, most);
@@ -78,7 +79,7 @@ Inspection inspect(const ViT& vit, const HostImages& images, std::span<const flo
     tape.clear();
     Tensor x = images_leaf(tape, {n, c.image_size, c.image_size, 3}, images.part(first * image, n * image));
     Tensor y = tape.input("labels", {n, c.classes}, labels.subspan(size_t(first) * c.classes, size_t(n) * c.classes));
-    Tensor logits = vit.forward(tape, x, probes, nullptr, {.accumulate = first > 0});
+    Tensor logits = vit.forward(tape, x, probes);
     Tensor loss = mean(tape, loss_op(tape, options.loss, logits, y), N);
     tape.backward(loss);
     result.loss += tape.download(loss)[0];

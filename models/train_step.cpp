@@ -101,7 +101,7 @@ void TrainStep::forward(std::span<AttentionProbe* const> probes) {
   const ViTConfig& c = vit_.config();
   const int n = std::min(options_.micro_batch > 0 ? options_.micro_batch : B_, B_ - first_);
   tape_.clear();
-  logits_ = vit_.forward(tape_, images(tape_, first_, n), probes, nullptr, {.accumulate = first_ > 0, .rematerialise = options_.rematerialise});
+  logits_ = vit_.forward(tape_, images(tape_, first_, n), probes, nullptr, {.rematerialise = options_.rematerialise});
   Tensor y = tape_.leaf("labels", {n, c.classes}, labels_ + size_t(first_) * c.classes);
   mean_loss_ = mean(tape_, loss_op(tape_, options_.loss, logits_, y), B_);
 }

@@ -148,7 +148,7 @@ Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> pro
   if (images.shape != expected) fail(ExitCode::data, "images are {}, expected {} for this model", images.shape.text(), expected.text());
   if (!probes.empty() && int(probes.size()) != c.depth) fail(ExitCode::failed, "{} attention probes for {} blocks", probes.size(), c.depth);
 
-  const Pass pass{t, parameters_, backward.accumulate};
+  const Pass pass{t, parameters_};
   size_t mark = t.mark();
   auto done = [&](Tensor keep) { t.forget_since(mark, keep); mark = t.mark(); return keep; };
   Tensor previous, x = done(embed(pass, images));
@@ -156,7 +156,7 @@ Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> pro
     previous = x;
     AttentionProbe* probe = probes.empty() ? nullptr : probes[i];
     if (backward.rematerialise && t.recording())
-      x = rematerialised(t, x, [this, i, probe, accumulate = backward.accumulate](Tape& part, Tensor input) { return block({part, parameters_, accumulate}, i, input, probe); });
+      x = rematerialised(t, x, [this, i, probe](Tape& part, Tensor input) { return block({part, parameters_}, i, input, probe); });
     else
       x = done(block(pass, i, x, probe));
     t.forget(previous);

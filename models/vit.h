@@ -11,7 +11,6 @@ struct Features {
 };
 
 struct BackwardOptions {
-  bool accumulate = false;             // add to the parameters' gradients
   bool rematerialise = false;          // keep of each block its input alone, and compute it again: less memory, a third more work
 };
 

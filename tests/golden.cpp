@@ -128,6 +128,7 @@ TEST_CASE("losses and gradients") {
     Parameters& parameters = vit.parameters();
     for (const bool softmax : {false, true}) {
       INFO(config.attention, " ", softmax);
+      parameters.forget_gradients();
       Tape tape(*device);
       Tensor loss = mean(tape, loss_op(tape, softmax ? "softmax" : "sigmoid", logits(vit, tape), tape.input("labels", {2, 5}, labels)));
       tape.backward(loss);

@@ -56,6 +56,11 @@ inline std::vector<OpCase> op_cases() {
          t.drop(a);
          return y;
        }},
+      {"a residual that is dropped before it was added", {{{3, 6}}, {{6}, 0.5, 1}, {{6}}, {{6, 6}}, {{6}}}, [](Tape& t, In x) {
+         Tensor n = layernorm(t, x[0], x[1], x[2]), y = linear(t, x[0], x[3], x[4], n);
+         t.drop(n);
+         return gelu(t, y, false);
+       }},
       {"gelu", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], false); }},
       {"gelu erf", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], true); }},
       {"linear and gelu", {{{2, 3, 4}}, {{5, 4}}, {{5}}, {{3, 5}}}, [](Tape& t, In x) { return linear(t, linear_gelu(t, x[0], x[1], x[2], false), x[3]); }},
@@ -96,7 +101,10 @@ inline std::vector<OpCase> op_cases() {
       {"rematerialised", {{{4, 6}}, {{6, 6}}, {{6}}}, [](Tape& t, In x) {
          Tensor w = x[1], b = x[2];
          return rematerialised(t, x[0], [=, &t](Tape& part, Tensor y) {
-           auto leaf = [&](Tensor p) { return part.leaf("input", p.shape, t.value(p), part.recording() ? t.add_gradient(p).data : nullptr, true); };
+           auto leaf = [&](Tensor p) {
+             const Gradient g = part.recording() ? t.add_gradient(p) : Gradient{nullptr, 0};
+             return part.leaf("input", p.shape, t.value(p), g.data, g.add);
+           };
            return linear(part, gelu(part, linear(part, y, leaf(w), leaf(b)), false), leaf(w), {}, y);
          });
        }},

@@ -171,7 +171,14 @@ class Cpu final : public Device {
   void upload(void* device, const void* host, size_t bytes) override { if (bytes) std::memcpy(device, host, bytes); }
   void download(void* host, const void* device, size_t bytes) override { if (bytes) std::memcpy(host, device, bytes); }
 
-  void gemm(const Gemm& p) override { in_pieces(p, [](const Gemm&, int, int) {}); }
+  void gemm(const Gemm& p) override {
+    for (int i = 0; i < p.batch; i++) {
+      Gemm one = p;
+      one.c += i * p.step_c;
+      if (i) one.a += i * p.step_a, one.b += i * p.step_b;
+      in_pieces(one, [](const Gemm&, int, int) {});
+    }
+  }
 
   void gemm_then(const Gemm& p, std::type_index body, const void* fields) override {
     find(then_, body)(*this, p, fields);

@@ -13,10 +13,12 @@ inline Tensor rematerialised(Tape& t, Tensor x, const std::function<Tensor(Tape&
     y = t.make("rematerialised", result.shape, {x});
     t.device.each(y.shape.size(), Accumulate{t.value(y), once.value(result), 0});
   }
+  t.want_gradient(y);                                            // for the parameters within f
   t.on_backward(y, [=, &t] {
     Tape again(t, true);
-    const Gradient dx = t.add_gradient(x);
+    const Gradient dx = t.wants_gradient(x) ? t.add_gradient(x) : Gradient{nullptr, 0};
     Tensor result = f(again, again.leaf("x", x.shape, t.value(x), dx.data, dx.add));
+    if (!again.wants_gradient(result)) return;
     t.device.each(y.shape.size(), Accumulate{again.add_gradient(result).data, t.gradient(y), 0});
     again.backward(result, {});                                  // frees as the outer pass does, and by the same ops: the same bits
   });

@@ -8,8 +8,8 @@ TEST_SUITE_BEGIN("ops on cuda");
 
 namespace {
 
-// The result and every gradient, added to gradients that were there before.
-std::vector<std::vector<float>> run(Device& device, const OpCase& c) {
+// The result and every gradient, added to gradients that were there before or written over what is no number.
+std::vector<std::vector<float>> run(Device& device, const OpCase& c, bool add) {
   Random random(4, purpose::synthetic, std::hash<std::string>{}(c.name));
   std::vector<std::unique_ptr<DeviceValues>> values, gradients;
   auto draw = [&](size_t n, auto number) {
@@ -21,8 +21,8 @@ std::vector<std::vector<float>> run(Device& device, const OpCase& c) {
   std::vector<Tensor> leaves;
   for (const Input& in : c.inputs) {
     values.push_back(draw(in.shape.size(), [&] { return in.draw ? in.draw(random) : in.centre + in.scale * random.normal(); }));
-    gradients.push_back(draw(in.shape.size(), [&] { return random.normal(); }));
-    leaves.push_back(tape.leaf("input", in.shape, values.back()->data(), in.differentiate ? gradients.back()->data() : nullptr, true));
+    gradients.push_back(draw(in.shape.size(), [&] { return add || !in.differentiate ? random.normal() : NAN; }));
+    leaves.push_back(tape.leaf("input", in.shape, values.back()->data(), in.differentiate ? gradients.back()->data() : nullptr, add));
   }
   Tensor y = c.op(tape, leaves);
   const auto upstream = draw(y.shape.size(), [&] { return random.normal(); });
@@ -37,11 +37,13 @@ std::vector<std::vector<float>> run(Device& device, const OpCase& c) {
 void compare(const std::vector<OpCase>& cases, const CudaOptions& options = {}) {
   auto cpu = make_cpu(1), cuda = make_cuda(options);
   for (const OpCase& c : cases) {
-    const auto expected = run(*cpu, c), got = run(*cuda, c);
-    for (size_t i = 0; i < expected.size(); i++) {
-      const double error = largest_error(got[i], expected[i], i ? 1 : 1e-30);        // gradients are added to N(0,1); one number alone may have come near zero
-      INFO(c.name, " result ", i, ": ", error);
-      CHECK(error <= 1e-5);
+    for (const bool add : {true, false}) {
+      const auto expected = run(*cpu, c, add), got = run(*cuda, c, add);
+      for (size_t i = 0; i < expected.size(); i++) {
+        const double error = largest_error(got[i], expected[i], i ? 1 : 1e-30);        // gradients are added to N(0,1); one number alone may have come near zero
+        INFO(c.name, add ? " added" : " written", " result ", i, ": ", error);
+        CHECK(error <= 1e-5);
+      }
     }
   }
 }

@@ -6,7 +6,8 @@
 
 static_assert(sizeof(real) == 8, "gradient checks are compiled with -DREAL=double");
 
-// d/dx Σ r ⊙ op(x) for random r, added to random gradients that were there before. Returns the op names on the tape.
+// d/dx Σ r ⊙ op(x) for random r, added to random gradients that were there before, and written where there was none.
+// Returns the op names on the tape.
 inline std::vector<std::string> check_gradients(Device& device, const OpCase& c) {
   const auto& [name, inputs, op] = c;
   Random random(7, purpose::synthetic, std::hash<std::string>{}(name));
@@ -19,11 +20,12 @@ inline std::vector<std::string> check_gradients(Device& device, const OpCase& c)
   }
   gradients = before;
   Tape tape(device);
+  bool add = true;
   auto run = [&] {
     tape.clear();
     std::vector<Tensor> leaves;
     for (size_t i = 0; i < inputs.size(); i++)
-      leaves.push_back(tape.leaf("input", inputs[i].shape, values[i].data(), inputs[i].differentiate ? gradients[i].data() : nullptr, true));
+      leaves.push_back(tape.leaf("input", inputs[i].shape, values[i].data(), inputs[i].differentiate ? gradients[i].data() : nullptr, add));
     return op(tape, leaves);
   };
 
@@ -32,8 +34,17 @@ inline std::vector<std::string> check_gradients(Device& device, const OpCase& c)
   for (size_t i = 0; i < tape.size(); i++) ops.emplace_back(tape.op(i));
   std::vector<real> r(y.shape.size());
   for (real& x : r) x = random.normal();
-  device.upload(tape.add_gradient(y).data, r.data(), r.size() * sizeof(real));
-  tape.backward(y);
+  const auto go_back = [&](Tensor y) {
+    device.upload(tape.add_gradient(y).data, r.data(), r.size() * sizeof(real));
+    tape.backward(y);
+  };
+  go_back(y);
+  const std::vector<std::vector<real>> added = gradients;
+  for (auto& g : gradients) std::fill(g.begin(), g.end(), NAN);
+  add = false;
+  go_back(run());
+  const std::vector<std::vector<real>> written = gradients;
+  add = true;
 
   auto objective = [&] {
     Tensor out = run();
@@ -62,7 +73,11 @@ inline std::vector<std::string> check_gradients(Device& device, const OpCase& c)
     }
   for (size_t i = 0; i < inputs.size(); i++)
     for (size_t j = 0; j < numeric[i].size(); j++) {
-      const double analytic = gradients[i][j] - before[i][j];
+      const double analytic = added[i][j] - before[i][j];
+      if (!(std::abs(written[i][j] - analytic) <= 1e-9 * std::max(1.0, std::abs(analytic)))) {
+        worst = NAN;
+        where = fmt::format("input {} element {}: {} written where there was nothing, {} added", i, j, written[i][j], analytic);
+      }
       const double error = std::abs(analytic - numeric[i][j]) / std::max({std::abs(numeric[i][j]), 1e-2 * largest, 1e-12});
       if (!std::isnan(worst) && !(error <= worst)) { worst = error; where = fmt::format("input {} element {}: {} recorded, {} by differences", i, j, analytic, numeric[i][j]); }
     }
