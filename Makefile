@@ -1,5 +1,5 @@
 # make           build/train, build/eval, build/pack, build/bench
-# make demo      install missing packages (apt), build, draw a small picture set, train four attention functions, compare, predict
+# make demo      install missing packages (apt), build, draw a small picture set, train three attention functions, compare, predict
 # make test      install missing packages (apt), build and run all tests
 # make bench     speed on this machine, in one table; PEERS=python: beside PyTorch, JAX, OpenVINO, ONNX Runtime
 # make asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer, each reader on 2000 damaged files
@@ -173,11 +173,11 @@ packages:
 DEMO_CUDA = $(if $(wildcard /dev/nvidiactl /dev/dxg $(BUILD)/engine/cuda/kernels.o)$(filter command environment,$(origin CUDA)),$(CUDA),0)
 DEMO_MODEL = --image-size 32 --patch 4 --width 64 --depth 4 --heads 2 --qk-norm
 demo: packages
-	@echo "demo: builds the programs (a minute or so), draws 7200 pictures, trains four small ViTs (another) and compares them"
+	@echo "demo: builds the programs (a minute or so), draws 7200 pictures, trains three small ViTs (two more) and compares them"
 	@$(MAKE) --no-print-directory -s -j$$(nproc) CUDA=$(DEMO_CUDA) $(BUILD)/train $(BUILD)/eval $(BUILD)/pack
 	@rm -rf demo && $(BUILD)/pack drawn --out demo
 	$(BUILD)/train --train 'demo/train-*.tar' --val 'demo/val-*.tar' --out demo/run $(DEMO_MODEL) \
-	  --attention softmax,relu,relu:0,identity --crop none --no-flip --epochs 8 --eval-every 0 --batch 50 --lr 5e-4
+	  --attention softmax,relu,relu:0 --crop none --no-flip --epochs 8 --eval-every 0 --batch 50 --lr 5e-4
 	@tar -xf demo/val-0000.tar -C demo $$(tar -tf demo/val-0000.tar | grep -m1 jpg)
 	$(BUILD)/eval predict --checkpoint demo/run/relu-alpha1/best.safetensors demo/*.jpg
 
