@@ -21,7 +21,10 @@ std::vector<std::vector<float>> run(Device& device, const OpCase& c, bool add) {
   std::vector<Tensor> leaves;
   for (const Input& in : c.inputs) {
     values.push_back(draw(in.shape.size(), [&] { return in.draw ? in.draw(random) : in.centre + in.scale * random.normal(); }));
-    gradients.push_back(draw(in.shape.size(), [&] { return add || !in.differentiate ? random.normal() : NAN; }));
+    gradients.push_back(draw(in.shape.size(), [&] {
+      const double before = random.normal();
+      return add || !in.differentiate ? before : NAN;
+    }));
     leaves.push_back(tape.leaf("input", in.shape, values.back()->data(), in.differentiate ? gradients.back()->data() : nullptr, add));
   }
   Tensor y = c.op(tape, leaves);
@@ -41,7 +44,7 @@ void compare(const std::vector<OpCase>& cases, const CudaOptions& options = {}) 
       const auto expected = run(*cpu, c, add), got = run(*cuda, c, add);
       for (size_t i = 0; i < expected.size(); i++) {
         const double error = largest_error(got[i], expected[i], i ? 1 : 1e-30);        // gradients are added to N(0,1); one number alone may have come near zero
-        INFO(c.name, add ? " added" : " written", " result ", i, ": ", error);
+        INFO(c.name, std::string(add ? ", added" : ", written"), ", result ", i, ": ", error);
         CHECK(error <= 1e-5);
       }
     }
