@@ -59,10 +59,16 @@ Adam::Adam(Parameters& parameters, AdamOptions options) : parameters_(parameters
   m_ = static_cast<bf16*>(parameters.device().allocate(n * sizeof(bf16)));
   v_ = static_cast<real*>(parameters.device().allocate(n * sizeof(real)));
   const std::vector<real> zeros(std::min(n, piece));
-  in_pieces(n, [&](size_t first, size_t size) {
-    parameters.device().upload(m_ + first, zeros.data(), size * sizeof(bf16));
-    parameters.device().upload(v_ + first, zeros.data(), size * sizeof(real));
-  });
+  try {
+    in_pieces(n, [&](size_t first, size_t size) {
+      parameters.device().upload(m_ + first, zeros.data(), size * sizeof(bf16));
+      parameters.device().upload(v_ + first, zeros.data(), size * sizeof(real));
+    });
+  } catch (...) {                      // asked to stop: no destructor will run
+    parameters.device().release(m_);
+    parameters.device().release(v_);
+    throw;
+  }
 }
 
 Adam::~Adam() {
@@ -113,11 +119,16 @@ void Adam::restore(int64_t count, std::span<const bf16> first, std::span<const f
 
 MovingAverage::MovingAverage(Parameters& parameters, double decay)
     : parameters_(parameters), decay_(decay), mean_(static_cast<real*>(parameters.device().allocate(parameters.size() * sizeof(real)))) {
-  in_pieces(parameters.size(), [&](size_t first, size_t size) {
-    std::vector<real> values(size);
-    parameters.device().download(values.data(), parameters.values() + first, size * sizeof(real));
-    parameters.device().upload(mean_ + first, values.data(), size * sizeof(real));
-  });
+  try {
+    in_pieces(parameters.size(), [&](size_t first, size_t size) {
+      std::vector<real> values(size);
+      parameters.device().download(values.data(), parameters.values() + first, size * sizeof(real));
+      parameters.device().upload(mean_ + first, values.data(), size * sizeof(real));
+    });
+  } catch (...) {                      // asked to stop: no destructor will run
+    parameters.device().release(mean_);
+    throw;
+  }
 }
 
 MovingAverage::~MovingAverage() { parameters_.device().release(mean_); }

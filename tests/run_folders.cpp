@@ -194,7 +194,7 @@ TEST_SUITE("run folders") {
     child.wait_until([&] { return contains(child.err(), "run     20 updates"); });
     child.signal(SIGTERM);
     const Ended ended = child.wait();
-    CHECK(ended.code == 128 + SIGTERM);
+    CHECK_MESSAGE(ended.code == 128 + SIGTERM, ended.err);
     CHECK(says(ended.err, {"stopped by signal 15", "nothing was changed"}));
     CHECK(!fs::exists(dir.path() / "run"));
   }
