@@ -158,14 +158,14 @@ Image decode_image(Bytes bytes) {
     fail(ExitCode::data, "expected a JPEG or PNG image, got {} of {} bytes; convert it", kind, bytes.size());
   if (bytes.size() > INT_MAX) fail(ExitCode::data, "{} of {} bytes, limit {}", kind, bytes.size(), INT_MAX);
   if (kind == "JPEG" && complete_jpeg(bytes, changed)) bytes = changed;
-  if (kind == "JPEG") check_jpeg(bytes);
+  const int64_t scans = kind == "JPEG" ? check_jpeg(bytes) : 0;
 
   const int size = int(bytes.size());
   int width = 0, height = 0, channels = 0;
   // A header that cannot be read is left to the decoder, which knows the reason.
   if (stbi_info_from_memory(bytes.data(), size, &width, &height, &channels))
     check_image_size(kind, width, height, given);
-  if (kind == "JPEG") check_jpeg_size(bytes, int64_t(width) * height);
+  if (kind == "JPEG") check_jpeg_size(bytes.size(), int64_t(width) * height, scans);
   else check_png(bytes);
 
   stbi__g_failure_reason = nullptr;    // stb_image never clears it, and sets it on images that it returns as good

@@ -103,7 +103,7 @@ bool complete_jpeg(Bytes bytes, std::vector<uint8_t>& completed) {
   return true;
 }
 
-void check_jpeg(Bytes bytes) {
+int64_t check_jpeg(Bytes bytes) {
   const JpegLayout layout = jpeg_layout(bytes);
   if (layout.process > 2)
     fail(ExitCode::data, "JPEG with {} coding (SOF{}) is not supported; convert it to baseline or progressive",
@@ -118,12 +118,13 @@ void check_jpeg(Bytes bytes) {
   if (int(layout.scanned.count()) < layout.components)
     fail(ExitCode::data, "damaged JPEG: {} of {} components have data; fetch it again", layout.scanned.count(),
          layout.components);
+  return int64_t(layout.scans.size());
 }
 
-void check_jpeg_size(Bytes bytes, int64_t pixels) {
+void check_jpeg_size(size_t bytes, int64_t pixels, int64_t scans) {
   constexpr int64_t most_in_a_byte = 1024;              // pixels: 64 take a bit at least; twice, for odd sampling
   constexpr int64_t scanned_by_a_byte = 1024, free_bytes = 1 << 20;
-  const int64_t size = int64_t(bytes.size()), scans = int64_t(jpeg_layout(bytes).scans.size());
+  const int64_t size = int64_t(bytes);
   if (pixels > most_in_a_byte * size)
     fail(ExitCode::data, "damaged JPEG: {} bytes cannot hold {} pixels; fetch it again", size, pixels);
   if (scans * pixels > scanned_by_a_byte * std::max(size, free_bytes))

@@ -10,8 +10,8 @@
 bool complete_jpeg(std::span<const uint8_t> bytes, std::vector<uint8_t>& completed);
 
 // Data error at what stb_image decodes wrongly without a word, takes on trust, or refuses with a reason that does not
-// help. Comes before anything of stb_image reads the file.
-void check_jpeg(std::span<const uint8_t> bytes);
+// help. Comes before anything of stb_image reads the file. Returns the number of scans.
+int64_t check_jpeg(std::span<const uint8_t> bytes);
 
-// Data error at more pixels, or more scans over them, than the bytes account for.
-void check_jpeg_size(std::span<const uint8_t> bytes, int64_t pixels);
+// Data error at more pixels, or more scans over them, than so many bytes account for.
+void check_jpeg_size(size_t bytes, int64_t pixels, int64_t scans);

@@ -123,6 +123,19 @@ class Device {
   template <class Body> void tiles(const Body& body) { run_tiles(TilesBody(body)); }
 };
 
+// n values in the memory of a device, for as long as this lives; also where a constructor that has it ends early.
+template <class T> class DeviceMemory {
+ public:
+  DeviceMemory(Device& device, size_t n) : device_(device), data_(static_cast<T*>(device.allocate(n * sizeof(T)))) {}
+  ~DeviceMemory() { device_.release(data_); }
+  DeviceMemory(const DeviceMemory&) = delete;
+  operator T*() const { return data_; }
+
+ private:
+  Device& device_;
+  T* data_;
+};
+
 enum class GemmLibrary { best, eigen, onednn };
 // bf16: the inputs of matrix products are rounded to bfloat16 and accumulated in f32, as on the accelerators of the paper;
 // tf32 (CUDA only): to NVIDIA's 19-bit format. Everything else stays f32.

@@ -14,18 +14,16 @@ template <class Part> void in_pieces(size_t n, Part part) {
     part(first, std::min(piece, n - first));
   }
 }
+
+size_t chunks_of_all(const Parameters& parameters) {
+  size_t chunks = 0;
+  for (const GradientPiece& piece : parameters.gradients()) chunks += chunks_of(piece.size, values_per_sum);
+  return chunks;
+}
 }  // namespace
 
-GlobalNorm::GlobalNorm(const Parameters& parameters) : parameters_(parameters) {
-  for (const GradientPiece& piece : parameters.gradients()) chunks_ += chunks_of(piece.size, values_per_sum);
-  partial_ = static_cast<real*>(parameters.device().allocate(chunks_ * sizeof(real)));
-  norm_ = static_cast<real*>(parameters.device().allocate(sizeof(real)));
-}
-
-GlobalNorm::~GlobalNorm() {
-  parameters_.device().release(partial_);
-  parameters_.device().release(norm_);
-}
+GlobalNorm::GlobalNorm(const Parameters& parameters)
+    : parameters_(parameters), chunks_(chunks_of_all(parameters)), partial_(parameters.device(), chunks_), norm_(parameters.device(), 1) {}
 
 void GlobalNorm::start() {
   start([](const GradientPiece& piece) {
@@ -54,26 +52,14 @@ double GlobalNorm::wait() const {
   return norm;
 }
 
-Adam::Adam(Parameters& parameters, AdamOptions options) : parameters_(parameters), options_(options), norm_(parameters) {
-  const size_t n = parameters.size();
-  m_ = static_cast<bf16*>(parameters.device().allocate(n * sizeof(bf16)));
-  v_ = static_cast<real*>(parameters.device().allocate(n * sizeof(real)));
-  const std::vector<real> zeros(std::min(n, piece));
-  try {
-    in_pieces(n, [&](size_t first, size_t size) {
-      parameters.device().upload(m_ + first, zeros.data(), size * sizeof(bf16));
-      parameters.device().upload(v_ + first, zeros.data(), size * sizeof(real));
-    });
-  } catch (...) {                      // asked to stop: no destructor will run
-    parameters.device().release(m_);
-    parameters.device().release(v_);
-    throw;
-  }
-}
-
-Adam::~Adam() {
-  parameters_.device().release(m_);
-  parameters_.device().release(v_);
+Adam::Adam(Parameters& parameters, AdamOptions options)
+    : parameters_(parameters), options_(options), norm_(parameters), m_(parameters.device(), parameters.size()),
+      v_(parameters.device(), parameters.size()) {
+  const std::vector<real> zeros(std::min(parameters.size(), piece));
+  in_pieces(parameters.size(), [&](size_t first, size_t size) {
+    parameters.device().upload(m_ + first, zeros.data(), size * sizeof(bf16));
+    parameters.device().upload(v_ + first, zeros.data(), size * sizeof(real));
+  });
 }
 
 void Adam::start(double multiplier) {
@@ -118,20 +104,13 @@ void Adam::restore(int64_t count, std::span<const bf16> first, std::span<const f
 }
 
 MovingAverage::MovingAverage(Parameters& parameters, double decay)
-    : parameters_(parameters), decay_(decay), mean_(static_cast<real*>(parameters.device().allocate(parameters.size() * sizeof(real)))) {
-  try {
-    in_pieces(parameters.size(), [&](size_t first, size_t size) {
-      std::vector<real> values(size);
-      parameters.device().download(values.data(), parameters.values() + first, size * sizeof(real));
-      parameters.device().upload(mean_ + first, values.data(), size * sizeof(real));
-    });
-  } catch (...) {                      // asked to stop: no destructor will run
-    parameters.device().release(mean_);
-    throw;
-  }
+    : parameters_(parameters), decay_(decay), mean_(parameters.device(), parameters.size()) {
+  in_pieces(parameters.size(), [&](size_t first, size_t size) {
+    std::vector<real> values(size);
+    parameters.device().download(values.data(), parameters.values() + first, size * sizeof(real));
+    parameters.device().upload(mean_ + first, values.data(), size * sizeof(real));
+  });
 }
-
-MovingAverage::~MovingAverage() { parameters_.device().release(mean_); }
 
 void MovingAverage::add() {
   const double t = double(count_++), keep = std::min(decay_, (1 + t) / (10 + t));

@@ -74,8 +74,6 @@ struct Exchange {
 class GlobalNorm {
  public:
   explicit GlobalNorm(const Parameters& parameters);
-  ~GlobalNorm();
-  GlobalNorm(const GlobalNorm&) = delete;
   void start();
   const real* on_device() const { return norm_; }           // for what is started after start()
   double wait() const;
@@ -85,15 +83,13 @@ class GlobalNorm {
  private:
   void start(const std::function<const real*(const GradientPiece&)>& of);
   const Parameters& parameters_;
-  size_t chunks_ = 0;
-  real *partial_, *norm_;
+  size_t chunks_;
+  DeviceMemory<real> partial_, norm_;
 };
 
 class Adam {
  public:
   Adam(Parameters& parameters, AdamOptions options);
-  ~Adam();
-  Adam(const Adam&) = delete;
   // One update from the gradients with multiplier s(t) of the schedule. finish() returns the norm before clipping; where that
   // is not finite, nothing was changed.
   void start(double multiplier);
@@ -110,8 +106,8 @@ class Adam {
   Parameters& parameters_;
   AdamOptions options_;
   GlobalNorm norm_;
-  bf16* m_;
-  real* v_;
+  DeviceMemory<bf16> m_;
+  DeviceMemory<real> v_;
   int64_t count_ = 0;
 };
 
@@ -121,8 +117,6 @@ class Adam {
 class MovingAverage {
  public:
   MovingAverage(Parameters& parameters, double decay);
-  ~MovingAverage();
-  MovingAverage(const MovingAverage&) = delete;
   void add();                                               // the parameters as they are now
   void exchange();                                          // the mean becomes the parameters, and the other way round
   std::vector<float> values() const;
@@ -132,6 +126,6 @@ class MovingAverage {
  private:
   Parameters& parameters_;
   double decay_;
-  real* mean_;
+  DeviceMemory<real> mean_;
   int64_t count_ = 0;
 };

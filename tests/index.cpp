@@ -8,17 +8,13 @@
 #include "data/shard_writer.h"
 #include "data/source.h"
 #include "tests/error_of.h"
+#include "tests/index_contents.h"
 #include "tests/real_data.h"
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 
 namespace {
-struct Source {
-  TempDir dir;
-  std::filesystem::path path(const std::string& name) const { return dir.path() / name; }
-  std::string write(const std::string& bytes, const std::string& name = "s.tar") const {
-    return write_file(path(name), bytes).string();
-  }
+struct Source : ShardFolder {
   Index open(const std::string& bytes) const { return Index::open(write(bytes), ""); }
   // the message that names shard, member and offset
   std::string refusal(const std::string& bytes) const {
@@ -26,15 +22,6 @@ struct Source {
   }
 };
 
-std::string image_of(const Index& index, size_t i) {
-  std::vector<uint8_t> bytes;
-  index.read(i, bytes);
-  return {bytes.begin(), bytes.end()};
-}
-
-std::string sample(const std::string& key, int label, const std::string& image = "image") {
-  return tar_entry(key + ".cls", std::to_string(label)) + tar_entry(key + ".jpg", image);
-}
 }
 
 TEST_SUITE("index") {
@@ -71,9 +58,9 @@ TEST_SUITE("index") {
     CHECK(index.where(0) == source.path("s.tar").string() + ":a/22.0/1.JPG");
     CHECK(index.where(1) == source.path("s.tar").string() + ":b.jpg");
     CHECK(index.key(2) == long_name);
-    CHECK(image_of(index, 0) == "first");
-    CHECK(image_of(index, 1) == "jpg");
-    CHECK(image_of(index, 2) == "third");
+    CHECK(bytes_of(index, 0) == "first");
+    CHECK(bytes_of(index, 1) == "jpg");
+    CHECK(bytes_of(index, 2) == "third");
     CHECK((index.label(0) == 7 && index.label(1) == 0 && index.label(2) == 12));
     CHECK(index.max_label() == 12);
     CHECK(index.summary() == "1 shard, 3 samples, without an image skipped: 2 (1 .png, 1 .txt), other members skipped: 5 (1 folder, 1 hidden, 2 notes "
@@ -89,7 +76,7 @@ TEST_SUITE("index") {
     const Index index = Index::open(source.path("x-{0..3}.tar").string(), "");
     REQUIRE(index.size() == 4);
     const std::string images[] = {"a0", "b0", "b1", "c3"};
-    for (int i = 0; i < 4; i++) CHECK((index.label(i) == i && image_of(index, i) == images[i]));
+    for (int i = 0; i < 4; i++) CHECK((index.label(i) == i && bytes_of(index, i) == images[i]));
     CHECK(contains(index.where(3), "x-3.tar:c.jpg"));
     CHECK(contains(index.summary(), "4 shards, 4 samples"));
   }
@@ -141,10 +128,10 @@ TEST_SUITE("index") {
     const Source source;
     const Index index = source.open(sample("a", 0, std::string(3000, 'a')) + sample("b", 1, std::string(3000, 'b')));
     std::filesystem::resize_file(source.path("s.tar"), 6000);
-    CHECK(image_of(index, 0) == std::string(3000, 'a'));
-    CHECK(contains(error_of(ExitCode::data, [&] { image_of(index, 1); }), "s.tar:(offset"));
+    CHECK(bytes_of(index, 0) == std::string(3000, 'a'));
+    CHECK(contains(error_of(ExitCode::data, [&] { bytes_of(index, 1); }), "s.tar:(offset"));
     std::filesystem::resize_file(source.path("s.tar"), 100);
-    CHECK(contains(error_of(ExitCode::data, [&] { image_of(index, 1); }), "0 of 3000 bytes"));
+    CHECK(contains(error_of(ExitCode::data, [&] { bytes_of(index, 1); }), "0 of 3000 bytes"));
   }
 
   TEST_CASE("threads read at once") {
@@ -158,7 +145,7 @@ TEST_SUITE("index") {
       threads.emplace_back([&, t] {
         for (int i = 0; i < 1000; i++) {
           const int n = (i * 7 + t) % 100;
-          wrong += image_of(index, n) != std::string(2000 + n, char(n));
+          wrong += bytes_of(index, n) != std::string(2000 + n, char(n));
         }
       });
     threads.clear();
@@ -177,7 +164,7 @@ TEST_SUITE("index") {
     write("a");
     const Index index = Index::open((dir.path() / "a/train-{0000..0002}.tar").string(), "");
     REQUIRE(index.size() == 7);
-    for (int i = 0; i < 7; i++) CHECK((index.label(i) == i && image_of(index, i) == std::string(i * 300, 'j')));
+    for (int i = 0; i < 7; i++) CHECK((index.label(i) == i && bytes_of(index, i) == std::string(i * 300, 'j')));
     CHECK(index.key(6) == std::string(120, 'd') + "/key6");
     CHECK(contains(index.where(6), "train-0002.tar"));
 
@@ -214,7 +201,7 @@ TEST_SUITE("index") {
       CHECK(index.classes().size() == size_t(classes));
       index.require_labels_below(classes);
       for (const size_t i : {size_t(0), index.size() / 2, index.size() - 1}) {
-        const std::string image = image_of(index, i);
+        const std::string image = bytes_of(index, i);
         CHECK((image.starts_with("\xFF\xD8\xFF") || image.starts_with("\x89PNG")));
       }
     }

@@ -12,23 +12,9 @@
 #include "tests/tar_builder.h"
 #include "tests/temp_dir.h"
 
-namespace {
-struct Source {
-  TempDir dir;
-  std::filesystem::path path(const std::string& name) const { return dir.path() / name; }
-  std::string write(const std::string& bytes, const std::string& name = "s.tar") const {
-    return write_file(path(name), bytes).string();
-  }
-};
-
-std::string sample(const std::string& key, int label) {
-  return tar_entry(key + ".cls", std::to_string(label)) + tar_entry(key + ".jpg", "image");
-}
-}
-
 TEST_SUITE("index") {
   TEST_CASE("the cache: used when it fits, else rebuilt") {
-    const Source source;
+    const ShardFolder source;
     const std::string shard = source.write(sample("a", 1) + sample("b", 2));
     const auto cache = source.path("cache/deep");
     const auto open = [&] { return Index::open(shard, cache); };
@@ -119,7 +105,7 @@ TEST_SUITE("index") {
   }
 
   TEST_CASE("a cache that cannot be written is no failure, and is told") {
-    const Source source;
+    const ShardFolder source;
     const std::string shard = source.write(sample("a", 1)), blocked = source.write("a file", "blocked");
     const Index index = Index::open(shard, blocked + "/cache");
     CHECK(index.size() == 1);

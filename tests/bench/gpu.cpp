@@ -29,18 +29,8 @@ double seconds(Device& device, const std::function<void()>& call) {
   return best / calls;
 }
 
-class Memory {
- public:
-  Memory(Device& device, size_t n) : device_(device), data_(static_cast<real*>(device.allocate(n * sizeof(real)))) {
-    device.each(n, Noise{data_});
-  }
-  ~Memory() { device_.release(data_); }
-  Memory(const Memory&) = delete;
-  operator real*() const { return data_; }
-
- private:
-  Device& device_;
-  real* data_;
+struct Memory : DeviceMemory<real> {
+  Memory(Device& device, size_t n) : DeviceMemory(device, n) { device.each(n, Noise{*this}); }
 };
 
 void products(Device& device, const char* name, int images) {
