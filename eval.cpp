@@ -109,7 +109,8 @@ int export_weights(const EvalOptions& o) {
   if (!timm && path.extension() != ".npz")
     fail(ExitCode::usage, "--to: '{}', expected a name that ends in .safetensors (timm) or .npz (BigVision)", o.to);
   if (const std::string option = only_here(s.config()); !timm && !option.empty())
-    fail(ExitCode::usage, "{}: BigVision has no {}, so weights in its form would not be this model", o.checkpoint, option);
+    fail(ExitCode::usage, "{}: BigVision has no {}, so weights in its form would not be this model", o.checkpoint,
+         option);
   if (timm) save_weights(path, s.vit(), s.loaded.preprocess, s.loaded.classes);
   else write_bigvision(path, s.config(), tensors_of(s.vit()));
   const std::string missing = timm ? timm_cannot(s.config()) : "", python = timm ? timm_lines(s.config(), o.to) : "";

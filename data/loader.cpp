@@ -35,7 +35,8 @@ Loader::Loader(const Index& index, const LoaderOptions& options)
   } catch (const std::system_error& error) {
     const size_t started = workers_.size();
     stop();
-    fail(ExitCode::failed, "--workers {}: only {} threads could be started ({}); give fewer", options.workers, started, error.code().message());
+    fail(ExitCode::failed, "--workers {}: only {} threads could be started ({}); give fewer", options.workers, started,
+         error.code().message());
   }
 }
 

@@ -43,7 +43,8 @@ constexpr size_t most_rows = 1'000'000;    // of the cars there are 16,185
 void limit_child(size_t file) {
   uint64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
-  const rlim_t bytes = pages * uint64_t(::sysconf(_SC_PAGESIZE)) + (uint64_t(400) << 20), seconds = 1 + 2 * (file >> 20);
+  const rlim_t bytes = pages * uint64_t(::sysconf(_SC_PAGESIZE)) + (uint64_t(400) << 20),
+               seconds = 1 + 2 * (file >> 20);
   const rlimit memory{bytes, bytes}, time{seconds, seconds}, none{0, 0};
   ::setrlimit(RLIMIT_AS, &memory);
   ::setrlimit(RLIMIT_CPU, &time);
@@ -64,7 +65,8 @@ std::string read_apart(const std::string& where, size_t size, Read read) {
     if (child < 0) fail(ExitCode::failed, "cannot start a process");
     if (child == 0) {
       ::dup2(::open("/dev/null", O_WRONLY), STDERR_FILENO);    // where matio complains in many lines
-      for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT}) std::signal(number, SIG_DFL);    // a crash ends the child alone
+      for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT})
+        std::signal(number, SIG_DFL);  // a crash ends the child alone
       limit_child(size);
       try {
         write_all(*to, read());

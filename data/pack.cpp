@@ -55,7 +55,9 @@ CLI::App* add_writer(CLI::App& app, const char* name, const char* what, const st
       ->check(whole_number(0, 16384))->capture_default_str();
   command->add_option("--on-bad-image", options->on_bad, "leave images out that cannot be decoded, or stop there")
       ->transform(one_of({"skip", "error"}))->capture_default_str();
-  command->add_option("--threads", options->write.threads, "that decode and encode")->check(whole_number(1, 1024))->capture_default_str();
+  command->add_option("--threads", options->write.threads, "that decode and encode")
+      ->check(whole_number(1, 1024))
+      ->capture_default_str();
   return command;
 }
 
@@ -83,7 +85,8 @@ bool lies_in_folder(std::string_view path, std::string_view head) {
 
 void add_folder(CLI::App& app) {
   const auto options = std::make_shared<Sources>();
-  CLI::App* folder = add_writer(app, "folder", "DIR/CLASS/IMAGE or DIR/{train,val,test}/CLASS/IMAGE, links followed", options);
+  CLI::App* folder =
+      add_writer(app, "folder", "DIR/CLASS/IMAGE or DIR/{train,val,test}/CLASS/IMAGE, links followed", options);
   folder->add_option("DIR", options->paths, "JPEG and PNG keep their bytes, TIFF becomes PNG")->required()->expected(1);
   add_split(folder, options);
   folder->callback([options] {
@@ -100,7 +103,8 @@ void add_archive(CLI::App& app) {
   archive
       ->add_option("FILE", options->paths,
                    "an image's class is the folder that it lies in or, where all these have one name, the first folder "
-                   "in which they differ; folders named train, val or test make parts. While it runs, the images also lie in a hidden file in --out")
+                   "in which they differ; folders named train, val or test make parts. While it runs, the images also "
+                   "lie in a hidden file in --out")
       ->required();
   add_split(archive, options);
   archive->callback([options] {
@@ -118,7 +122,8 @@ void add_transfer(CLI::App& app) {
   transfer->footer([] {
     std::string sets = wrapped("Sets, the archives to give, and how they are split:", help_width(), 2, "");
     for (const TransferSet& set : transfer_sets())
-      sets += wrapped(fmt::format("{}; {}", set.archives, set.split), help_width(), 14, fmt::format("  {:<11} ", set.name));
+      sets +=
+          wrapped(fmt::format("{}; {}", set.archives, set.split), help_width(), 14, fmt::format("  {:<11} ", set.name));
     return sets + wrapped("Shards are in the order of TensorFlow Datasets, md5(split || key).", help_width(), 2, "");
   });
   transfer->add_option("NAME", options->set, "which set")->required();
@@ -151,7 +156,9 @@ void add_check(CLI::App& app, ExitCode& result) {
   const auto options = std::make_shared<Options>();
   CLI::App* check = app.add_subcommand("check", "read a source once, whole, and say what is in it and what is damaged");
   check->add_option("SRC", options->source, "as for --train; exit code 3 if an image is damaged")->required();
-  check->add_option("--threads", options->threads, "that decode (default: all cores)")->check(whole_number(1, 1024))->capture_default_str();
+  check->add_option("--threads", options->threads, "that decode (default: all cores)")
+      ->check(whole_number(1, 1024))
+      ->capture_default_str();
   check->add_flag("--json", options->json, "one JSON object, with all names");
   check->callback([options, &result] {
     const SourceCheck found = check_source(Index::open(options->source, ""), options->threads);

@@ -13,8 +13,9 @@
 // Where one image lies. 13 million of them stay in memory, so names stay in the tar: `header` leads back to them.
 struct Sample {
   uint64_t offset : 48;    // of the image's bytes in the shard; with Layout::files, of its name in Scan::names
-  uint64_t header : 16;    // what lies before the bytes: tar blocks of the member's header (0: see HardLink), or labels of
-                           // the record
+  uint64_t header
+      : 16;  // what lies before the bytes: tar blocks of the member's header (0: see HardLink), or labels of
+             // the record
   uint32_t size;
   int32_t label;           // -1 - p: several, in Scan::label_sets from p on
 };

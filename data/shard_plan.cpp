@@ -97,10 +97,12 @@ ShardPlan plan_classes(const Members& members, ClassFolders (&folders)(const std
     if (name.empty()) continue;
     parts |= !part.empty();
     scan.samples.push_back({.offset = 0, .header = 0, .size = 0, .label = place.at(name)});
-    plan.images.push_back({i, part.empty() ? "train" : part, fmt::format("{}/{}", name, file_name(paths[i])), 0, {}, name});
+    plan.images.push_back(
+        {i, part.empty() ? "train" : part, fmt::format("{}/{}", name, file_name(paths[i])), 0, {}, name});
   }
   if (plan.images.empty())
-    fail(ExitCode::data, "no images, other files: {}; expected CLASS/IMAGE, jpg, png or tif", members.passed_over().text());
+    fail(ExitCode::data, "no images, other files: {}; expected CLASS/IMAGE, jpg, png or tif",
+         members.passed_over().text());
   if (parts && validation > 0)
     fail(ExitCode::usage, "--split {}: the source has its own parts in folders named train, val or test", validation);
   for (std::string& name : scan.classes) name = printable(name);

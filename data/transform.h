@@ -41,7 +41,7 @@ struct Preprocess {
   bool flip = true;                  // training flips every second image
   RandAugment randaug = {};             // on the flipped crop of training
   int pad = 4;                       // of crop "pad"
-  bool stretch = false;              // evaluation, of any crop, gives up the aspect ratio, as BigVision's few-shot probe
+  bool stretch = false;  // evaluation, of any crop, gives up the aspect ratio, as BigVision's few-shot probe
 };
 
 void check_preprocess(const Preprocess& preprocess);    // fails on values that have no meaning

@@ -66,7 +66,7 @@ double usable_memory() {
     if (!line.starts_with("0::")) continue;
     for (fs::path group = fs::path(line.substr(3)).relative_path();; group = group.parent_path()) {
       double bytes;
-      if (std::ifstream("/sys/fs/cgroup" / group / "memory.max") >> bytes) least = std::min(least, bytes);      // or "max"
+      if (std::ifstream("/sys/fs/cgroup" / group / "memory.max") >> bytes) least = std::min(least, bytes);  // or "max"
       if (group.empty()) break;
     }
   }

@@ -23,7 +23,10 @@ size_t chunks_of_all(const Parameters& parameters) {
 }  // namespace
 
 GlobalNorm::GlobalNorm(const Parameters& parameters)
-    : parameters_(parameters), chunks_(chunks_of_all(parameters)), partial_(parameters.device(), chunks_), norm_(parameters.device(), 1) {}
+    : parameters_(parameters),
+      chunks_(chunks_of_all(parameters)),
+      partial_(parameters.device(), chunks_),
+      norm_(parameters.device(), 1) {}
 
 void GlobalNorm::start() {
   start([](const GradientPiece& piece) {
@@ -65,11 +68,16 @@ Adam::Adam(Parameters& parameters, AdamOptions options)
 void Adam::start(double multiplier) {
   norm_.start();
   const auto& [lr, decay, clip, beta1, beta2, epsilon] = options_;
-  const auto unbias = [t = real(count_ + 1)](double beta) { return 1 / (1 - std::pow(real(beta), t)); };      // in float, as optax
+  const auto unbias = [t = real(count_ + 1)](double beta) {
+    return 1 / (1 - std::pow(real(beta), t));
+  };  // in float, as optax
   for (const GradientPiece& g : parameters_.gradients()) {
     const size_t decayed = std::clamp(parameters_.decayed_size(), g.first, g.first + g.size) - g.first;
-    parameters_.device().rows(chunks_of(g.size, values_per_update), AdamStep{parameters_.values() + g.first, m_ + g.first, v_ + g.first, g.data, norm_.on_device(), g.size, decayed, real(clip), real(lr * multiplier),
-                                                          real(decay * multiplier), real(beta1), real(beta2), real(1 - beta1), real(1 - beta2), unbias(beta1), unbias(beta2), real(epsilon)});
+    parameters_.device().rows(
+        chunks_of(g.size, values_per_update),
+        AdamStep{parameters_.values() + g.first, m_ + g.first, v_ + g.first, g.data, norm_.on_device(), g.size, decayed,
+                 real(clip), real(lr * multiplier), real(decay * multiplier), real(beta1), real(beta2), real(1 - beta1),
+                 real(1 - beta2), unbias(beta1), unbias(beta2), real(epsilon)});
   }
 }
 

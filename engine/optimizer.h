@@ -41,7 +41,8 @@ struct RootOfSum {                                          // *norm = √Σ par
 
 struct AdamStep {                                           // one chunk, which begins with `decayed` kernels; nothing where the norm is not finite
   real* theta; bf16* m; real* v; const real *g, *norm; size_t n, decayed;
-  real clip, lr, decay, beta1, beta2, rest1, rest2, unbias1, unbias2, epsilon;      // rest: 1-β, which 1 minus a rounded β is not; unbias: 1 / (1-β^(t+1)); clip 0: none; lr and decay already times s(t)
+  real clip, lr, decay, beta1, beta2, rest1, rest2, unbias1, unbias2,
+      epsilon;  // rest: 1-β, which 1 minus a rounded β is not; unbias: 1 / (1-β^(t+1)); clip 0: none; lr and decay already times s(t)
   template <class Team> HD void operator()(Team team, size_t chunk) const {
     const real length = *norm;
     if (!(length <= std::numeric_limits<real>::max())) return;

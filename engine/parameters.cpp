@@ -20,7 +20,8 @@ std::vector<GradientPiece> gradient_pieces(const std::vector<Parameter>& list) {
   return pieces;
 }
 
-Parameters::Parameters(Device& device, std::vector<Parameter> list) : device_(device), list_(std::move(list)), on_tape_(list_.size()), written_(list_.size()) {
+Parameters::Parameters(Device& device, std::vector<Parameter> list)
+    : device_(device), list_(std::move(list)), on_tape_(list_.size()), written_(list_.size()) {
   for (bool decayed : {true, false}) {
     for (Parameter& p : list_)
       if (p.decayed == decayed) { p.offset = size_; size_ += p.shape.size(); }
@@ -81,7 +82,7 @@ Gradient Parameters::gradient_memory(size_t index, const std::shared_ptr<Pool>& 
   if (!piece.data) {
     piece.pool = pool;
     piece.data = pool->take<real>(piece.size);
-    for (size_t i = 0; i < list_.size(); i++) {             // no gradient will come for them, or only from a tape within
+    for (size_t i = 0; i < list_.size(); i++) {  // no gradient will come for them, or only from a tape within
       if (on_tape_[i] || &piece_of(list_[i]) != &piece) continue;
       device_.each(list_[i].shape.size(), Fill{piece.data + (list_[i].offset - piece.first), 0});
       written_[i] = true;

@@ -50,6 +50,7 @@ void Progress::show(int64_t done, const std::string& text, bool important) {
   if (!terminal_) return;
   const int filled = int(20 * done / std::max<int64_t>(1, total_));
   erase();
-  write_log(fitting(fmt::format("[{:=<{}}{:<{}}] {}", "", filled, "", 20 - filled, line), columns_of(STDERR_FILENO) - 1));
+  write_log(
+      fitting(fmt::format("[{:=<{}}{:<{}}] {}", "", filled, "", 20 - filled, line), columns_of(STDERR_FILENO) - 1));
   drawn_ = true;
 }

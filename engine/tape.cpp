@@ -24,7 +24,8 @@ uint64_t Tape::next_id() {
 Tape::Node& Tape::node(Tensor x) {
   if (!x) fail(ExitCode::failed, "tape: a tensor that no op made is read");
   if (x.tape != id_)
-    fail(ExitCode::failed, "tape: tensor {} (node {}) belongs to another tape, or to this one before it was cleared", x.shape.text(), x.node);
+    fail(ExitCode::failed, "tape: tensor {} (node {}) belongs to another tape, or to this one before it was cleared",
+         x.shape.text(), x.node);
   return nodes_[x.node];
 }
 
@@ -54,7 +55,7 @@ Tensor Tape::input(std::string_view name, Shape shape, std::span<const float> va
 Tensor Tape::borrow(std::string_view name, Shape shape, std::span<const float> values) {
   const bool in_place = std::is_same_v<real, float> && device.is_host() && values.size() == shape.size();
   if (!in_place) return input(name, shape, values);
-  Tensor x = leaf(name, shape, reinterpret_cast<real*>(const_cast<float*>(values.data())));      // no op writes to a leaf
+  Tensor x = leaf(name, shape, reinterpret_cast<real*>(const_cast<float*>(values.data())));  // no op writes to a leaf
   node(x).borrowed = true;
   return x;
 }
@@ -210,7 +211,9 @@ void Tape::drop_rounded(Tensor x) {
 real* Tape::gradient(Tensor x) {
   Node& n = node(x);
   if (!n.written) fail(ExitCode::failed, "tape: op {} {} has no gradient here", n.op, n.shape.text());
-  if (!n.gradient) fail(ExitCode::failed, "tape: the gradient of {} {} is rounded, for products alone: kept_gradient() has it", n.op, n.shape.text());
+  if (!n.gradient)
+    fail(ExitCode::failed, "tape: the gradient of {} {} is rounded, for products alone: kept_gradient() has it", n.op,
+         n.shape.text());
   return n.gradient;
 }
 
@@ -289,7 +292,8 @@ void Tape::walk_back(Tensor loss, const std::function<void(int)>& done) {
   for (size_t i = nodes_.size(); i-- > 0;) {
     Node& n = nodes_[i];
     if (n.lent && n.wants_gradient && !n.written)
-      if (const Gradient g = add_gradient(tensor(i)); !g.add) device.each(n.shape.size(), Fill{g.data, 0});    // the loss does not depend on it
+      if (const Gradient g = add_gradient(tensor(i)); !g.add)
+        device.each(n.shape.size(), Fill{g.data, 0});  // the loss does not depend on it
     if (n.backward && n.written) {
       n.backward();
       release_gradient(n);

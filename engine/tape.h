@@ -152,7 +152,7 @@ class Tape {
   void release_gradient(Node& node);
   void give_back_scratch();
   void settle_loan();
-  void settle_epilogues(const real* residual);                    // it is going: whoever still has to add it does so now
+  void settle_epilogues(const real* residual);  // it is going: whoever still has to add it does so now
   static uint64_t next_id();
 
   std::shared_ptr<Pool> pool_;

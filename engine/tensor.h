@@ -17,7 +17,8 @@ class Shape {
  public:
   Shape() = default;
   Shape(std::initializer_list<int> extents) {
-    if (extents.size() > extent_.size()) fail(ExitCode::failed, "shape: {} extents, at most {}", extents.size(), extent_.size());
+    if (extents.size() > extent_.size())
+      fail(ExitCode::failed, "shape: {} extents, at most {}", extents.size(), extent_.size());
     for (int n : extents) extent_[rank_++] = n;
   }
   int rank() const { return rank_; }

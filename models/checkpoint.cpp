@@ -9,7 +9,8 @@
 namespace {
 
 template <class T>
-T number(const Metadata& metadata, const std::string& key, const std::filesystem::path& path, T low = std::numeric_limits<T>::lowest()) {
+T number(const Metadata& metadata, const std::string& key, const std::filesystem::path& path,
+         T low = std::numeric_limits<T>::lowest()) {
   const auto found = metadata.find(key);
   if (found == metadata.end()) fail(ExitCode::data, "{}: metadata has no '{}'; this is no training state", path.string(), key);
   const std::string& text = found->second;
@@ -47,7 +48,8 @@ constexpr std::string_view log_key = "state.log.";
 TrainingState::Window window_of(const Metadata& metadata, const std::filesystem::path& path, double seconds) {
   if (!metadata.contains("state.window.steps")) return {.seconds = seconds};      // as older programs went on
   return {number<double>(metadata, "state.window.loss", path), number<double>(metadata, "state.window.wait", path),
-          number<double>(metadata, "state.window.seconds", path), number<int64_t>(metadata, "state.window.steps", path, 0),
+          number<double>(metadata, "state.window.seconds", path),
+          number<int64_t>(metadata, "state.window.steps", path, 0),
           number<int64_t>(metadata, "state.window.correct", path, 0)};
 }
 
@@ -165,21 +167,25 @@ TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam
   // older programs averaged with the full decay from the first update on, as does one after very many
   const bool counted = file.metadata().contains("state.averaged");
   if (average)
-    average->restore(file.floats("average"), counted ? number<int64_t>(file.metadata(), "state.averaged", path, 0) : most_updates);
+    average->restore(file.floats("average"),
+                     counted ? number<int64_t>(file.metadata(), "state.averaged", path, 0) : most_updates);
   adam.restore(number<int64_t>(file.metadata(), "state.updates", path, 0), moment, second);
   const Metadata& saved = file.metadata();
-  TrainingState state{.step = number<int64_t>(saved, "state.step", path, 0),
-                      .evaluated = number<int64_t>(saved, "state.evaluated", path),
-                      .best_accuracy = number<double>(saved, "state.best_accuracy", path),
-                      .seconds = number<double>(saved, "state.seconds", path),
-                      .first_loss = saved.contains("state.first_loss") ? number<double>(saved, "state.first_loss", path) : NAN,
-                      .window = {},
-                      .logs = logs_of(saved, path)};
+  TrainingState state{
+      .step = number<int64_t>(saved, "state.step", path, 0),
+      .evaluated = number<int64_t>(saved, "state.evaluated", path),
+      .best_accuracy = number<double>(saved, "state.best_accuracy", path),
+      .seconds = number<double>(saved, "state.seconds", path),
+      .first_loss = saved.contains("state.first_loss") ? number<double>(saved, "state.first_loss", path) : NAN,
+      .window = {},
+      .logs = logs_of(saved, path)};
   state.window = window_of(saved, path, state.seconds);
   return state;
 }
 
-int64_t saved_step(const std::filesystem::path& path) { return number<int64_t>(SafeTensors(path).metadata(), "state.step", path, 0); }
+int64_t saved_step(const std::filesystem::path& path) {
+  return number<int64_t>(SafeTensors(path).metadata(), "state.step", path, 0);
+}
 
 void check_identity(const std::filesystem::path& path, const Metadata& identity) {
   check_identity(SafeTensors(path), path, identity);

@@ -79,6 +79,7 @@ std::string first_non_finite(Tape& tape, const Parameters& parameters) {
     for (const float x : values)
       if (std::fabs(x) > most) most = std::fabs(x), where = fmt::format("{}, the largest {:.3g} in {}", of, most, name);
   };
-  for (const Parameter& p : parameters.list()) look(parameters.gradient(p), "gradients", p.name), look(parameters.get(p), "weights", p.name);
+  for (const Parameter& p : parameters.list())
+    look(parameters.gradient(p), "gradients", p.name), look(parameters.get(p), "weights", p.name);
   return "first in the squares of " + where;
 }

@@ -31,7 +31,8 @@ SourceFeatures features_of(const EvalOptions& o, const EvalSession& s, const Ind
   SourceFeatures all;
   Progress progress{int64_t(index.size())};
   for (Batch batch; loader.next(batch);) {
-    forward_batches(s, host_images(batch.images, s.config()), o.batch, [&](Tape& tape, Tensor, const Features& f) { append(all.values, tape.download(f.pre_logits)); });
+    forward_batches(s, host_images(batch.images, s.config()), o.batch,
+                    [&](Tape& tape, Tensor, const Features& f) { append(all.values, tape.download(f.pre_logits)); });
     for (const Labels& labels : batch.labels) all.labels.push_back(labels[0]);
     progress.show(int64_t(all.labels.size()), "images");
   }

@@ -24,7 +24,8 @@ static void take_crop(const EvalOptions& o, Loaded& loaded) {
     fail(ExitCode::usage, "--crop: {} is given, but {} says {}", o.crop, o.checkpoint, loaded.preprocess.crop);
   if (!known) loaded.preprocess.crop = o.crop;
   if (!known && !given)
-    loaded.notes.push_back(fmt::format("{} does not say how pictures are cut: --crop {} is assumed", o.checkpoint, o.crop));
+    loaded.notes.push_back(
+        fmt::format("{} does not say how pictures are cut: --crop {} is assumed", o.checkpoint, o.crop));
 }
 
 EvalSession open(const EvalOptions& o, bool any_values) {
@@ -35,12 +36,14 @@ EvalSession open(const EvalOptions& o, bool any_values) {
   std::string resized;                             // what was done about another image size
   s.loaded = load_vit(*s.device, o.checkpoint, stated, any_values, [&](Weights& weights) {
     if (resize && stated.config.image_size != weights.config.image_size)
-      resized = at_image_size(weights, stated.config.image_size, o.given("--alpha") ? std::optional(o.alpha) : std::nullopt);
+      resized =
+          at_image_size(weights, stated.config.image_size, o.given("--alpha") ? std::optional(o.alpha) : std::nullopt);
   });
   const auto given = field_texts(stated.config), has = field_texts(s.config());
   for (const std::string& field : stated.fields)   // no flag is passed over in silence
     if (given.at(field) != has.at(field) && !(field == "alpha" && !resized.empty()))
-      fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag_of(field), given.at(field), o.checkpoint, has.at(field));
+      fail(ExitCode::usage, "{}: {} is given, but {} says {}", flag_of(field), given.at(field), o.checkpoint,
+           has.at(field));
   take_crop(o, s.loaded);
   if (!resized.empty()) print_log("note    {}\n", resized);
   for (const std::string& note : s.loaded.notes) print_log("note    {}\n", note);
@@ -50,7 +53,8 @@ EvalSession open(const EvalOptions& o, bool any_values) {
 
 std::vector<std::string> EvalSession::class_names() const {
   const ImagenetList* list = loaded.classes.empty() ? imagenet_list_of(config().classes) : nullptr;
-  if (list) print_log("note    the weights name no classes: they are taken for those of {}, which has as many\n", list->title);
+  if (list)
+    print_log("note    the weights name no classes: they are taken for those of {}, which has as many\n", list->title);
   std::vector<std::string> names = list ? list->wnids : loaded.classes;
   for (int c = int(names.size()); c < config().classes; c++) names.push_back(fmt::format("class {}", c));
   return names;

@@ -30,7 +30,9 @@ std::vector<float> multi_hot(std::span<const Labels> labels, int classes, std::s
   return y;
 }
 
-HostImages host_images(std::span<const uint8_t> bytes, const ViTConfig& config) { return {bytes, config.mean, config.std}; }
+HostImages host_images(std::span<const uint8_t> bytes, const ViTConfig& config) {
+  return {bytes, config.mean, config.std};
+}
 
 Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on, Tape* memory_of,
                     std::span<const int> columns) {

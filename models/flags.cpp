@@ -12,43 +12,65 @@
 #include "models/run_config.h"
 
 constexpr uint64_t any = 1'000'000'000'000'000'000;
-constexpr const char *common = "Common", *recipe = "Recipe", *run_group = "Run", *of_foreign = "Of weights that do not say it themselves";
+constexpr const char *common = "Common", *recipe = "Recipe", *run_group = "Run",
+                     *of_foreign = "Of weights that do not say it themselves";
 
 void ModelFlags::add(CLI::App& app, bool foreign) {
   const std::string group = foreign ? of_foreign : "Model";
-  const auto ours = [&](CLI::Option* option) {               // of a foreign file this is what it does not say, and no default
+  const auto ours = [&](CLI::Option* option) {  // of a foreign file this is what it does not say, and no default
     option->group(group);
     if (!foreign) option->capture_default_str();
   };
-  ours(app.add_option("--image-size", config_.image_size, "height and width the model sees")->check(whole_number(1, 16384)));
+  ours(app.add_option("--image-size", config_.image_size, "height and width the model sees")
+           ->check(whole_number(1, 16384)));
   ours(app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")
            ->transform(one_of({"tanh", "erf"})));
   for (const auto& [flag, channels] : {std::pair{"--mean", &config_.mean}, {"--std", &config_.std}})
-    app.add_option_function<std::string>(flag, [flag = flag, channels = channels](const std::string& text) { *channels = parse_channels(flag, text); },
-                                         "of red, green and blue, with commas: a pixel x of 0 ... 1 is (x - mean) / std to the model; or imagenet, or half")
-        ->default_str(channels_text(*channels))->group(group);
+    app.add_option_function<std::string>(
+           flag,
+           [flag = flag, channels = channels](const std::string& text) { *channels = parse_channels(flag, text); },
+           "of red, green and blue, with commas: a pixel x of 0 ... 1 is (x - mean) / std to the model; or imagenet, "
+           "or half")
+        ->default_str(channels_text(*channels))
+        ->group(group);
   ours(app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")
            ->transform(one_of({"gap", "cls", "map"})));
   ours(app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")
            ->transform(one_of({"silu", "sigmoid"})));
-  app.add_option("--width", width_, foreign ? "channels D" : "channels D (default 384)")->check(whole_number(1, 65536))->group(group);
-  app.add_option("--heads", heads_, foreign ? "attention heads" : "attention heads (default width / 64)")->check(whole_number(1, 65536))->group(group);
+  app.add_option("--width", width_, foreign ? "channels D" : "channels D (default 384)")
+      ->check(whole_number(1, 65536))
+      ->group(group);
+  app.add_option("--heads", heads_, foreign ? "attention heads" : "attention heads (default width / 64)")
+      ->check(whole_number(1, 65536))
+      ->group(group);
   if (foreign) return;
-  app.add_option("--model", model_, "VARIANT/PATCH, such as S/16 (several with commas train one after another); variants: " + variant_names())->transform(as_known(known_models))->capture_default_str()->group(group);
+  app.add_option(
+         "--model", model_,
+         "VARIANT/PATCH, such as S/16 (several with commas train one after another); variants: " + variant_names())
+      ->transform(as_known(known_models))
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--depth", depth_, "blocks (default 12)")->check(whole_number(1, 10000))->group(group);
   app.add_option("--mlp-width", mlp_width_, "hidden channels of the MLP (default 4 width)")->check(whole_number(1, 1048576))->group(group);
   app.add_option("--patch", patch_, "pixels a side of a patch (default 16)")->check(whole_number(1, 16384))->group(group);
   app.add_flag("--qk-norm,!--no-qk-norm", config_.qk_norm, "LayerNorm over each head of q and k")->group(group);
   app.add_flag("--gate,!--no-gate", config_.gate, "multiply the heads' output by silu(x Wg + b)")->group(group);
-  app.add_option("--learn", config_.learn, "further parameters to learn, a list: alpha or gamma of gamma L^-alpha h(temperature s + bias), temperature, bias, one a head (alpha-layer, ...: one a block); layerscale[:X], "
-                                           "x + lambda branch(x) with lambda starting at X = 1e-4")->transform(as_known(known_learned))->group(group);
+  app.add_option("--learn", config_.learn,
+                 "further parameters to learn, a list: alpha or gamma of gamma L^-alpha h(temperature s + bias), "
+                 "temperature, bias, one a head (alpha-layer, ...: one a block); layerscale[:X], "
+                 "x + lambda branch(x) with lambda starting at X = 1e-4")
+      ->transform(as_known(known_learned))
+      ->group(group);
   app.add_option("--attention-form", config_.form, "plain; differential (two maps a head, subtracted); laser (log of weighted exponentials); talking-heads (heads mixed before and after the function)")
       ->transform(one_of({"plain", "differential", "laser", "talking-heads"}))->capture_default_str()->group(group);
   app.add_option("--output-norm", config_.output_norm, "RMSNorm of the heads' output: none, rms (each head), rela (all heads together, with a gate: ReLA)")
       ->transform(one_of({"none", "rms", "rela"}))->capture_default_str()->group(group);
   app.add_option("--block", config_.block, "pre-norm; hybrid-norm (x + norm(attention(norm(x)))); gau (one gated attention unit in place of attention and MLP)")
       ->transform(one_of({"pre-norm", "hybrid-norm", "gau"}))->capture_default_str()->group(group);
-  app.add_option("--position", config_.position, "position embedding")->transform(one_of({"learned", "sincos2d"}))->capture_default_str()->group(group);
+  app.add_option("--position", config_.position, "position embedding")
+      ->transform(one_of({"learned", "sincos2d"}))
+      ->capture_default_str()
+      ->group(group);
   app.add_flag("--head-hidden,!--no-head-hidden", config_.head_hidden, "a hidden layer with tanh before the head (BigVision's rep_size)")->group(group);
   app.add_option("--head-bias", config_.head_bias, "initial bias of the head (-6.9 for ImageNet-1k with sigmoid loss)")->check(real_number(-1e30))->capture_default_str()->group(group);
 }
@@ -68,8 +90,15 @@ Stated ModelFlags::stated(const CLI::App& app) const {
 }
 
 void DeviceFlags::add(CLI::App& app, const std::string& group) {
-  app.add_option("--device", options_.device, "where to compute: cpu, or cuda for the first GPU")->transform(one_of({"cpu", "cuda"}))->capture_default_str()->group(group);
-  app.add_option("--precision", precision_, "of the inputs of matrix products: f32, bf16, or (cuda) tf32; everything else is f32")->transform(one_of({"f32", "tf32", "bf16"}))->capture_default_str()->group(group);
+  app.add_option("--device", options_.device, "where to compute: cpu, or cuda for the first GPU")
+      ->transform(one_of({"cpu", "cuda"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--precision", precision_,
+                 "of the inputs of matrix products: f32, bf16, or (cuda) tf32; everything else is f32")
+      ->transform(one_of({"f32", "tf32", "bf16"}))
+      ->capture_default_str()
+      ->group(group);
   app.add_flag("--fused-attention,!--no-fused-attention", options_.fused_attention, "cuda with bf16: one kernel a pass where heads have 64 channels (default on)")->default_str("true")->group(group);
   app.add_option("--threads", options_.threads, "of the CPU; 0: all cores; the result is the same for any number")->check(whole_number(0, 1024))->capture_default_str()->group(group);
 }
@@ -79,14 +108,29 @@ void TrainOptions::add(CLI::App& app) {
   use_config(app);
   app.add_option("--preset", preset, "a named recipe; flags given as well win: " + recipe_names())->configurable(false);
   app.add_flag("--print-config", print_config, "show the resolved run and what it costs, and do nothing")->configurable(false);
-  app.add_option("--train", train, "training images: a shard pattern with braces, a folder, a tar, or a text file of them; of a folder with train/ and val/ both are taken");
+  app.add_option("--train", train,
+                 "training images: a shard pattern with braces, a folder, a tar, or a text file of them; of a folder "
+                 "with train/ and val/ both are taken");
   app.add_option("--val", val, "validation images, likewise");
-  app.add_option("--holdout", holdout, "in place of --val: so many of the training images, or a share such as 1%, are not trained on but evaluated; always the same ones");
+  app.add_option("--holdout", holdout,
+                 "in place of --val: so many of the training images, or a share such as 1%, are not trained on but "
+                 "evaluated; always the same ones");
   app.add_option("--out", out, "run folder: config.toml, metrics, weights, state")->configurable(false);
-  app.add_option("--init", init, "weights to start from, as eval --checkpoint has them; what no flag says of the model is as in the file; the head starts anew where its classes differ, position embeddings are resampled");
-  app.add_flag("--resume", resume, "go on where the run in --out was stopped (--resume RUN is --resume --out RUN); its flags are those of RUN/config.toml")->configurable(false);
+  app.add_option("--init", init,
+                 "weights to start from, as eval --checkpoint has them; what no flag says of the model is as in the "
+                 "file; the head starts anew where its classes differ, position embeddings are resampled");
+  app.add_flag("--resume", resume,
+               "go on where the run in --out was stopped (--resume RUN is --resume --out RUN); its flags are those of "
+               "RUN/config.toml")
+      ->configurable(false);
   model.add(app);
-  app.add_option("--attention", attention, "attention functions, as NAME or NAME:ALPHA; several train one after another; --help-attention lists them")->delimiter(',')->transform(as_known(known_attention))->capture_default_str()->group("Model");
+  app.add_option(
+         "--attention", attention,
+         "attention functions, as NAME or NAME:ALPHA; several train one after another; --help-attention lists them")
+      ->delimiter(',')
+      ->transform(as_known(known_attention))
+      ->capture_default_str()
+      ->group("Model");
   app.add_option("--alpha", alpha, "exponents of L in L^-alpha h(s); several train one after another")->delimiter(',')->check(real_number(0))->capture_default_str()->group("Model");
   app.add_option("--classes", classes, "classes of the head (default: the class list beside the shards, else the largest label + 1)")->check(whole_number(0, 10'000'000))->group("Model");
 
@@ -103,21 +147,38 @@ void TrainOptions::add(CLI::App& app) {
   app.add_option("--mixup", mixup, "p of Beta(p, p): each batch is mixed with itself shifted by one, with one coefficient; 0: not")->check(zero_or(0.001, 1))->capture_default_str()->group(recipe);
   app.add_option_function<std::string>("--randaug", [this](const std::string& text) { preprocess.randaug = parse_randaug(text); }, "N,M: N random operations of magnitude M on each training image, as BigVision has them; N,M,repaired without their slips; 0: none")->default_str(to_text(preprocess.randaug))->group(recipe);
   app.add_option("--ema", ema, "decay of a moving average of the weights, such as 0.9999, which is evaluated and kept as best; 0: none")->check(real_number(0, 1))->capture_default_str()->group(recipe);
-  app.add_option("--loss", loss, "softmax or sigmoid cross-entropy")->transform(one_of({"softmax", "sigmoid"}))->capture_default_str()->group(recipe);
-  app.add_option("--crop", preprocess.crop, "inception (random window), pad (4 pixels, random offset) or none")->transform(one_of({"inception", "pad", "none"}))->capture_default_str()->group(recipe);
+  app.add_option("--loss", loss, "softmax or sigmoid cross-entropy")
+      ->transform(one_of({"softmax", "sigmoid"}))
+      ->capture_default_str()
+      ->group(recipe);
+  app.add_option("--crop", preprocess.crop, "inception (random window), pad (4 pixels, random offset) or none")
+      ->transform(one_of({"inception", "pad", "none"}))
+      ->capture_default_str()
+      ->group(recipe);
   app.add_flag("--flip,!--no-flip", preprocess.flip, "mirror every second image (default on)")->default_str("true")->group(recipe);
 
   device.add(app, run_group);
   app.add_option("--workers", workers, "threads that decode images ahead (default 1; where a GPU trains all cores but one); the result is the same for any number")->check(whole_number(0, 1024))->group(run_group);
-  app.add_option("--seed", seeds, "of initialisation, order and augmentation; several train one after another")->delimiter(',')->check(whole_number(0, UINT64_MAX))->capture_default_str()->group(run_group);
+  app.add_option("--seed", seeds, "of initialisation, order and augmentation; several train one after another")
+      ->delimiter(',')
+      ->check(whole_number(0, UINT64_MAX))
+      ->capture_default_str()
+      ->group(run_group);
   app.add_option("--log-every", log_every, "updates between lines of the metrics")->check(whole_number(1, any))->capture_default_str()->group(run_group);
   app.add_option("--inspect-every", inspect_every, "updates between looks inside attention, which go to inspect.csv and TensorBoard and change no bit; 0: none")->check(whole_number(0, any))->capture_default_str()->group(run_group);
   add_help_page(app, "attention", "the attention functions, their formulas and sources", attention_page);
   app.add_flag("--profile", profile, "at the end, where the time went: products, attention, normalisation, ...; on a GPU each pass is waited for")->group(run_group);
-  app.add_option("--eval-every", eval_every, "updates between evaluations (default an epoch, but at most 20 a run); 0: at the end")->check(whole_number(0, any))->group(run_group);
+  app.add_option("--eval-every", eval_every,
+                 "updates between evaluations (default an epoch, but at most 20 a run); 0: at the end")
+      ->check(whole_number(0, any))
+      ->group(run_group);
   app.add_option("--save-every", save_every, "updates between saves")->check(whole_number(1, any))->capture_default_str()->group(run_group);
-  app.add_option("--save-minutes", save_minutes, "the longest time between saves")->check(above_zero())->capture_default_str()->group(run_group);
-  for (const char* flag : {"--model", "--attention", "--alpha", "--image-size", "--steps", "--epochs", "--batch", "--lr", "--eval-every", "--seed"})
+  app.add_option("--save-minutes", save_minutes, "the longest time between saves")
+      ->check(above_zero())
+      ->capture_default_str()
+      ->group(run_group);
+  for (const char* flag : {"--model", "--attention", "--alpha", "--image-size", "--steps", "--epochs", "--batch",
+                           "--lr", "--eval-every", "--seed"})
     app.get_option(flag)->group(common);
 }
 
@@ -138,12 +199,24 @@ void TrainOptions::choose_length(CLI::App& app, const std::vector<std::string>& 
 bool EvalOptions::given(const std::string& flag) const { return flags->count(flag); }
 
 void add_model(CLI::App& app, EvalOptions& o) {
-  app.add_option("--checkpoint", o.checkpoint, "weights: our safetensors, timm's safetensors or BigVision's npz, or a run's folder")->required();
+  app.add_option("--checkpoint", o.checkpoint,
+                 "weights: our safetensors, timm's safetensors or BigVision's npz, or a run's folder")
+      ->required();
   o.model.add(app, true);
-  app.add_option("--attention", o.attention, "attention function (default softmax); --help-attention lists them")->transform(as_known(known_attention))->group(of_foreign);
-  app.add_option("--alpha", o.alpha, "its exponent of L (default 1); with another --image-size than trained with: the exponent of the change, from the factor of training")->check(real_number(0))->group(of_foreign);
-  app.add_option("--crop", o.crop, "how pictures are cut for a foreign file: inception (the middle of 256/224 of the size), or none or pad (the size itself)")
-      ->transform(one_of({"inception", "pad", "none"}))->capture_default_str()->group(of_foreign);
+  app.add_option("--attention", o.attention, "attention function (default softmax); --help-attention lists them")
+      ->transform(as_known(known_attention))
+      ->group(of_foreign);
+  app.add_option("--alpha", o.alpha,
+                 "its exponent of L (default 1); with another --image-size than trained with: the exponent of the "
+                 "change, from the factor of training")
+      ->check(real_number(0))
+      ->group(of_foreign);
+  app.add_option("--crop", o.crop,
+                 "how pictures are cut for a foreign file: inception (the middle of 256/224 of the size), or none or "
+                 "pad (the size itself)")
+      ->transform(one_of({"inception", "pad", "none"}))
+      ->capture_default_str()
+      ->group(of_foreign);
   add_help_page(app, "attention", "the attention functions, their formulas and sources", attention_page);
   o.device.add(app);
   app.add_option("--batch", o.batch, "images at a time")->check(whole_number(1, 16'777'216))->capture_default_str();
@@ -152,14 +225,19 @@ void add_model(CLI::App& app, EvalOptions& o) {
 
 void add_source(CLI::App& app, EvalOptions& o) {
   app.add_option("--workers", o.workers, "threads that decode images ahead (default 1; where a GPU computes all cores but one)")->check(whole_number(0, 1024));
-  app.add_option("--on-bad-image", o.bad, "error, or skip and count")->transform(one_of({"error", "skip"}))->capture_default_str();
+  app.add_option("--on-bad-image", o.bad, "error, or skip and count")
+      ->transform(one_of({"error", "skip"}))
+      ->capture_default_str();
 }
 
 void add_loss(CLI::App& app, EvalOptions& o) {
-  app.add_option("--loss", o.loss, "softmax or sigmoid")->transform(one_of({"softmax", "sigmoid"}))->capture_default_str();
+  app.add_option("--loss", o.loss, "softmax or sigmoid")
+      ->transform(one_of({"softmax", "sigmoid"}))
+      ->capture_default_str();
 }
 
-std::string resolved_flags(CLI::App& app, const TrainOptions& o, const ViTConfig& c, int64_t steps, const GridMember* member) {
+std::string resolved_flags(CLI::App& app, const TrainOptions& o, const ViTConfig& c, int64_t steps,
+                           const GridMember* member) {
   auto set = [&](const char* flag, const auto& value) {
     CLI::Option* option = app.get_option(flag);
     option->clear();

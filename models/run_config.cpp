@@ -132,18 +132,30 @@ std::vector<std::string> with_saved_arguments(std::vector<std::string> args) {
   return all;
 }
 
-std::map<std::string, std::string> run_identity(const TrainOptions& o, const ViTConfig& config, const Index& train, int64_t steps, int64_t warmup, uint64_t seed) {
+std::map<std::string, std::string> run_identity(const TrainOptions& o, const ViTConfig& config, const Index& train,
+                                                int64_t steps, int64_t warmup, uint64_t seed) {
   uint64_t labels = 0;                 // tells other data, or other shards first, from the same
   for (size_t i = 0; i < train.size(); i++)
     for (const int label : train.labels(i)) labels = (labels ^ uint64_t(label)) * 0x100000001b3;
   const std::string held = o.holdout.empty() ? "" : ", beside --holdout " + o.holdout;
   std::map<std::string, std::string> identity = field_texts(config);
   identity[format_key] = format_version;
-  identity.insert({{"data", fmt::format("{} samples, labels {:016x}{}", train.size(), labels, held)}, {"run.batch", std::to_string(o.batch)},
-                   {"run.seed", std::to_string(seed)}, {"run.steps", std::to_string(steps)}, {"run.warmup", std::to_string(warmup)},
-                   {"run.lr", fmt::format("{}", o.adam.lr)}, {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)}, {"run.clip", fmt::format("{}", o.adam.clip)},
-                   {"run.loss", o.loss}, {"run.precision", o.device.precision()}, {"run.crop", o.preprocess.crop}, {"run.flip", o.preprocess.flip ? "true" : "false"}, {"run.mixup", fmt::format("{}", o.mixup)}, {"run.ema", fmt::format("{}", o.ema)},
-                   {"run.randaug", to_text(o.preprocess.randaug)},
-                   {"run.micro_batch", std::to_string(o.micro_batch && o.micro_batch < o.batch ? o.micro_batch : o.batch)}});
+  identity.insert(
+      {{"data", fmt::format("{} samples, labels {:016x}{}", train.size(), labels, held)},
+       {"run.batch", std::to_string(o.batch)},
+       {"run.seed", std::to_string(seed)},
+       {"run.steps", std::to_string(steps)},
+       {"run.warmup", std::to_string(warmup)},
+       {"run.lr", fmt::format("{}", o.adam.lr)},
+       {"run.weight_decay", fmt::format("{}", o.adam.weight_decay)},
+       {"run.clip", fmt::format("{}", o.adam.clip)},
+       {"run.loss", o.loss},
+       {"run.precision", o.device.precision()},
+       {"run.crop", o.preprocess.crop},
+       {"run.flip", o.preprocess.flip ? "true" : "false"},
+       {"run.mixup", fmt::format("{}", o.mixup)},
+       {"run.ema", fmt::format("{}", o.ema)},
+       {"run.randaug", to_text(o.preprocess.randaug)},
+       {"run.micro_batch", std::to_string(o.micro_batch && o.micro_batch < o.batch ? o.micro_batch : o.batch)}});
   return identity;
 }

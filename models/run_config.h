@@ -10,7 +10,8 @@
 #include "models/train_options.h"
 
 // The flags as they are resolved, from which the run, or the whole grid without `member`, can be repeated or resumed.
-std::string resolved_flags(CLI::App& app, const TrainOptions& options, const ViTConfig& config, int64_t steps, const GridMember* member);
+std::string resolved_flags(CLI::App& app, const TrainOptions& options, const ViTConfig& config, int64_t steps,
+                           const GridMember* member);
 void write_config(const std::filesystem::path& folder, const std::string& text);
 std::map<std::string, std::string> read_config(const std::filesystem::path& folder);      // flags without --; of several values the first
 
@@ -45,4 +46,5 @@ void check_start(const std::filesystem::path& folder, const std::map<std::string
                  bool resume, bool again);
 
 // What a resumed run must have in common with the one it goes on from, name by name.
-std::map<std::string, std::string> run_identity(const TrainOptions& options, const ViTConfig& config, const Index& train, int64_t steps, int64_t warmup, uint64_t seed);
+std::map<std::string, std::string> run_identity(const TrainOptions& options, const ViTConfig& config,
+                                                const Index& train, int64_t steps, int64_t warmup, uint64_t seed);

@@ -50,7 +50,8 @@ static int64_t number_or_share(const char* flag, const std::string& text, int64_
   double value = -1;
   try { value = std::stod(text, &end); } catch (const std::exception&) {}
   const bool percent = text.substr(end) == "%";
-  if (!(value >= 0 && value < 1e15) || !(percent || (end == text.size() && value == std::floor(value))) || (percent && value >= 100))
+  if (!(value >= 0 && value < 1e15) || !(percent || (end == text.size() && value == std::floor(value))) ||
+      (percent && value >= 100))
     fail(ExitCode::usage, "{}: '{}', expected a number of {} or a share such as 10%", flag, text, things);
   return percent ? std::llround(value / 100 * double(total)) : int64_t(value);
 }

@@ -15,7 +15,8 @@ struct GridMember {
   uint64_t seed;
   bool one_of_seeds;                   // then its name says the seed
   std::string name() const {
-    return attention + (scaled ? fmt::format("-alpha{}", alpha) : "") + (one_of_seeds ? fmt::format("-seed{}", seed) : "");
+    return attention + (scaled ? fmt::format("-alpha{}", alpha) : "") +
+           (one_of_seeds ? fmt::format("-seed{}", seed) : "");
   }
 };
 

@@ -27,7 +27,8 @@ void check_config(const ViTConfig& c) {
   require_one_of("gelu", c.gelu, {"tanh", "erf"});
   for (const auto& [what, channels, least] : {std::tuple{"mean", &c.mean, -HUGE_VALF}, {"std", &c.std, 0.0f}})
     for (const float x : *channels)
-      require(std::isfinite(x) && x > least, fmt::format("{} is {}, expected three {}numbers", what, channels_text(*channels), least < 0 ? "" : "positive "));
+      require(std::isfinite(x) && x > least, fmt::format("{} is {}, expected three {}numbers", what,
+                                                         channels_text(*channels), least < 0 ? "" : "positive "));
   require(c.position != "sincos2d" || (c.width % 4 == 0 && c.width > 4), fmt::format("position sincos2d needs a width that is a multiple of 4 and more than 4, got {}", c.width));
   require(std::isfinite(c.alpha), fmt::format("alpha is {}, expected a number", c.alpha));      // below 0 where eval takes a model to a smaller L
   check_attention(c);
@@ -156,7 +157,8 @@ Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> pro
     previous = x;
     AttentionProbe* probe = probes.empty() ? nullptr : probes[i];
     if (backward.rematerialise && t.recording())
-      x = rematerialised(t, x, [this, i, probe](Tape& part, Tensor input) { return block({part, parameters_}, i, input, probe); });
+      x = rematerialised(
+          t, x, [this, i, probe](Tape& part, Tensor input) { return block({part, parameters_}, i, input, probe); });
     else
       x = done(block(pass, i, x, probe));
     t.forget(previous);

@@ -71,7 +71,8 @@ TEST_CASE("every layer computes the formulas of its papers") {
     const DeviceValues memory(*device, n);
     Tensor normed = layernorm(tape, tape.leaf("n", shape, memory.data()), vit.parameters().leaf(tape, "norm.weight"), vit.parameters().leaf(tape, "norm.bias"));
     const std::vector<float> normed_values = tape.download(normed);
-    Tensor y = attention_layer({tape, vit.parameters()}, c, layer, tape.input("x", shape, x), normed, constants, nullptr);
+    Tensor y =
+        attention_layer({tape, vit.parameters()}, c, layer, tape.input("x", shape, x), normed, constants, nullptr);
     const std::vector<float> got = tape.download(y);
     std::vector<double> expected;
     for (int b = 0; b < B; b++) {

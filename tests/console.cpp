@@ -203,7 +203,8 @@ TEST_CASE("on a terminal lines to keep stand above the bar, and neither is wider
   for (ssize_t size; (size = ::read(ends[0], page, sizeof page)) > 0;) shown.append(page, size_t(size));
   ::close(ends[0]);
   ::waitpid(child, nullptr, 0);
-  CHECK(says(shown, {"[                    ] 0/300  update 1 of 300", "1/300", "loss 2.5000  acc 12.3 %  1234.5 img/s  data 0 %\r\n", "[                    ] 1/300"}));
+  CHECK(says(shown, {"[                    ] 0/300  update 1 of 300", "1/300",
+                     "loss 2.5000  acc 12.3 %  1234.5 img/s  data 0 %\r\n", "[                    ] 1/300"}));
   for (const std::string& line : split(shown, "\r")) CHECK(line.size() <= 3 + 80);
   CHECK(shown.substr(shown.rfind('[')).size() < 60 + 3);
 }

@@ -93,21 +93,53 @@ TEST_SUITE("fields") {
   }
 
   TEST_CASE("every flag of training is in the identity of a run, or changes none of its bits") {
-    const std::map<std::string, std::string> changed = {
-        {"--image-size", "32"}, {"--gelu", "erf"}, {"--mean", "imagenet"}, {"--std", "imagenet"}, {"--pool", "map"},
-        {"--gate-function", "sigmoid"}, {"--width", "64"}, {"--heads", "3"}, {"--model", "Ti/16"}, {"--depth", "2"},
-        {"--mlp-width", "7"}, {"--patch", "8"}, {"--qk-norm", ""}, {"--gate", ""}, {"--learn", "layerscale"},
-        {"--attention-form", "laser"}, {"--output-norm", "rms"}, {"--block", "gau"}, {"--position", "sincos2d"},
-        {"--head-hidden", ""}, {"--head-bias", "1"}, {"--attention", "relu"}, {"--alpha", "2"}, {"--classes", "12"},
-        {"--steps", "7"}, {"--epochs", "3"}, {"--batch", "4"}, {"--lr", "1"}, {"--weight-decay", "1"}, {"--warmup", "7"},
-        {"--clip", "7"}, {"--micro-batch", "2"}, {"--mixup", "0.5"}, {"--randaug", "1,2"}, {"--ema", "0.5"},
-        {"--loss", "sigmoid"}, {"--crop", "none"}, {"--no-flip", ""}, {"--precision", "bf16"}, {"--seed", "7"},
-        {"--holdout", "3"}};
+    const std::map<std::string, std::string> changed = {{"--image-size", "32"},
+                                                        {"--gelu", "erf"},
+                                                        {"--mean", "imagenet"},
+                                                        {"--std", "imagenet"},
+                                                        {"--pool", "map"},
+                                                        {"--gate-function", "sigmoid"},
+                                                        {"--width", "64"},
+                                                        {"--heads", "3"},
+                                                        {"--model", "Ti/16"},
+                                                        {"--depth", "2"},
+                                                        {"--mlp-width", "7"},
+                                                        {"--patch", "8"},
+                                                        {"--qk-norm", ""},
+                                                        {"--gate", ""},
+                                                        {"--learn", "layerscale"},
+                                                        {"--attention-form", "laser"},
+                                                        {"--output-norm", "rms"},
+                                                        {"--block", "gau"},
+                                                        {"--position", "sincos2d"},
+                                                        {"--head-hidden", ""},
+                                                        {"--head-bias", "1"},
+                                                        {"--attention", "relu"},
+                                                        {"--alpha", "2"},
+                                                        {"--classes", "12"},
+                                                        {"--steps", "7"},
+                                                        {"--epochs", "3"},
+                                                        {"--batch", "4"},
+                                                        {"--lr", "1"},
+                                                        {"--weight-decay", "1"},
+                                                        {"--warmup", "7"},
+                                                        {"--clip", "7"},
+                                                        {"--micro-batch", "2"},
+                                                        {"--mixup", "0.5"},
+                                                        {"--randaug", "1,2"},
+                                                        {"--ema", "0.5"},
+                                                        {"--loss", "sigmoid"},
+                                                        {"--crop", "none"},
+                                                        {"--no-flip", ""},
+                                                        {"--precision", "bf16"},
+                                                        {"--seed", "7"},
+                                                        {"--holdout", "3"}};
     // --train is in it by its number of images and their labels, and a preset by the flags it sets
     const std::set<std::string> free = {
-        "--help", "--config", "--preset", "--print-config", "--train", "--val", "--out", "--init", "--resume", "--remat",
-        "--device", "--fused-attention", "--threads", "--workers", "--log-every", "--inspect-every", "--profile",
-        "--eval-every", "--save-every", "--save-minutes", "--help-attention"};
+        "--help",       "--config",       "--preset",        "--print-config",  "--train",   "--val",
+        "--out",        "--init",         "--resume",        "--remat",         "--device",  "--fused-attention",
+        "--threads",    "--workers",      "--log-every",     "--inspect-every", "--profile", "--eval-every",
+        "--save-every", "--save-minutes", "--help-attention"};
     CLI::App app;
     TrainOptions o;
     o.add(app);

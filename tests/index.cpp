@@ -63,7 +63,9 @@ TEST_SUITE("index") {
     CHECK(bytes_of(index, 2) == "third");
     CHECK((index.label(0) == 7 && index.label(1) == 0 && index.label(2) == 12));
     CHECK(index.max_label() == 12);
-    CHECK(index.summary() == "1 shard, 3 samples, without an image skipped: 2 (1 .png, 1 .txt), other members skipped: 5 (1 folder, 1 hidden, 2 notes "
+    CHECK(index.summary() ==
+          "1 shard, 3 samples, without an image skipped: 2 (1 .png, 1 .txt), other members skipped: 5 (1 folder, 1 "
+          "hidden, 2 notes "
           "of WebDataset, 1 without an extension)");
   }
 

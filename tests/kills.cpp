@@ -80,7 +80,9 @@ TEST_SUITE("kills") {
   TEST_CASE("micro-batches, recomputation, an average, looks inside, saves between logged rows") {
     check_kind("all at once", {{"--micro-batch", "3"}, {"--remat", ""}, {"--ema", "0.9"}, {"--inspect-every", "2"}, {"--log-every", "7"}}, {""});
   }
-  TEST_CASE("two processes that start at once on one folder: one is refused, and after a kill the run ends as one that was alone") {
+  TEST_CASE(
+      "two processes that start at once on one folder: one is refused, and after a kill the run ends as one that was "
+      "alone") {
     TempDir dir;
     std::mt19937 random(2);
     const Flags more{{"--val", drawn_set() / "val-*.tar"}, {"--steps", "40"}, {"--save-every", "1"}};

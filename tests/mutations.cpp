@@ -219,7 +219,8 @@ TEST_SUITE("mutations") {
     ViT vit(*device, config);
     Adam adam(vit.parameters(), {});
     const Metadata identity = field_texts(config);
-    save_state(dir.path() / "last.state", vit, adam, {.step = 7, .window = {}, .logs = {{"metrics.csv", 12}}}, identity);
+    save_state(dir.path() / "last.state", vit, adam, {.step = 7, .window = {}, .logs = {{"metrics.csv", 12}}},
+               identity);
     on_mutations(
         "last.state", {read_text(dir.path() / "last.state")},
         [&](const fs::path& path, auto) {

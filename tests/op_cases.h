@@ -44,31 +44,47 @@ inline std::vector<OpCase> op_cases() {
   return {
       {"linear", {{{2, 3, 4}}, {{5, 4}}, {{5}}}, [](Tape& t, In x) { return linear(t, x[0], x[1], x[2]); }},
       {"linear without bias", {{{300, 4}}, {{5, 4}}}, [](Tape& t, In x) { return linear(t, x[0], x[1]); }},
-      {"linear with residual", {{{2, 3, 4}}, {{5, 4}}, {{5}}, {{2, 3, 5}}}, [](Tape& t, In x) { return linear(t, x[0], x[1], x[2], x[3]); }},
-      {"residual twice", {{{2, 4}}, {{4, 4}}, {{4}}}, [](Tape& t, In x) { return linear(t, linear(t, x[0], x[1], x[2], x[0]), x[1], x[2], x[0]); }},
+      {"linear with residual",
+       {{{2, 3, 4}}, {{5, 4}}, {{5}}, {{2, 3, 5}}},
+       [](Tape& t, In x) { return linear(t, x[0], x[1], x[2], x[3]); }},
+      {"residual twice",
+       {{{2, 4}}, {{4, 4}}, {{4}}},
+       [](Tape& t, In x) { return linear(t, linear(t, x[0], x[1], x[2], x[0]), x[1], x[2], x[0]); }},
       {"layernorm", {{{3, 5, 7}}, {{7}, 0.5, 1}, {{7}}}, [](Tape& t, In x) { return layernorm(t, x[0], x[1], x[2]); }},
-      {"layernorm of many rows", {{{150, 6}}, {{6}, 0.5, 1}, {{6}}}, [](Tape& t, In x) { return layernorm(t, x[0], x[1], x[2]); }},
+      {"layernorm of many rows",
+       {{{150, 6}}, {{6}, 0.5, 1}, {{6}}},
+       [](Tape& t, In x) { return layernorm(t, x[0], x[1], x[2]); }},
       {"headnorm", {{{2, 3, 14}}, {{4}, 0.5, 1}}, [](Tape& t, In x) { return headnorm(t, x[0], 3, 2, x[1]); }},
-      {"dropped and remade", {{{3, 6}}, {{6}, 0.5, 1}, {{6}}, {{4, 6}}, {{4, 4}}}, [](Tape& t, In x) {
+      {"dropped and remade",
+       {{{3, 6}}, {{6}, 0.5, 1}, {{6}}, {{4, 6}}, {{4, 4}}},
+       [](Tape& t, In x) {
          Tensor n = layernorm(t, x[0], x[1], x[2]), h = linear(t, n, x[3]);
          t.drop(n);
          Tensor a = gelu(t, h, false), y = linear(t, a, x[4]);
          t.drop(a);
          return y;
        }},
-      {"a residual that is dropped before it was added", {{{3, 6}}, {{6}, 0.5, 1}, {{6}}, {{6, 6}}, {{6}}}, [](Tape& t, In x) {
+      {"a residual that is dropped before it was added",
+       {{{3, 6}}, {{6}, 0.5, 1}, {{6}}, {{6, 6}}, {{6}}},
+       [](Tape& t, In x) {
          Tensor n = layernorm(t, x[0], x[1], x[2]), y = linear(t, x[0], x[3], x[4], n);
          t.drop(n);
          return gelu(t, y, false);
        }},
       {"gelu", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], false); }},
       {"gelu erf", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], true); }},
-      {"linear and gelu", {{{2, 3, 4}}, {{5, 4}}, {{5}}, {{3, 5}}}, [](Tape& t, In x) { return linear(t, linear_gelu(t, x[0], x[1], x[2], false), x[3]); }},
-      {"linear and gelu erf, read twice", {{{7, 4}}, {{4, 4}}, {{4}}, {{4, 4}}}, [](Tape& t, In x) {
+      {"linear and gelu",
+       {{{2, 3, 4}}, {{5, 4}}, {{5}}, {{3, 5}}},
+       [](Tape& t, In x) { return linear(t, linear_gelu(t, x[0], x[1], x[2], false), x[3]); }},
+      {"linear and gelu erf, read twice",
+       {{{7, 4}}, {{4, 4}}, {{4}}, {{4, 4}}},
+       [](Tape& t, In x) {
          Tensor a = linear_gelu(t, x[0], x[1], x[2], true);
          return linear(t, a, x[3], {}, linear(t, a, x[1]));
        }},
-      {"linear and gelu, read by a product and as it is", {{{7, 4}}, {{4, 4}}, {{4}}}, [](Tape& t, In x) {
+      {"linear and gelu, read by a product and as it is",
+       {{{7, 4}}, {{4, 4}}, {{4}}},
+       [](Tape& t, In x) {
          Tensor a = linear_gelu(t, x[0], x[1], x[2], false);
          return linear(t, a, x[1], x[2], a);
        }},
@@ -78,12 +94,20 @@ inline std::vector<OpCase> op_cases() {
       {"layerscale of itself", {{{150, 4}}, {{4}}}, [](Tape& t, In x) { return layerscale(t, x[0], x[0], x[1]); }},
       {"sigmoid gate", {{{4, 9}}, {{4, 9}, 2}}, [](Tape& t, In x) { return sigmoid_gate(t, x[0], x[1]); }},
       {"silu", {{{4, 9}, 2}}, [](Tape& t, In x) { return silu(t, x[0]); }},
-      {"channel gate", {{{2, 3, 5}}, {{2, 3, 5}}, {{5}}}, [](Tape& t, In x) { return channel_gate(t, x[0], x[1], x[2]); }},
-      {"channel gate of a norm", {{{150, 4}}, {{4}}, {{4}}}, [](Tape& t, In x) { return channel_gate(t, rmsnorm(t, x[0], 0, 1, 4, x[1]), x[0], x[2]); }},
-      {"rmsnorm of heads", {{{2, 3, 8}}, {{4}, 0.5, 1}}, [](Tape& t, In x) { return rmsnorm(t, x[0], 0, 2, 4, x[1], 1e-5, 0.7); }},
+      {"channel gate",
+       {{{2, 3, 5}}, {{2, 3, 5}}, {{5}}},
+       [](Tape& t, In x) { return channel_gate(t, x[0], x[1], x[2]); }},
+      {"channel gate of a norm",
+       {{{150, 4}}, {{4}}, {{4}}},
+       [](Tape& t, In x) { return channel_gate(t, rmsnorm(t, x[0], 0, 1, 4, x[1]), x[0], x[2]); }},
+      {"rmsnorm of heads",
+       {{{2, 3, 8}}, {{4}, 0.5, 1}},
+       [](Tape& t, In x) { return rmsnorm(t, x[0], 0, 2, 4, x[1], 1e-5, 0.7); }},
       {"rmsnorm of part, without a scale", {{{2, 3, 11}}}, [](Tape& t, In x) { return rmsnorm(t, x[0], 4, 2, 3, {}); }},
       {"scale and shift", {{{2, 3, 5}}, {{5}}, {{5}}}, [](Tape& t, In x) { return scale_shift(t, x[0], x[1], x[2]); }},
-      {"attention with wide values", {{{2, 7, 3}}, {{2, 7, 3}}, {{2, 7, 10}}}, [](Tape& t, In x) { return attention(t, {x[0]}, {x[1]}, {x[2]}, 1, 3, "softmax", 1, nullptr, {}, 10); }},
+      {"attention with wide values",
+       {{{2, 7, 3}}, {{2, 7, 3}}, {{2, 7, 10}}},
+       [](Tape& t, In x) { return attention(t, {x[0]}, {x[1]}, {x[2]}, 1, 3, "softmax", 1, nullptr, {}, 10); }},
       {"add", {{{2, 5}}, {{2, 5}}}, [](Tape& t, In x) { return add(t, x[0], x[1]); }},
       {"add to itself", {{{2, 5}}}, [](Tape& t, In x) { return add(t, x[0], tanh_op(t, x[0])); }},
       {"patches", {{{2, 6, 5, 3}}}, [](Tape& t, In x) { return patches(t, x[0], 2); }},
@@ -92,13 +116,19 @@ inline std::vector<OpCase> op_cases() {
       {"repeat", {{{1, 1, 5}}}, [](Tape& t, In x) { return repeat(t, x[0], 3); }},
       {"mean_tokens", {{{3, 4, 5}}}, [](Tape& t, In x) { return mean_tokens(t, x[0]); }},
       {"first_token", {{{3, 4, 5}}}, [](Tape& t, In x) { return first_token(t, x[0]); }},
-      {"softmax_cross_entropy", {{{3, 5}, 2}, labels}, [](Tape& t, In x) { return softmax_cross_entropy(t, x[0], x[1]); }},
-      {"sigmoid_cross_entropy", {{{3, 5}, 2}, labels}, [](Tape& t, In x) { return sigmoid_cross_entropy(t, x[0], x[1]); }},
+      {"softmax_cross_entropy",
+       {{{3, 5}, 2}, labels},
+       [](Tape& t, In x) { return softmax_cross_entropy(t, x[0], x[1]); }},
+      {"sigmoid_cross_entropy",
+       {{{3, 5}, 2}, labels},
+       [](Tape& t, In x) { return sigmoid_cross_entropy(t, x[0], x[1]); }},
       {"mean", {{{7}}}, [](Tape& t, In x) { return mean(t, x[0]); }},
       {"mean of more", {{{7}}}, [](Tape& t, In x) { return mean(t, x[0], 10); }},
       {"mixup", {{{3, 2, 5}}}, [](Tape& t, In x) { return mixup(t, x[0], real(0.7)); }},
       {"mixup of one", {{{1, 5}}}, [](Tape& t, In x) { return mixup(t, x[0], real(0.7)); }},
-      {"rematerialised", {{{4, 6}}, {{6, 6}}, {{6}}}, [](Tape& t, In x) {
+      {"rematerialised",
+       {{{4, 6}}, {{6, 6}}, {{6}}},
+       [](Tape& t, In x) {
          Tensor w = x[1], b = x[2];
          return rematerialised(t, x[0], [=, &t](Tape& part, Tensor y) {
            auto leaf = [&](Tensor p) {

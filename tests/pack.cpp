@@ -63,8 +63,9 @@ TEST_SUITE("pack") {
       write_file(packing.path(stray), jpeg(9));
     const Ended folder = packing.run({"folder", packing.path("in/x")}, "folder");
     REQUIRE_MESSAGE(folder.code == 0, folder.err);
-    CHECK(contains(folder.out, "2 classes; 2 images encoded anew, 0 left out, other files passed over: 3 (1 .txt, 1 image in "
-                               "folders within their class's, 1 image in no class's folder)"));
+    CHECK(contains(folder.out,
+                   "2 classes; 2 images encoded anew, 0 left out, other files passed over: 3 (1 .txt, 1 image in "
+                   "folders within their class's, 1 image in no class's folder)"));
     check_two_classes(packing, "folder");
     const std::string shard = read_text(packing.path("folder/train-0000.tar"));
 
@@ -176,7 +177,8 @@ TEST_SUITE("pack") {
                    "cut2.tgz:in.tar: damaged"));
     CHECK(contains(refusal(write_file(packing.path("text"), "text").string()), "text is no tar or zip"));
     CHECK(contains(refusal(packing.path("none")), "no such file"));
-    CHECK(contains(refusal(make_archive(packing.path("no.tar"), {{"a/b.txt", "x"}})), "no images, other files: 1 (1 .txt)"));
+    CHECK(contains(refusal(make_archive(packing.path("no.tar"), {{"a/b.txt", "x"}})),
+                   "no images, other files: 1 (1 .txt)"));
     const Ended bad = packing.run({"archive", make_archive(packing.path("bad.tar"), {{"a/b.jpg", "x"}})}, "bad");
     CHECK(bad.code == int(ExitCode::data));
     CHECK(contains(bad.err, "left out: " + packing.path("bad.tar:a/b.jpg")));

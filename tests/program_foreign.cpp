@@ -105,7 +105,8 @@ TEST_SUITE("programs") {
     begin.merge(Flags{{"--pool", "gap"}, {"--gelu", "tanh"}, {"--image-size", "24"}});
     const Ended changed = train(begin);
     REQUIRE_MESSAGE(changed.code == 0, changed.err);
-    CHECK_MESSAGE(contains(changed.err, "not used: cls_token; the file's model has --gelu erf --pool cls\n"), changed.err);
+    CHECK_MESSAGE(contains(changed.err, "not used: cls_token; the file's model has --gelu erf --pool cls\n"),
+                  changed.err);
     CHECK(contains(changed.err, "resampled from 2 x 2 to 3 x 3"));
     fs::remove_all(first);
     CHECK(train(Flags{{"--out", other}, {"--resume", ""}}).code == 0);    // needs the file no more
@@ -141,7 +142,8 @@ TEST_SUITE("programs") {
     CHECK_FALSE(contains(plain.err, "timm's"));
     const Ended relu = exported("relu", {{"--attention", "relu"}});
     CHECK(contains(relu.out, "a = (torch.relu(s)) / L ** 1"));
-    CHECK_MESSAGE(contains(relu.err, "relu with alpha 1, for which it computes softmax; the lines of Python"), relu.err);
+    CHECK_MESSAGE(contains(relu.err, "relu with alpha 1, for which it computes softmax; the lines of Python"),
+                  relu.err);
     const Ended laser = exported("laser", {{"--attention-form", "laser"}});
     CHECK_MESSAGE(contains(laser.err, "form laser; so it cannot compute this model"), laser.err);
     CHECK_FALSE(contains(laser.out, "VisionTransformer"));

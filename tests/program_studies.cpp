@@ -46,7 +46,7 @@ TEST_SUITE("programs: studies") {
     const std::string tensor = "blocks.0.mlp.fc1.weight";
     const std::vector<float> last = values_of(dir.path() / "whole" / "last.safetensors", tensor), average = values_of(dir.path() / "whole" / "average.safetensors", tensor);
     CHECK(average != last);
-    Flags quicker = flags;                   // six updates are too few to tell slower ones apart: all begin with a low decay
+    Flags quicker = flags;  // six updates are too few to tell slower ones apart: all begin with a low decay
     quicker["--out"] = dir.path() / "quicker", quicker["--ema"] = "0.2";
     REQUIRE(train(quicker).code == 0);
     CHECK(values_of(dir.path() / "quicker" / "average.safetensors", tensor) != average);

@@ -138,7 +138,12 @@ TEST_CASE("recipes: the fields of BigVision's configurations") {
   CHECK((!figure3.model.config().qk_norm && figure3.grid().size() == 10 && to_text(figure3.preprocess.randaug) == "2,0"));
   apply_recipe(figure4, "figure4-small", "");
   CHECK(figure4.model.config().gate);
-  CHECK(says(error_of(ExitCode::usage, [] { TrainOptions o; apply_recipe(o, "i2k", ""); }), {"--preset", "'i2k'", "did you mean i1k?"}));
+  CHECK(says(error_of(ExitCode::usage,
+                      [] {
+                        TrainOptions o;
+                        apply_recipe(o, "i2k", "");
+                      }),
+             {"--preset", "'i2k'", "did you mean i1k?"}));
   CHECK(says(error_of(ExitCode::usage, [] { TrainOptions o; apply_recipe(o, "i1k", "H/14"); }), {"--model", "'H/14'", "S/16"}));
 }
 

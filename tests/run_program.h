@@ -89,7 +89,8 @@ class Child {
       const rlimit limit{*file_limit, *file_limit};
       ::setrlimit(RLIMIT_FSIZE, &limit);
     }
-    for (int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) std::signal(number, SIG_DFL);    // as from a terminal, however the tests were started
+    for (int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU})
+      std::signal(number, SIG_DFL);  // as from a terminal, however the tests were started
     ::execv(path.c_str(), argv.data());
     ::_exit(127);
   }

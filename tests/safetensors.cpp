@@ -58,7 +58,8 @@ TEST_SUITE("safetensors") {
 
   TEST_CASE("metadata that another program hands on when it writes a file again say nothing of its bytes") {
     const TempDir dir;
-    const std::string tensor = R"("a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]})", stale = R"("crc32":"00000000")";
+    const std::string tensor = R"("a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]})",
+                      stale = R"("crc32":"00000000")";
     const SafeTensors again(make(dir, R"({"__metadata__":{"format":"pt",)" + stale + "}," + tensor + "}", 4));
     CHECK(again.ints("a") == std::vector<int64_t>{0, 1, 2, 3});
     const std::string ours = R"("a":{"data_offsets":[0,4],"dtype":"U8","shape":[4]})";

@@ -65,7 +65,8 @@ TEST_SUITE("sources") {
       CHECK(index.where(4) == tar + ":n02_1.JPEG");
       CHECK(index.key(4) == "n02_1");
       CHECK(index.max_label() == 2);
-      CHECK(contains(index.summary(), "1 shard, 6 samples, 3 classes by sorted name, other members skipped: 4 (1 .txt, "));
+      CHECK(contains(index.summary(),
+                     "1 shard, 6 samples, 3 classes by sorted name, other members skipped: 4 (1 .txt, "));
     }
     place.write("classes.txt", "0\tn00\tzero\n1\tn02\ttwo, deux\n2\tn01\tone\n3\tn10\n");    // not in the cache
     const Index listed = Index::open(tar, cache);
@@ -163,8 +164,9 @@ TEST_SUITE("sources") {
     CHECK(index.key(2) == "cat/b");
     CHECK(bytes_of(index, 1) == "cat/a.1.JPG");
     CHECK(bytes_of(index, 3) == "dog breed/z.webp");
-    CHECK(index.summary() == "1 shard, 4 samples, 3 classes by sorted name, other members skipped: 3 (1 .txt, 1 folder, "
-                             "1 hidden)");
+    CHECK(index.summary() ==
+          "1 shard, 4 samples, 3 classes by sorted name, other members skipped: 3 (1 .txt, 1 folder, "
+          "1 hidden)");
     std::filesystem::remove(place.path("set/train/cat/b.jpeg"));
     CHECK(contains(error_of(ExitCode::data, [&] { bytes_of(index, 2); }), "cat/b.jpeg"));
     const Index again = place.open("set/train");

@@ -90,15 +90,20 @@ TEST_SUITE("tar") {
       return before + header;
     };
     const std::string a = tar_entry("d/a.jpg", "image"), b = tar_entry("b.cls", "1"), long_name(150, 'n');
-    CHECK(read_back(a + b + link("c.jpg", "d/a.jpg") + link("e.cls", "b.cls") + link("f", "c.jpg") + tar_entry("g", "g") +
-                    link("h", "./g") + tar_end()) ==
-          std::vector<Entry>{{"d/a.jpg", "image"}, {"b.cls", "1"}, {"c.jpg", "image"}, {"e.cls", "1"}, {"f", "image"},
-                             {"g", "g"}, {"h", "g"}});
+    CHECK(read_back(a + b + link("c.jpg", "d/a.jpg") + link("e.cls", "b.cls") + link("f", "c.jpg") +
+                    tar_entry("g", "g") + link("h", "./g") + tar_end()) == std::vector<Entry>{{"d/a.jpg", "image"},
+                                                                                              {"b.cls", "1"},
+                                                                                              {"c.jpg", "image"},
+                                                                                              {"e.cls", "1"},
+                                                                                              {"f", "image"},
+                                                                                              {"g", "g"},
+                                                                                              {"h", "g"}});
     CHECK(read_back(tar_entry("l", long_name, 'L') + tar_entry("cut", "xyz") +
                     link("k", "cut", tar_entry("l", long_name + '\0', 'K')) +
                     link("p", "cut", tar_entry("pax", pax("linkpath", long_name), 'x'))) ==
           std::vector<Entry>{{long_name, "xyz"}, {"k", "xyz"}, {"p", "xyz"}});
-    CHECK(says(refusal(link("c.jpg", "d/a.jpg") + a), {"c.jpg at offset 0", "hard link to d/a.jpg, which is not before it"}));
+    CHECK(says(refusal(link("c.jpg", "d/a.jpg") + a),
+               {"c.jpg at offset 0", "hard link to d/a.jpg, which is not before it"}));
     CHECK(says(refusal(a + tar_entry("c.jpg", "", '1')), {"a hard link to nothing"}));
   }
 

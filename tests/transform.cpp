@@ -245,7 +245,8 @@ TEST_CASE("the few-shot probe's preparation: both sides to 256/224 of the size, 
     CAPTURE(crop);
     prepare_eval(image, {.image_size = 7, .crop = crop, .stretch = true}, out.data());
     for (int y = 0; y < 7; y++)
-      for (int c = 0; c < 21; c++) CHECK(out[y * 21 + c] == whole.rgb[y * 24 + c]);    // (8 - 7) / 2 = 0: from the first row and column
+      for (int c = 0; c < 21; c++)
+        CHECK(out[y * 21 + c] == whole.rgb[y * 24 + c]);  // (8 - 7) / 2 = 0: from the first row and column
   }
   prepare_eval(image, {.image_size = 7}, usual.data());
   CHECK(usual != out);

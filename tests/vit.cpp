@@ -308,7 +308,8 @@ TEST_CASE("bytes are to the model what their values are, mixed and in micro-batc
     auto device = test_device(2);
     Tape tape(*device);
     CHECK(tape.download(images_leaf(tape, {6, 32, 32, 3}, {bytes, mean, std})) == values);
-    CHECK(says(error_of(ExitCode::failed, [&] { images_leaf(tape, {5, 32, 32, 3}, {bytes, mean, std}); }), {"18432", "[5, 32, 32, 3]"}));
+    CHECK(says(error_of(ExitCode::failed, [&] { images_leaf(tape, {5, 32, 32, 3}, {bytes, mean, std}); }),
+               {"18432", "[5, 32, 32, 3]"}));
   }
 }
 

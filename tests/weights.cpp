@@ -47,7 +47,8 @@ TEST_SUITE("weights") {
         metadata.erase(key);
       return error_of(ExitCode::data, [&] { metadata_config(metadata, "file"); });
     };
-    const std::set<std::string> later = {"gate_function", "attention_form", "output_norm", "block", "mean", "std"};      // a file may lack them
+    const std::set<std::string> later = {"gate_function", "attention_form", "output_norm",
+                                         "block",         "mean",           "std"};  // a file may lack them
     for (const auto& [key, value] : config_metadata(config))
       if (!later.contains(key)) CHECK(says(refused(key, nullptr), {"file", key.c_str()}));
     auto old = config_metadata(config);

@@ -72,7 +72,8 @@ using Dims = dnnl::memory::dims;
 
 // Where the interfaces of oneDNN 2 and 3 differ.
 #if DNNL_VERSION_MAJOR == 2
-dnnl::matmul::primitive_desc chosen(const Description& a, const Description& b, const Description& c, const dnnl::primitive_attr& attributes) {
+dnnl::matmul::primitive_desc chosen(const Description& a, const Description& b, const Description& c,
+                                    const dnnl::primitive_attr& attributes) {
   return {dnnl::matmul::desc(a, b, c), attributes, cpu()};
 }
 void scale(dnnl::primitive_attr& attributes, dnnl::post_ops&, float by) { attributes.set_output_scales(0, {by}); }
@@ -80,10 +81,13 @@ bool in_blocks(const Description& d) {
   return d.data.format_kind == dnnl_blocked && d.data.format_desc.blocking.inner_nblks > 0;
 }
 #else
-dnnl::matmul::primitive_desc chosen(const Description& a, const Description& b, const Description& c, const dnnl::primitive_attr& attributes) {
+dnnl::matmul::primitive_desc chosen(const Description& a, const Description& b, const Description& c,
+                                    const dnnl::primitive_attr& attributes) {
   return {cpu(), a, b, c, attributes};
 }
-void scale(dnnl::primitive_attr&, dnnl::post_ops& after, float by) { after.append_eltwise(dnnl::algorithm::eltwise_linear, by, 0); }
+void scale(dnnl::primitive_attr&, dnnl::post_ops& after, float by) {
+  after.append_eltwise(dnnl::algorithm::eltwise_linear, by, 0);
+}
 bool in_blocks(const Description& d) {
   return d.get_format_kind() == dnnl::memory::format_kind::blocked && d.get_inner_nblks() > 0;
 }

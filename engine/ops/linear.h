@@ -56,8 +56,9 @@ inline void on_linear_backward(Tape& t, Tensor y, Tensor x, Tensor w, Tensor b, 
     }
     const Operand dy = rounded ? Operand(rounded) : Operand(t.gradient(y));
     const bool refills = t.refills_with_gradient(x);                                        // then dx first: dW reads what it leaves in x
-    auto add_dx = [&, rows = rows, in = in, out = out] {                                   // by name: clang 14 captures no bindings
-      if (t.wants_gradient(x)) t.add_product_gradient(x, {.c = nullptr, .a = dy, .b = t.operand(w), .m = rows, .n = in, .k = out});
+    auto add_dx = [&, rows = rows, in = in, out = out] {  // by name: clang 14 captures no bindings
+      if (t.wants_gradient(x))
+        t.add_product_gradient(x, {.c = nullptr, .a = dy, .b = t.operand(w), .m = rows, .n = in, .k = out});
     };
     if (refills) add_dx();
     if (t.wants_gradient(w)) {

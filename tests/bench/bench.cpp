@@ -81,7 +81,9 @@ void bench(int argc, char** argv) {
   CLI::App* worker = app.add_subcommand("worker", "answers 'train N', 'infer N', 'quit' on stdin with one JSON line each");
   worker->add_option("--model", model, "tiny, cifar, ti16, s16, s32, b16 or s8")->capture_default_str();
   worker->add_option("--batch", batch, "images a step")->check(whole_number(1, 1'000'000))->capture_default_str();
-  worker->add_option("--attention", attention, "attention function")->transform(as_known(known_attention))->capture_default_str();
+  worker->add_option("--attention", attention, "attention function")
+      ->transform(as_known(known_attention))
+      ->capture_default_str();
   bool profile = false;
   worker->add_flag("--profile", profile, "where the time goes, on stderr");
   device.add(*worker);
@@ -94,8 +96,12 @@ void bench(int argc, char** argv) {
   kernels->add_option("--model", model, "names as of worker --model")->capture_default_str();
   for (CLI::App* step : {roofline, kernels}) {
     step->add_option("--batch", batch, "images a step")->check(whole_number(1, 1'000'000))->capture_default_str();
-    step->add_option("--attention", attention, "attention function")->transform(as_known(known_attention))->capture_default_str();
-    step->add_option("--precision", precision, "bf16, tf32 or f32")->transform(one_of({"bf16", "tf32", "f32"}))->capture_default_str();
+    step->add_option("--attention", attention, "attention function")
+        ->transform(as_known(known_attention))
+        ->capture_default_str();
+    step->add_option("--precision", precision, "bf16, tf32 or f32")
+        ->transform(one_of({"bf16", "tf32", "f32"}))
+        ->capture_default_str();
     step->add_flag("--qk-norm", qk_norm, "LayerNorm over each head of q and k");
   }
   GpuBench on_gpu;
@@ -106,18 +112,26 @@ void bench(int argc, char** argv) {
   TableBench lines;
   CLI::App* table = app.add_subcommand("table", "training and inference of several models on the CPU, a line each");
   table->add_option("--models", lines.models, "NAME:BATCH; names as of worker --model")->delimiter(',')->capture_default_str();
-  table->add_option("--functions", lines.functions, "attention functions")->delimiter(',')->transform(as_known(known_attention))->capture_default_str();
+  table->add_option("--functions", lines.functions, "attention functions")
+      ->delimiter(',')
+      ->transform(as_known(known_attention))
+      ->capture_default_str();
   table->add_option("--precisions", lines.precisions, "f32, bf16")->delimiter(',')->capture_default_str();
   table->add_option("--rounds", lines.rounds, "the best counts")->check(whole_number(1, 1'000'000))->capture_default_str();
   AttentionBench attentions;
   CLI::App* attention_only = app.add_subcommand("attention", "the attention op alone, forward and backward");
   attention_only->add_option("--lengths", attentions.lengths, "tokens L")->check(whole_number(1, 1'000'000))->delimiter(',')->capture_default_str();
-  attention_only->add_option("--functions", attentions.functions, "attention functions")->delimiter(',')->transform(as_known(known_attention))->capture_default_str();
+  attention_only->add_option("--functions", attentions.functions, "attention functions")
+      ->delimiter(',')
+      ->transform(as_known(known_attention))
+      ->capture_default_str();
   attention_only->add_option("--batch", attentions.batch, "images")->check(whole_number(1, 1'000'000))->capture_default_str();
   device.add(*attention_only);
   GrowthBench growths;
   CLI::App* growth = app.add_subcommand("growth", "how the time of a training step grows with tokens, batch and width");
-  growth->add_option("--attention", growths.attention, "attention function")->transform(as_known(known_attention))->capture_default_str();
+  growth->add_option("--attention", growths.attention, "attention function")
+      ->transform(as_known(known_attention))
+      ->capture_default_str();
   growth->add_option("--tokens", growths.tokens, "some of 49, 196, 784, 3136")->check(whole_number(1, 1'000'000))->delimiter(',')->capture_default_str();
   growth->add_option("--batches", growths.batches, "images")->delimiter(',')->check(whole_number(1, 1'000'000))->capture_default_str();
   growth->add_option("--widths", growths.widths, "multiples of 64")->delimiter(',')->check(whole_number(1, 1'000'000))->capture_default_str();

@@ -64,7 +64,11 @@ void passes(Device& device, int images) {
   line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward{{y}, mean, rstd, in, w, b, int(D)}); });
   line("bias + residual + LayerNorm", 16.0 * n, [&] { device.rows(rows, LayerNormForwardWithEpilogue{{x, b, dx, int(D), int(D)}, {{y}, mean, rstd, in, w, b, int(D)}}); });
   line("LayerNorm backward", 16.0 * n, [&] { device.rows(rows, LayerNormBackward{{dx, Divisor(1, rows), D, int(D)}, y, in, w, mean, rstd, int(D), 1}); });
-  line("Adam", 24.0 * n, [&] { device.rows(chunks_of(n, values_per_update), AdamStep{x, reinterpret_cast<bf16*>(static_cast<real*>(moments)), squares, dx, norm, n, n, 1, 0, 0, 0.9f, 0.999f, 0.1f, 0.001f, 1, 1, 1e-8f}); });
+  line("Adam", 24.0 * n, [&] {
+    device.rows(chunks_of(n, values_per_update),
+                AdamStep{x, reinterpret_cast<bf16*>(static_cast<real*>(moments)), squares, dx, norm, n, n, 1, 0, 0,
+                         0.9f, 0.999f, 0.1f, 0.001f, 1, 1, 1e-8f});
+  });
 }
 
 void attention_speed(Device& fused, Device& tiled, const GpuBench& o) {

@@ -25,7 +25,8 @@ std::vector<std::vector<float>> run(Device& device, const OpCase& c, bool add) {
       const double before = random.normal();
       return add || !in.differentiate ? before : NAN;
     }));
-    leaves.push_back(tape.leaf("input", in.shape, values.back()->data(), in.differentiate ? gradients.back()->data() : nullptr, add));
+    leaves.push_back(tape.leaf("input", in.shape, values.back()->data(),
+                               in.differentiate ? gradients.back()->data() : nullptr, add));
   }
   Tensor y = c.op(tape, leaves);
   const auto upstream = draw(y.shape.size(), [&] { return random.normal(); });
@@ -43,7 +44,9 @@ void compare(const std::vector<OpCase>& cases, const CudaOptions& options = {}) 
     for (const bool add : {true, false}) {
       const auto expected = run(*cpu, c, add), got = run(*cuda, c, add);
       for (size_t i = 0; i < expected.size(); i++) {
-        const double error = largest_error(got[i], expected[i], i ? 1 : 1e-30);        // gradients are added to N(0,1); one number alone may have come near zero
+        const double error =
+            largest_error(got[i], expected[i],
+                          i ? 1 : 1e-30);  // gradients are added to N(0,1); one number alone may have come near zero
         INFO(c.name, std::string(add ? ", added" : ", written"), ", result ", i, ": ", error);
         CHECK(error <= 1e-5);
       }

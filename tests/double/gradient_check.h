@@ -25,7 +25,8 @@ inline std::vector<std::string> check_gradients(Device& device, const OpCase& c)
     tape.clear();
     std::vector<Tensor> leaves;
     for (size_t i = 0; i < inputs.size(); i++)
-      leaves.push_back(tape.leaf("input", inputs[i].shape, values[i].data(), inputs[i].differentiate ? gradients[i].data() : nullptr, add));
+      leaves.push_back(tape.leaf("input", inputs[i].shape, values[i].data(),
+                                 inputs[i].differentiate ? gradients[i].data() : nullptr, add));
     return op(tape, leaves);
   };
 
@@ -76,7 +77,8 @@ inline std::vector<std::string> check_gradients(Device& device, const OpCase& c)
       const double analytic = added[i][j] - before[i][j];
       if (!(std::abs(written[i][j] - analytic) <= 1e-9 * std::max(1.0, std::abs(analytic)))) {
         worst = NAN;
-        where = fmt::format("input {} element {}: {} written where there was nothing, {} added", i, j, written[i][j], analytic);
+        where = fmt::format("input {} element {}: {} written where there was nothing, {} added", i, j, written[i][j],
+                            analytic);
       }
       const double error = std::abs(analytic - numeric[i][j]) / std::max({std::abs(numeric[i][j]), 1e-2 * largest, 1e-12});
       if (!std::isnan(worst) && !(error <= worst)) { worst = error; where = fmt::format("input {} element {}: {} recorded, {} by differences", i, j, analytic, numeric[i][j]); }

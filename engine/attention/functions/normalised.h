@@ -73,7 +73,10 @@ struct Softpick : AttentionFunction {
 
 // a = L^-α x̂,  x̂ = (s - mean) / √(var + ε): weights of both signs. With g = L^-α da:  ds = (g - mean(g) - x̂ mean(g x̂)) / √(var + ε)
 struct StandardScores : AttentionFunction {
-  static constexpr std::string_view name = "nap", formula = "(s - mean(s)) / sqrt(var(s) + 1e-6)", source = "Richter & Wattenhofer 2020, 2005.09561, without its learned scale and shift; L^-alpha is ours";
+  static constexpr std::string_view
+      name = "nap",
+      formula = "(s - mean(s)) / sqrt(var(s) + 1e-6)",
+      source = "Richter & Wattenhofer 2020, 2005.09561, without its learned scale and shift; L^-alpha is ours";
   static constexpr bool scaled_by_length = true, shift_matters = false, scale_matters = false;
   real scale;
   StandardScores(double alpha, int L) : scale(real(std::pow(double(L), -alpha))) {}

@@ -131,7 +131,8 @@ struct Exponential : Pointwise<Exponential> {
 };
 
 struct Laplace : Pointwise<Laplace> {
-  static constexpr std::string_view name = "laplace", formula = "(1 + erf(sqrt(2 pi) (s - sqrt(1/2)))) / 2", source = "MEGA, Ma et al. 2022, 2209.10655, there of qk/L + bias";
+  static constexpr std::string_view name = "laplace", formula = "(1 + erf(sqrt(2 pi) (s - sqrt(1/2)))) / 2",
+                                    source = "MEGA, Ma et al. 2022, 2209.10655, there of qk/L + bias";
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return (1 + error_function(T(2.5066282746310002) * (s - T(0.7071067811865476)))) / 2; }
   template <class T> HD static T slope(T s) {
