@@ -13,8 +13,6 @@ namespace {
 
 constexpr double usual_share = 0.7;  // of the peak
 
-int images_at_a_time(const TrainOptions& o) { return o.micro_batch ? std::min(o.micro_batch, o.batch) : o.batch; }
-
 // Whole batches of images that are held at once, as bytes: three that are made ready, two that are taken, and those of
 // an evaluation; also two on a device with memory of its own, and as values what mixup makes of one.
 double held_batches(const TrainOptions& o, const Device& device) {
@@ -29,7 +27,7 @@ double training_flops(const TrainOptions& o, const ViTConfig& c, int64_t steps) 
 // What would make it fit into the memory of this machine; empty where it does, or where nothing is known.
 std::string advice(const TrainOptions& o, const ViTConfig& c, const Device& device) {
   const double limit = usable_memory();
-  if (!device.is_host() || training_bytes(o, c, images_at_a_time(o), device) <= limit) return "";
+  if (!device.is_host() || training_bytes(o, c, o.images_at_a_time(), device) <= limit) return "";
   const int fits = fitting_micro_batch(o, c, device, limit);
   if (!fits) return fmt::format("more than the {} here; take a smaller --batch or model", text_of_bytes(limit));
   return fmt::format("more than the {} here; with --micro-batch {}: {}", text_of_bytes(limit), fits,
@@ -84,7 +82,7 @@ int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const s
     steps = o.updates(images - std::min(images, o.held_out(images)));
   }
   const double peak = measured_peak(device);
-  const int images = images_at_a_time(o);
+  const int images = o.images_at_a_time();
   print_result(
       "\nmembers               {}\nparameters            {:.0f}\ntokens L              {}\nforward, one image    "
       "{:.4g} GFLOP\n",
@@ -108,7 +106,7 @@ int print_config(CLI::App& app, const TrainOptions& o, ViTConfig config, const s
 
 void print_cost(const TrainOptions& o, const ViTConfig& c, int64_t steps, size_t members, const Device& device,
                 double peak) {
-  const std::string bytes = text_of_bytes(training_bytes(o, c, images_at_a_time(o), device));
+  const std::string bytes = text_of_bytes(training_bytes(o, c, o.images_at_a_time(), device));
   const double seconds = training_seconds(o, c, steps, peak);
   print_log("cost    {}{}, {} of memory\n", members > 1 ? fmt::format("{} members, each ", members) : "",
             seconds > 0 ? fmt::format("about {} at {:.0f} % of {}", text_of_seconds(seconds), 100 * usual_share,

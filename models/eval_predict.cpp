@@ -75,6 +75,12 @@ class Predictions {
   }
   bool listed() const { return !o_.json && o_.out.empty(); }
   const std::vector<std::string>& names() const { return names_; }
+  // The model's class of that name, or no_class. Images come with few different names, and comparing takes all classes.
+  int class_of(const std::string& name) {
+    const auto [found, is_new] = known_names_.try_emplace(name, no_class);
+    if (is_new) found->second = class_map({name}, names_)[0];
+    return found->second;
+  }
   void add(const std::string& image, const std::string& truth, std::span<const float> logits);
   void finish(size_t left_out);
 
@@ -83,6 +89,7 @@ class Predictions {
 
   const EvalOptions& o_;
   const std::vector<std::string> names_;
+  std::map<std::string, int> known_names_;
   std::string csv_;
   nlohmann::ordered_json rows_ = nlohmann::ordered_json::array();
   size_t count_ = 0, known_ = 0, correct_ = 0;
@@ -113,7 +120,7 @@ void Predictions::add(const std::string& image, const std::string& truth, std::s
   if (!o_.logits.empty()) logits_.insert(logits_.end(), z.begin(), z.end());
   count_++;
   known_ += !truth.empty();
-  correct_ += !truth.empty() && class_map({truth}, names_)[0] == order[0];
+  correct_ += !truth.empty() && class_of(truth) == order[0];
 }
 
 void Predictions::finish(size_t left_out) {
@@ -131,14 +138,14 @@ void Predictions::finish(size_t left_out) {
 
 // The class that image i has: the label of a shard; of a file the name of its folder, within an archive or on the disk,
 // where that is a class of the model.
-std::string truth_of(const Index& index, size_t i, const std::vector<std::string>& names) {
+std::string truth_of(const Index& index, size_t i, Predictions& all) {
   if (const int label = index.label(i); label >= 0) {
-    const std::vector<std::string>& own = index.classes().empty() ? names : index.classes();
+    const std::vector<std::string>& own = index.classes().empty() ? all.names() : index.classes();
     return size_t(label) < own.size() ? own[size_t(label)] : fmt::format("class {}", label);
   }
   std::string folder = printable(parent_name(index.key(i)));
   if (folder.empty()) folder = printable(parent_name(index.where(i)));
-  return !folder.empty() && class_map({folder}, names)[0] >= 0 ? folder : "";
+  return !folder.empty() && all.class_of(folder) >= 0 ? folder : "";
 }
 
 }    // namespace
@@ -166,7 +173,7 @@ int predict(const EvalOptions& o) {
     for_each_batch(o, s, loader, index.size(), !all.listed(),
                    [&](const Batch& batch, const std::vector<float>& logits) {
                      for (size_t b = 0; b < size_t(batch.size); b++)
-                       all.add(index.where(batch.samples[b]), truth_of(index, batch.samples[b], all.names()),
+                       all.add(index.where(batch.samples[b]), truth_of(index, batch.samples[b], all),
                                std::span(logits).subspan(b * classes, classes));
                    });
     left_out += loader.bad_samples().size();

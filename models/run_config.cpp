@@ -156,6 +156,6 @@ std::map<std::string, std::string> run_identity(const TrainOptions& o, const ViT
        {"run.mixup", fmt::format("{}", o.mixup)},
        {"run.ema", fmt::format("{}", o.ema)},
        {"run.randaug", to_text(o.preprocess.randaug)},
-       {"run.micro_batch", std::to_string(o.micro_batch && o.micro_batch < o.batch ? o.micro_batch : o.batch)}});
+       {"run.micro_batch", std::to_string(o.images_at_a_time())}});
   return identity;
 }

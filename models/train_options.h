@@ -55,6 +55,7 @@ struct TrainOptions {
   // --attention x --alpha x --seed; NAME:X in the list has its own α, and softmax, which has none, trains once a seed
   std::vector<GridMember> grid() const;
   bool takes_alpha() const;                      // whether a member has its exponent from --alpha
+  int images_at_a_time() const { return micro_batch ? std::min(micro_batch, batch) : batch; }
   int workers_used() const { return workers.value_or(device.default_workers()); }
   int64_t updates(size_t images) const { return steps ? steps : std::max<int64_t>(1, std::llround(epochs * double(images) / batch)); }      // BigVision's steps()
   int64_t warmup_steps(int64_t total) const;     // of --warmup, a number or a share

@@ -88,7 +88,7 @@ void TrainingRun::open_logs() {
     print_log("note    --inspect-every: {} has no L x L weights to look at\n", vit_.config().attention);
   else if (o_.inspect_every)
     monitor_ = std::make_unique<Monitor>(vit_, folder_, o_.inspect_every,
-                                         o_.micro_batch ? std::min(o_.micro_batch, o_.batch) : o_.batch, state_.step,
+                                         o_.images_at_a_time(), state_.step,
                                          metrics_->events());
   std::ifstream list(folder_ / "damaged.txt");
   for (std::string line; std::getline(list, line);) listed_.insert(line);
@@ -245,22 +245,20 @@ void TrainingRun::end() {
     progress_.say(fmt::format(
         "note    the loss ended at {:.4f}, above the {:.4f} of its start: nothing was learned; try a smaller --lr",
         last_loss_, state_.first_loss));
-  images_per_second_ = double(s_.steps * o_.batch) / state_.seconds;
-  if (average_) {
-    average_->exchange();
-    save("average.safetensors");
-  }
+  keep_average();
   say_what_came_of_it();
+}
+
+void TrainingRun::keep_average() {
+  if (!average_) return;
+  average_->exchange();
+  save("average.safetensors");
 }
 
 // Its table has what it had then, but nothing is trained.
 void TrainingRun::end_again() {
   save_all();  // where last.safetensors is not there any more
-  images_per_second_ = double(s_.steps * o_.batch) / state_.seconds;
-  if (average_) {
-    average_->exchange();
-    save("average.safetensors");
-  }
+  keep_average();
   if (s_.val) evaluation_ = validate();
   print_log("{:<7} finished already (step {}){}\n", member_.name(), state_.step,
             s_.val ? fmt::format(", {:.2f} %", 100 * evaluation_.accuracy()) : "");

@@ -37,7 +37,7 @@ class TrainingRun {
   bool train(const std::function<void()>& at_start);
 
   const Evaluation& evaluation() const { return evaluation_; }  // the last one; count 0 without images to evaluate on
-  double images_per_second() const { return images_per_second_; }
+  double images_per_second() const { return double(s_.steps * o_.batch) / state_.seconds; }
 
  private:
   bool finished() const { return state_.step == s_.steps && (!s_.val || state_.evaluated == state_.step); }
@@ -54,6 +54,7 @@ class TrainingRun {
   void evaluate_and_save();
   Evaluation validate();  // a signal ends it early: then `complete` is false
   void end();
+  void keep_average();  // with --ema: it is the model from here on
   void say_what_came_of_it();
   std::string what_is_saved() const;
 
@@ -79,5 +80,5 @@ class TrainingRun {
   std::set<std::string> listed_;  // in damaged.txt, also before a resume
   std::chrono::steady_clock::time_point last_save_;
   Evaluation evaluation_;
-  double images_per_second_ = 0, last_loss_ = NAN;  // the mean since the row of metrics before
+  double last_loss_ = NAN;  // the mean since the row of metrics before
 };
