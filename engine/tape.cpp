@@ -185,6 +185,11 @@ void Tape::add_product_gradient(Tensor to, Gemm product) {
 void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake = std::move(forward); }
 
 void Tape::drop(Tensor x) {
+  const size_t bytes = x.shape.size() * (node(x).kept == Kept::full ? sizeof(real) : sizeof(bf16));
+  if (recording_ && spared_ + bytes <= device.spare_memory()) {
+    spared_ += bytes;
+    return;
+  }
   if (const real* value = node(x).value) settle_epilogues(value);
   release_value(node(x));
 }
@@ -234,10 +239,7 @@ Gradient Tape::add_gradient(Tensor x) {
 
 Tape::ProductsGradient Tape::add_gradient_for_products(Tensor x) {
   Node& n = node(x);
-  if (!device.rounds_operands() || n.written) {
-    const Gradient g = add_gradient(x);
-    return {{g.data}, g.add};
-  }
+  if (!device.rounds_operands() || n.written || !n.takes_rounded_gradient) return ProductsGradient::full(add_gradient(x));
   n.rounded_gradient = pool_->take<bf16>(n.shape.size());
   n.written = true;
   return {{nullptr, n.rounded_gradient}, false};
@@ -313,6 +315,7 @@ void Tape::clear() {
   id_ = next_id();
   loan_ = {};
   done_ = releases_ = false;
+  spared_ = 0;
 }
 
 void Tape::give_back_scratch() {

@@ -70,6 +70,7 @@ class Tape {
   Operand operand(Tensor x);                                      // x as input of a product; rounded on first use, kept until clear()
   Operand weight(Tensor w);                                       // w[n,k] as right-hand input of x wᵀ: a leaf that is kept is packed
   Operand kept(Tensor x);                                         // as it is: rounded where it is kept for products alone, else full
+  bool is_kept_rounded(Tensor x) { return node(x).kept == Kept::for_products; }
   void keep_for_products(Tensor x);                               // nothing else will read it
   void drop_rounded(Tensor x);                                    // of a leaf, where the device does not keep it: operand(x) will round it again
   std::vector<float> download(Tensor x);                          // value(x) in host memory
@@ -88,7 +89,8 @@ class Tape {
   // Whether what takes that product may as well refill x, which was dropped and has no reader left but the one whose backward runs.
   bool refills_with_gradient(Tensor x) { return node(x).take_product && node(x).remake && !node(x).value && !node(x).rounded && dies_with_reader(x); }
 
-  // Gives the memory of value(x) back. For a tensor that is cheap to compute again: `forward` refills it where it is read after that.
+  // Gives the memory of value(x) back, unless the device has memory to spare. For a tensor that is cheap to compute again: `forward`
+  // refills it where it is read after that.
   void on_remake(Tensor x, std::function<void()> forward);
   void drop(Tensor x);
   Output refill(Tensor x);                                        // memory for what was dropped; the caller writes the value there
@@ -97,8 +99,14 @@ class Tape {
   bool wants_gradient(Tensor x) { return x && node(x).wants_gradient; }
   real* gradient(Tensor x);                                       // of an op's result, inside its backward
   Gradient add_gradient(Tensor x);                                // where to put all of it, or add all of it
-  // For a gradient that comes at once and that only products and sums read: rounded where they round, until more is added.
-  struct ProductsGradient { Output output; int add; };
+  // For a gradient that comes at once, where only products and sums read it (the op of x said so): rounded where they round, until
+  // more is added.
+  struct ProductsGradient {
+    Output output;
+    int add;
+    static ProductsGradient full(const Gradient& g) { return {{g.data}, g.add}; }
+  };
+  void takes_rounded_gradient(Tensor x) { node(x).takes_rounded_gradient = true; }      // its backward asks for kept_gradient(x)
   ProductsGradient add_gradient_for_products(Tensor x);
   const bf16* rounded_gradient(Tensor x) { return node(x).rounded_gradient; }      // null where gradient(x) is full
   Operand kept_gradient(Tensor x) { return rounded_gradient(x) ? Operand(rounded_gradient(x)) : Operand(gradient(x)); }
@@ -137,6 +145,7 @@ class Tape {
     bool wants_gradient = false;
     bool lent = false;                   // the gradient is the caller's
     bool written = false;                // the gradient holds something to add to
+    bool takes_rounded_gradient = false;
     int readers = 0;                     // ops that have it as input
     Epilogue epilogue = {};
     std::function<void()> backward = {}, remake = {};
@@ -157,6 +166,7 @@ class Tape {
 
   std::shared_ptr<Pool> pool_;
   uint64_t id_ = next_id();
+  size_t spared_ = 0;                                             // bytes that drop() left where they were
   bool recording_, done_ = false, releases_ = false, keeps_leaves_ = false;
   std::map<const real*, std::pair<bf16*, size_t>> rounded_leaves_;
   std::map<const real*, std::pair<char*, size_t>> packed_leaves_;

@@ -54,9 +54,9 @@ Tensor differential(const Pass& pass, const ViTConfig& c, const std::string& nam
   return rmsnorm(t, o, 0, c.heads / 2, 2 * c.head_width(), pass(name + "norm.weight"), 1e-5, 1 - first_lambda(layer));
 }
 
-// q, k, v -> the heads' output [B,L,D]
+// q, k, v -> the heads' output [B,L,D]; kept: for_products where products alone will read it
 Tensor heads_output(const Pass& pass, const ViTConfig& c, const std::string& name, int layer, HeadView q, HeadView k, HeadView v, const AttentionConstants& constants,
-                    AttentionProbe* probe) {
+                    AttentionProbe* probe, Kept kept) {
   Tape& t = pass.t;
   const int H = c.heads, d = c.head_width();
   if (is_linear(c.attention)) {
@@ -70,7 +70,7 @@ Tensor heads_output(const Pass& pass, const ViTConfig& c, const std::string& nam
   if (c.form == "talking-heads") return talking_heads_attention(t, q, k, v, H, d, c.attention, c.alpha, pass(name + "mix_scores"), pass(name + "mix_weights"), probe);
   const Learned<Tensor> learned{pass.if_learned(name + "alpha"), pass.if_learned(name + "log_gamma"), pass.if_learned(name + "score_bias"), pass.if_learned(name + "log_temperature"),
                                 pass.if_learned(name + AttentionFunctions::find(c.attention)->number)};
-  return attention(t, q, k, v, H, d, c.attention, c.alpha, probe, learned);
+  return attention(t, q, k, v, H, d, c.attention, c.alpha, probe, learned, 0, kept);
 }
 
 // Gated attention unit (Hua et al. 2022, 2202.10447, section 3.2) without its relative position bias: one head of the width of a head, whose
@@ -96,15 +96,18 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   Tape& t = pass.t;
   if (c.block == "gau") return gated_unit(pass, c, name, x, n, probe);
 
-  const Kept read_by_products = is_linear(c.attention) || t.device.fuses_attention() ? Kept::full : Kept::for_products;
-  Tensor qkv = pass.linear(n, name + "qkv", {}, c.qk_norm || c.form == "laser" ? Kept::full : read_by_products);      // [B, L, 3 D]
+  const Kept read_by_products = is_linear(c.attention) ? Kept::full : Kept::for_products;
+  // Before their norm q and k stay full on the CPU. A GPU, where memory is what takes time, rounds them as mixed precision does elsewhere.
+  const bool full = c.form == "laser" || (c.qk_norm && !t.device.fuses_attention());
+  Tensor qkv = pass.linear(n, name + "qkv", {}, full ? Kept::full : read_by_products);      // [B, L, 3 D]
   HeadView q{qkv, 0}, k{qkv, c.width}, v{qkv, 2 * c.width};
   if (c.qk_norm) {
     q = {headnorm(t, qkv, q.offset, c.heads, pass(name + "q_norm.weight"), read_by_products)};
     k = {headnorm(t, qkv, k.offset, c.heads, pass(name + "k_norm.weight"), read_by_products)};
   }
   auto outputs = [&](Tensor tokens) { return c.outputs(layer) < c.tokens() ? first_token(t, tokens) : tokens; };      // rows are independent from here on
-  Tensor o = outputs(heads_output(pass, c, name, layer, q, k, v, constants, probe));
+  const bool to_proj = c.outputs(layer) == c.tokens() && c.output_norm == "none" && !c.gate && c.block != "hybrid-norm";
+  Tensor o = outputs(heads_output(pass, c, name, layer, q, k, v, constants, probe, to_proj ? Kept::for_products : Kept::full));
   if (c.output_norm == "rms") o = rmsnorm(t, o, 0, c.heads, c.head_width(), pass(name + "norm.weight"));
   if (c.output_norm == "rela") o = channel_gate(t, rmsnorm(t, o, 0, 1, c.width, pass(name + "norm.weight")), o, pass(name + "norm.gate"));
   if (c.gate) {
@@ -114,7 +117,7 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   t.drop(n);
   x = outputs(x);
   if (c.block == "hybrid-norm") return add(t, pass.layernorm(pass.linear(o, name + "proj"), name + "post_norm"), x);
-  if (!t.device.fuses_attention()) t.keep_for_products(o);
+  t.keep_for_products(o);
   return pass.branch(o, name + "proj", x, fmt::format("blocks.{}.ls1.gamma", layer));
 }
 

@@ -40,7 +40,7 @@ std::string advice(const TrainOptions& o, const ViTConfig& c, const Device& devi
 // where those are more, the gradients.
 double training_bytes(const TrainOptions& o, const ViTConfig& c, int images, const Device& device) {
   const double parameters = double(parameter_count(c)), batch = 3.0 * c.image_size * c.image_size * o.batch;
-  const bool rounded = device.rounds_operands() && !device.fuses_attention();
+  const bool rounded = device.rounds_operands();
   return (o.ema > 0 ? 14 : 10) * parameters +
          std::max(4 * parameters, kept_bytes(c, o.rematerialise, rounded) * images) + held_batches(o, device) * batch;
 }

@@ -148,7 +148,7 @@ TEST_CASE("the measured peak: of numbers that differ, none where memory is short
 TEST_CASE("the profiler tells a product from what follows it, where that is a pass of its own") {
   struct Passes final : CountingDevice {
     using CountingDevice::CountingDevice;
-    bool keeps_pieces() const override { return false; }
+    bool keeps_pieces(const Gemm&, std::type_index, const void*) const override { return false; }
     void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { Device::gemm_then(product, body, fields); }
   };
   CountingDevice whole(make_cpu(1));
@@ -167,7 +167,7 @@ TEST_CASE("the profiler tells a product from what follows it, where that is a pa
 
 TEST_CASE("the part of a kernel, by its name here and in a GPU's profiler") {
   for (const auto& [name, part] : {std::pair{"AfterProduct<BiasAndMap<GeluTanh, unsigned short> >", "activations"},
-                                   {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<LayerNormScaleTerm>>(T1, unsigned long)", "normalisation"},
+                                   {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<RmsNormScaleTerm>>(T1, unsigned long)", "normalisation"},
                                    {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<RoundingValues>>(T1, unsigned long)", "bias, rounding and sums"},
                                    {"void <unnamed>::keys_kernel<Softmax>(Backward<T1>, const RowStatistics *)", "attention"},
                                    {"(anonymous namespace)::Forward<Relu>", "attention"}, {"void (anonymous namespace)::rows_kernel<WeightsForward<Relu>>", "attention"},

@@ -139,6 +139,7 @@ TEST_SUITE("fields") {
         "--help",       "--config",       "--preset",        "--print-config",  "--train",   "--val",
         "--out",        "--init",         "--resume",        "--remat",         "--device",  "--fused-attention",
         "--threads",    "--workers",      "--log-every",     "--inspect-every", "--profile", "--eval-every",
+        "--fused-products",
         "--save-every", "--save-minutes", "--help-attention"};
     CLI::App app;
     TrainOptions o;

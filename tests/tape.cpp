@@ -145,7 +145,7 @@ TEST_CASE("a backward pass that is told what will be read gives the rest back as
 TEST_CASE("the gradient of a hidden layer takes the layer's place where it was read once, and not where it is read again") {
   for (const Precision precision : {Precision::f32, Precision::bf16})
     for (const int readers : {1, 2}) {
-      auto device = test_device(1, precision);
+      auto device = exact_test_device(1, precision);
       const int C = 48, rows = 64;
       const DeviceValues x_values(*device, random_values(rows * C, 1)), w(*device, random_values(C * C, 2)), b(*device, random_values(C, 3));
       std::vector<float> results[2];
@@ -177,9 +177,9 @@ TEST_CASE("the memory of a training step is what its estimate says") {
     Adam adam(vit.parameters(), {});
     TrainStep step(vit, adam, {.loss = "softmax"});
     step(batch.images, batch.labels, 1);
-    const double estimate = 64 * kept_bytes(config, false, device->rounds_operands() && !device->fuses_attention());
+    const double estimate = 64 * kept_bytes(config, false, device->rounds_operands());
     CHECK(double(step.tape().bytes_held()) > 0.85 * estimate);
-    CHECK(double(step.tape().bytes_held()) < 1.15 * estimate);
+    CHECK(double(step.tape().bytes_held()) < 1.15 * estimate + double(device->slab(0)));      // a GPU's pool asks for whole slabs
   }
 }
 
@@ -237,9 +237,9 @@ TEST_CASE("what is dropped and computed again has the same bits") {
 TEST_CASE("what follows a product piece by piece is what follows it as a pass of its own") {
   struct Passes final : CountingDevice {
     using CountingDevice::CountingDevice;
-    bool keeps_pieces() const override { return false; }
+    bool keeps_pieces(const Gemm&, std::type_index, const void*) const override { return false; }
     void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { Device::gemm_then(product, body, fields); }
-    ColumnTeams column_teams() const override { return {16, 5, 3}; }
+    ColumnTeams column_teams(size_t, int) const override { return {16, 12, 5, 3}; }
     bool keeps_rounded_weights() const override { return true; }
   };
   for (const Precision precision : {Precision::f32, Precision::bf16}) {
@@ -265,7 +265,7 @@ TEST_CASE("what follows a product piece by piece is what follows it as a pass of
 }
 
 TEST_CASE("what only products read is kept rounded, and says so where something else reads it") {
-  CountingDevice device(test_device(1, Precision::bf16));
+  CountingDevice device(exact_test_device(1, Precision::bf16));
   if (!device.rounds_operands()) return;
   const DeviceValues w(device, random_values(48 * 48, 2)), b(device, random_values(48, 3)), dw(device, std::vector<float>(48 * 48));
   Tape tape(device);

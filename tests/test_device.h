@@ -1,5 +1,5 @@
 // The device that tests of ops and models run on: the CPU, or with RELUCENT_TEST_DEVICE=cuda a GPU or its emulation.
-// defines: on_cuda, test_device, DeviceValues, CountingDevice
+// defines: on_cuda, test_device, exact_test_device, DeviceValues, CountingDevice
 #pragma once
 #include <cstdlib>
 #include <memory>
@@ -12,7 +12,12 @@ inline bool on_cuda() {
   return device && std::string_view(device) == "cuda";
 }
 inline std::unique_ptr<Device> test_device(int threads = 1, Precision precision = Precision::f32) {
-  if (on_cuda()) return make_cuda({.precision = precision});
+  if (on_cuda()) return make_cuda({.precision = precision, .spare_memory = 0});      // as scarce as on the CPU: what is dropped is computed again
+  return make_cpu(threads, precision);
+}
+// The same, but no product's last step is the library's, which rounds elsewhere: for tests of the same bits.
+inline std::unique_ptr<Device> exact_test_device(int threads, Precision precision) {
+  if (on_cuda()) return make_cuda({.precision = precision, .fused_products = false, .spare_memory = 0});
   return make_cpu(threads, precision);
 }
 
@@ -51,10 +56,13 @@ class CountingDevice : public Device {
   size_t packed_bytes(int n, int k) const override { return inner_->packed_bytes(n, k); }
   void pack(void* to, const real* w, int n, int k) override { packs++, inner_->pack(to, w, n, k); }
   bool rounds_operands() const override { return inner_->rounds_operands(); }
-  bool keeps_pieces() const override { return inner_->keeps_pieces(); }
+  bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override { return inner_->keeps_pieces(p, body, fields); }
+  bool adds_residuals(const Gemm& p) const override { return inner_->adds_residuals(p); }
+  size_t spare_memory() const override { return inner_->spare_memory(); }
   void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { inner_->gemm_then(product, body, fields); }
   bool fuses_attention() const override { return inner_->fuses_attention(); }
-  ColumnTeams column_teams() const override { return inner_->column_teams(); }
+  std::optional<size_t> fuses(const TilesBody& body) const override { return inner_->fuses(body); }
+  ColumnTeams column_teams(size_t rows, int columns) const override { return inner_->column_teams(rows, columns); }
   bool keeps_rounded_weights() const override { return inner_->keeps_rounded_weights(); }
   void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
   void run_tiles(const TilesBody& body) override { inner_->run_tiles(body); }

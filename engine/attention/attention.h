@@ -19,7 +19,7 @@ struct HeadView { Tensor x; int offset = 0; };
 
 // Where the heads of a view lie, and where their gradients go.
 inline HeadOperands product_heads(Tape& t, HeadView view) {
-  Operand x = t.kept(view.x);
+  Operand x = t.device.fuses_attention() ? t.operand(view.x) : t.kept(view.x);
   x += size_t(view.offset);
   return {x, view.x.shape[1], view.x.shape[2]};
 }
@@ -33,7 +33,8 @@ inline void require_heads(const char* op, HeadView view, int B, int L, int heads
 }
 
 struct AttentionForward {
-  HeadRows<real> o; HeadOperands q, k, v; AttentionShape n; std::shared_ptr<const RowFunction> f; real scale; AttentionProbe* probe; Learned<HeadNumbers> learned;
+  HeadOutputs o; HeadOperands q, k, v; AttentionShape n; std::shared_ptr<const RowFunction> f; real scale; AttentionProbe* probe; Learned<HeadNumbers> learned;
+  real* saved = nullptr;                                                   // by a fused forward for its backward; see Device::fuses
   int images() const { return n.B; }
   int heads() const { return n.H; }
   int queries() const { return n.Lq; }
@@ -66,13 +67,14 @@ struct AttentionForward {
 struct AddToHeads { int q = 1, k = 1, v = 1; };
 
 struct AttentionBackward {
-  HeadRows<real> dq, dk, dv; HeadOperands d_o; AttentionForward forward; Learned<real*> parts; AddToHeads add = {};
+  HeadOutputs dq, dk, dv; HeadOperands d_o; AttentionForward forward; Learned<real*> parts; AddToHeads add = {};
   int images() const { return forward.images(); }
   int heads() const { return forward.heads(); }
   int queries() const { return forward.queries(); }
   int keys() const { return forward.keys(); }
   void operator()(Tile& tile, int h, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
+    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = forward;
+    if (dq.rounded || dk.rounded || dv.rounded) fail(ExitCode::failed, "attention: the forward pass was fused, and its backward cannot be: heads of {} lie at odd places", n.d);
     const int most = tile.query_rows(n.Lq, n.L);
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
@@ -91,12 +93,12 @@ struct AttentionBackward {
     }
   }
   void show_operands(Device& device) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
-    auto made = [](HeadRows<real> rows) { return HeadOperands{rows.data, rows.L, rows.width}; };
+    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = forward;
+    auto made = [](const HeadOutputs& rows) { return HeadOperands{rows.data, rows.L, rows.width}; };
     if (probe) probe->operands(device, {n, q, k, v, d_o, made(dq), made(dk), made(dv)});
   }
   void add_score_gradients(Tile& tile, const real* dS, int h, int b, int images, int first, int rows) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned] = forward;
+    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = forward;
     const Operand ds = tile.operand(dS, size_t(images) * rows * n.L);
     tile.gemm({.c = dq.at(b, first, h, n.d), .a = ds, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = real(add.q), .ldb = k.width,
                .ldc = dq.width, .batch = images, .step_a = size_t(rows) * n.L, .step_b = k.step(), .step_c = dq.step()});
@@ -105,21 +107,22 @@ struct AttentionBackward {
   }
 };
 
-struct HeadGradients { HeadRows<real> dq, dk, dv; AddToHeads add; };
+struct HeadGradients { HeadOutputs dq, dk, dv; AddToHeads add; };
 
-// Where views fill their tensor, alone or side by side, nothing is there before: the products then write. Fused kernels add.
-inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, const AttentionShape& n) {
+// Where views fill their tensor, alone or side by side, nothing is there before: they are written, `rounded` if products alone read them.
+inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, const AttentionShape& n, bool rounded) {
   const int C = n.H * n.d, Cv = n.H * n.dv;
-  const bool writes = !t.device.fuses_attention(), apart = q.x.node != k.x.node && k.x.node != v.x.node && q.x.node != v.x.node;
+  const bool apart = q.x.node != k.x.node && k.x.node != v.x.node && q.x.node != v.x.node;
   auto whole = [&](Tensor x) {
-    const Gradient g = t.add_gradient(x);
-    return std::pair(HeadRows<real>{g.data, x.shape[1], x.shape[2]}, g.add);
+    const Tape::ProductsGradient g = rounded ? t.add_gradient_for_products(x) : Tape::ProductsGradient::full(t.add_gradient(x));
+    return std::pair(HeadOutputs(g.output, x.shape[1], x.shape[2]), g.add);
   };
-  auto alone = [&](HeadView view, int width) { return writes && apart && view.x.shape.last() == width ? whole(view.x) : std::pair(write_heads(t, view), 1); };
-  if (writes && q.x.node == k.x.node && k.x.node == v.x.node && q.offset == 0 && k.offset == C && v.offset == 2 * C && v.x.shape.last() == 2 * C + Cv) {
+  auto alone = [&](HeadView view, int width) {
+    return apart && view.x.shape.last() == width ? whole(view.x) : std::pair(HeadOutputs(write_heads(t, view)), 1);
+  };
+  if (q.x.node == k.x.node && k.x.node == v.x.node && q.offset == 0 && k.offset == C && v.offset == 2 * C && v.x.shape.last() == 2 * C + Cv) {
     const auto [dq, add] = whole(q.x);
-    auto at = [&, dq = dq](int offset) { return HeadRows<real>{dq.data + offset, dq.L, dq.width}; };
-    return {dq, at(C), at(2 * C), {add, add, add}};
+    return {dq, dq.from_column(C), dq.from_column(2 * C), {add, add, add}};
   }
   const auto [dq, add_q] = alone(q, C);
   const auto [dk, add_k] = alone(k, C);
@@ -129,40 +132,52 @@ inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, co
 
 // q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H dv]. `function` is a name of AttentionFunctions, alpha its exponent of L; dv = 0: d. What is
 // learned has H elements, or 1 for all heads; learned.number must be given for a function that has one, and learned.alpha takes the
-// place of alpha.
+// place of alpha. kept: for_products where products alone will read the output.
 inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha,
-                        AttentionProbe* probe = nullptr, const Learned<Tensor>& learned = {}, int dv = 0) {
+                        AttentionProbe* probe = nullptr, const Learned<Tensor>& learned = {}, int dv = 0, Kept kept = Kept::full) {
   const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], k.x.shape[1], d, dv ? dv : d};
   require_heads("attention", q, n.B, n.Lq, heads, d), require_heads("attention", k, n.B, n.L, heads, d), require_heads("attention", v, n.B, n.L, heads, n.dv);
   learned.each_with(learned, [&](Tensor x, Tensor) {
     if (x && x.shape.size() != 1 && int(x.shape.size()) != heads) fail(ExitCode::failed, "attention: learned numbers are {}, expected [1] or [{}]", x.shape.text(), heads);
   });
-  Tensor o = t.make("attention", {n.B, n.Lq, heads * n.dv}, {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number});
   const real scale = 1 / std::sqrt(real(d));
   const auto f = row_function(function, learned.alpha ? 0 : alpha, n.L);
   if (!f->scaled_by_length && (learned.alpha || learned.log_gamma)) fail(ExitCode::failed, "attention: {} has no factor L^-alpha to learn", function);
   if (f->has_number != bool(learned.number)) fail(ExitCode::failed, "attention: {} {} a number of the head", function, learned.number ? "does not have" : "needs");
-  auto forward = [=, &t](real* output) {
+  auto forward = [=, &t](const Output& output) {
     const auto numbers = learned.map<HeadNumbers>([&](Tensor x) { return x ? HeadNumbers{t.value(x), x.shape.size() > 1} : HeadNumbers{}; });
     return AttentionForward{{output, n.Lq, heads * n.dv}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, scale, probe, numbers};
   };
-  t.device.tiles(forward(t.value(o)));
+  AttentionForward pass = forward({});
+  const std::optional<size_t> fused = t.device.fuses(TilesBody(pass));
+  Tensor o = t.make("attention", {n.B, n.Lq, heads * n.dv}, {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number},
+                    fused ? kept : Kept::full);
+  real* const saved = t.wants_gradient(o) && fused.value_or(0) ? t.scratch(*fused) : nullptr;
+  pass.o = {t.output(o), n.Lq, heads * n.dv}, pass.saved = saved;
+  t.device.tiles(pass);
+  if (kept == Kept::for_products && !fused) t.keep_for_products(o);
   t.on_backward(o, [=, &t] {
-    const HeadOperands d_o{t.kept_gradient(o), n.Lq, heads * n.dv};
+    const bool rounds = fused && !t.rounded_gradient(o);
+    const Temporary<bf16> rounded = t.temporary<bf16>(rounds ? o.shape.size() : 0);
+    if (rounds) t.device.each(o.shape.size(), Round{rounded.data, t.gradient(o)});
+    const HeadOperands d_o{rounds ? Operand(rounded.data) : t.kept_gradient(o), n.Lq, heads * n.dv};
     const size_t rows = size_t(n.B) * n.Lq * heads;
     const auto parts = learned.map<real*>([&](Tensor x) { return t.wants_gradient(x) ? t.scratch(rows) : nullptr; });
-    const auto [dq, dk, dv, add] = write_heads(t, q, k, v, n);
-    const AttentionBackward backward{dq, dk, dv, d_o, forward(t.device.fuses_attention() ? t.value(o) : nullptr), parts, add};
+    const auto [dq, dk, dv, add] = write_heads(t, q, k, v, n, fused.has_value());
+    AttentionBackward backward{dq, dk, dv, d_o, forward(fused ? t.output(o) : Output{}), parts, add};
+    backward.forward.saved = saved;
     t.device.tiles(backward);
     learned.each_with(parts, [&](Tensor x, real* part) {
       if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());
     });
     backward.show_operands(t.device);
   });
-  if (t.device.rounds_operands() && !t.device.fuses_attention())           // the backward pass reads d o in products alone
+  if (t.device.rounds_operands()) {                                        // the backward pass reads d o in products alone
+    t.takes_rounded_gradient(o);
     t.on_product_gradient(o, [=, &t](Gemm d_o) {
       const auto [to, add] = t.add_gradient_for_products(o);
       run_product(t, d_o, to, add, StoreProduct{to, o.shape.last(), add});
     });
+  }
   return o;
 }

@@ -33,7 +33,7 @@ struct DifferentialForward {
   int queries() const { return maps.n.Lq; }
   int keys() const { return 2 * maps.n.L; }                   // of both maps
   void operator()(Tile& tile, int h, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned] = maps;
+    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = maps;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
@@ -58,7 +58,7 @@ struct DifferentialBackward {
   int queries() const { return maps.queries(); }
   int keys() const { return 2 * maps.keys(); }
   void operator()(Tile& tile, int h, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned] = maps.forward;
+    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = maps.forward;
     const HeadOperands& d_o = maps.d_o;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {

@@ -84,7 +84,7 @@ template <class Term> struct TokenSums {
   }
 };
 template <class Term> void sum_over_tokens(Device& device, real* sums, Term term, int B, int L, int C) {
-  const int width = std::min(C, device.column_teams().columns), slices = (C + width - 1) / width;
+  const int width = std::min(C, device.column_teams(L, C).columns), slices = (C + width - 1) / width;
   device.rows(size_t(B) * slices, TokenSums<Term>{sums, term, L, C, slices, width});
 }
 struct AbsoluteTerm {

@@ -27,7 +27,7 @@ struct TalkingForward {
     heads_.f->forward(tile, size_t(n.H) * images * rows, A, mixed, n.L);
   }
   void operator()(Tile& tile, int, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned] = heads_;
+    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = heads_;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
@@ -51,9 +51,9 @@ struct TalkingBackward {
   int queries() const { return forward.queries(); }
   int keys() const { return forward.keys(); }
   void operator()(Tile& tile, int, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned] = heads_.forward;
+    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = heads_.forward;
     const HeadOperands& d_o = heads_.d_o;
-    const HeadRows<real>& dv = heads_.dv;
+    const HeadOutputs& dv = heads_.dv;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);

@@ -40,7 +40,18 @@ struct Thread {
 #pragma omp simd
     for (int i = 0; i < n; i++) f(i);
   }
+  template <class Read, class Write> [[gnu::always_inline]] void each(int n, Read read, Write write) const {
+    each(n, [=](int i) { write(i, read(i)); });
+  }
   template <class F> void once(F f) const { f(); }
+  // values[n] that are read more than once; a GPU keeps them in registers
+  template <class T> T* held(T* values, int /*n*/) const { return values; }
+  // a[c] and b[c] = sums over rows [first, end): the function that make(team) returns takes a row and add(c, of a, of b) for each of its terms
+  template <class Make> [[gnu::always_inline]] void two_column_sums(size_t first, size_t end, int width, real* a, real* b, Make make) const {
+    each(width, [=](int c) { a[c] = 0, b[c] = 0; });
+    const auto row = make(*this);
+    for (size_t r = first; r < end; r++) row(r, [=](int c, real of_a, real of_b) { a[c] += of_a, b[c] += of_b; });
+  }
   // sums[c] = Σ over rows [first, end) of f(row, c), each handed to keep(row, c, value)
   template <class F, class Keep = KeepNothing> [[gnu::always_inline]] void columns(size_t first, size_t end, int width, real* sums, F f, Keep keep = {}) const {
     each(width, [&](int c) { sums[c] = 0; });
@@ -222,7 +233,7 @@ class Cpu final : public Device {
   }
   void pack(void* to, const real* w, int n, int k) override { onednn_pack(to, w, n, k, rounds_operands()); }
 
-  bool keeps_pieces() const override { return true; }
+  bool keeps_pieces(const Gemm&, std::type_index, const void*) const override { return true; }
   bool rounds_operands() const override { return precision_ == Precision::bf16 && onednn_ && has_onednn_bf16(); }
 
   void run(std::type_index body, size_t n, const void* fields) override {

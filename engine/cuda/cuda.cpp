@@ -6,14 +6,15 @@
 #include "engine/cuda/fused_attention.h"
 #include "engine/cuda/gemm.h"
 #include "engine/error.h"
+#include "engine/ops/linear.h"
 
 namespace {
 
 class Cuda final : public Device {
  public:
   explicit Cuda(const CudaOptions& options)
-      : name_(find_device()), compute_(gpu::make_stream()), launchers_(kernel_launchers()), rounds_(options.precision == Precision::bf16), fuses_(rounds_ && options.fused_attention),
-        products_(compute_.get(), options.precision, launchers_),
+      : name_(find_device()), spare_(std::min(options.spare_memory, total_memory() / 4)), compute_(gpu::make_stream()), launchers_(kernel_launchers()), rounds_(options.precision == Precision::bf16), fuses_(rounds_ && options.fused_attention),
+        products_(compute_.get(), options, launchers_),
         uploads_(compute_.get()), tile_(*this, options.workspace) {}
   ~Cuda() override { cudaStreamSynchronize(compute_.get()); }
 
@@ -36,11 +37,25 @@ class Cuda final : public Device {
   }
 
   void gemm(const Gemm& product) override { products_(product); }
+  bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override { return products_.epilogue(p, body, fields).has_value(); }
+  bool adds_residuals(const Gemm& p) const override {
+    const AfterProduct<AddBiasAndResidual> body{{p.c, p.c, p.c, p.n}, p.c, p.n, p.n};
+    return products_.epilogue(p, typeid(body), &body).has_value();
+  }
+  void gemm_then(const Gemm& p, std::type_index body, const void* fields) override {
+    if (const auto epilogue = products_.epilogue(p, body, fields)) products_(p, *epilogue);
+    else Device::gemm_then(p, body, fields);
+  }
   bool rounds_operands() const override { return rounds_; }
   bool fuses_attention() const override { return fuses_; }
-  // One column a lane and short chains: many warps, or memory would wait for few. Eight lanes share each column of the last sums.
-  ColumnTeams column_teams() const override { return {.rows = 32, .columns = 32, .last = 4}; }
+  std::optional<size_t> fuses(const TilesBody& body) const override { return fuses_ ? fused_attention_saves(body) : std::nullopt; }
+  // One column a lane and short chains: some thousand warps, or memory would wait for few. Sixteen lanes share each column of the last sums.
+  ColumnTeams column_teams(size_t rows, int columns) const override {
+    const size_t slices = (size_t(columns) + 31) / 32;
+    return {.rows = int(std::clamp<size_t>(rows * slices / 8192, 8, 64)), .whole_rows = int(std::clamp<size_t>(rows / 2048, 8, 32)), .columns = 32, .last = 2};
+  }
   bool keeps_rounded_weights() const override { return true; }
+  size_t spare_memory() const override { return spare_; }
 
   void run(std::type_index body, size_t n, const void* fields) override {
     if (n == 0) return;
@@ -50,9 +65,7 @@ class Cuda final : public Device {
   }
   void run_tiles(const TilesBody& body) override {
     if (body.images == 0) return;
-    if (fuses_)
-      if (const auto fused = launch_fused_attention(body, [this](size_t bytes) { return tile_.scratch(0, bytes / sizeof(real)); }, compute_.get()))
-        return gpu::check(*fused, body.type.name());
+    if (fuses(body)) return gpu::check(launch_fused_attention(body, compute_.get()), body.type.name());
     const int most = tile_.images(body.queries, body.keys);
     for (int h = 0; h < body.heads; h++)
       for (int b = 0; b < body.images; b += most) body(tile_, h, b, std::min(most, body.images - b));
@@ -125,6 +138,11 @@ class Cuda final : public Device {
     std::vector<real> shown_[4];
   };
 
+  static size_t total_memory() {
+    size_t free = 0, total = 0;
+    CUDA_CALL(cudaMemGetInfo(&free, &total));
+    return total;
+  }
   static std::string find_device() {
     int count = 0;
     if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0)
@@ -137,10 +155,11 @@ class Cuda final : public Device {
   }
 
   std::string name_;
+  size_t spare_;
   gpu::Stream compute_;
   std::unordered_map<std::type_index, Launcher> launchers_;
   bool rounds_, fuses_;
-  CudaProducts products_;
+  mutable CudaProducts products_;                    // finds algorithms when it is asked whether there are any
   Uploads uploads_;
   CudaTile tile_;
 };

@@ -4,13 +4,38 @@
 std::string CudaProducts::description() const {
   const int version = cublas_.version();
   const char* arithmetic = precision_ == Precision::f32 ? "in f32" : precision_ == Precision::tf32 ? "in TF32" : "in bf16";
-  return fmt::format("cuBLAS {}.{} {}", version / 10000, version / 100 % 100, arithmetic);
+  return fmt::format("cuBLAS {}.{} {}{}", version / 10000, version / 100 % 100, arithmetic, with_epilogues_ ? " with what follows them" : "");
 }
 
 const bf16* CudaProducts::round(gpu::Buffer& to, const real* x, int rows_, int columns, int stride, int batch, size_t step) {
   bf16* rounded = static_cast<bf16*>(to.at_least(size_t(batch) * rows_ * columns * sizeof(bf16)));
   rows(size_t(batch) * rows_, RoundRows{rounded, x, rows_, columns, stride, step});
   return rounded;
+}
+
+CudaProducts::Rounded CudaProducts::rounded(const Gemm& p) {
+  Rounded r{p.a.rounded, p.b.rounded, p.stride_a(), p.stride_b(), p.step_a, p.step_b};
+  auto round_here = [&](const bf16*& to, const Operand& x, int i, int rows_, int columns, int& stride, size_t& step) {
+    if (to) return;
+    to = round(rounded_[i], x.full, rows_, columns, stride, p.batch, step);
+    stride = columns, step = size_t(rows_) * columns;
+  };
+  round_here(r.a, p.a, 0, p.ta ? p.k : p.m, p.ta ? p.m : p.k, r.lda, r.step_a);
+  round_here(r.b, p.b, 1, p.tb ? p.n : p.k, p.tb ? p.k : p.n, r.ldb, r.step_b);
+  return r;
+}
+
+std::optional<LibraryEpilogue> CudaProducts::epilogue(const Gemm& p, std::type_index body, const void* fields) {
+  if (!with_epilogues_) return {};
+  const auto epilogue = library_epilogue(body, fields);
+  return epilogue && with_epilogues_->has(p, *epilogue) ? epilogue : std::nullopt;
+}
+
+void CudaProducts::operator()(const Gemm& p, const LibraryEpilogue& epilogue) {
+  const void* bias = epilogue.bias;
+  if (bias && !epilogue.residual) bias = round(rounded_[2], epilogue.bias, 1, p.n, p.n, 1, 0);
+  const Rounded r = rounded(p);
+  (*with_epilogues_)(p, epilogue, r.a, r.lda, r.b, r.ldb, bias);
 }
 
 // cuBLAS thinks in columns: to it a row-major matrix is its transpose, and the product is cᵀ = op(b)ᵀ op(a)ᵀ.
@@ -20,15 +45,8 @@ void CudaProducts::operator()(const Gemm& p) {
   size_t step_a = p.step_a, step_b = p.step_b;
   const bool bf16_inputs = precision_ == Precision::bf16;
   if (bf16_inputs) {
-    const int a_rows = p.ta ? p.k : p.m, a_columns = p.ta ? p.m : p.k, b_rows = p.tb ? p.n : p.k, b_columns = p.tb ? p.k : p.n;
-    const auto rounded = [&](const Operand& x, int i, int rows_, int columns, int& stride, size_t& step) -> const bf16* {
-      if (x.rounded) return x.rounded;
-      const bf16* y = round(rounded_[i], x.full, rows_, columns, stride, p.batch, step);
-      stride = columns, step = size_t(rows_) * columns;
-      return y;
-    };
-    a = rounded(p.a, 0, a_rows, a_columns, lda, step_a);
-    b = rounded(p.b, 1, b_rows, b_columns, ldb, step_b);
+    const Rounded r = rounded(p);
+    a = r.a, b = r.b, lda = r.lda, ldb = r.ldb, step_a = r.step_a, step_b = r.step_b;
   }
   const cudaDataType inputs = bf16_inputs ? CUDA_R_16BF : CUDA_R_32F;
   const cublasComputeType_t compute = precision_ == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;

@@ -28,15 +28,30 @@ struct Warp {
     for (int i = lane(); i < n; i += 32) f(i);
     __syncwarp();
   }
+  // write(i, read(i)) for each: four are read before any is written, so that memory is waited for once, also where what is
+  // written may lie beside what is read next.
+  template <class Read, class Write> __device__ void each(int n, Read read, Write write) const {
+    constexpr int ahead = 4;
+    int i = lane();
+    for (; i + 32 * (ahead - 1) < n; i += 32 * ahead) {
+      decltype(read(0)) x[ahead];
+#pragma unroll
+      for (int j = 0; j < ahead; j++) x[j] = read(i + 32 * j);
+#pragma unroll
+      for (int j = 0; j < ahead; j++) write(i + 32 * j, x[j]);
+    }
+    for (; i < n; i += 32) write(i, read(i));
+    __syncwarp();
+  }
   template <class F> __device__ void once(F f) const {
     if (lane() == 0) f();
     __syncwarp();
   }
   // sums[c] = Σ over rows [first, end) of f(row, c), each handed to keep(row, c, value). Of fewer columns than lanes, several lanes
-  // share each: every so many rows one, then the lanes in a tree. Four rows are read before any is added or kept, so that memory
+  // share each: every so many rows one, then the lanes in a tree. Eight rows are read before any is added or kept, so that memory
   // is waited for once.
   template <class F, class Keep = KeepNothing> __device__ void columns(size_t first, size_t end, int width, real* sums, F f, Keep keep = {}) const {
-    constexpr int ahead = 4;
+    constexpr int ahead = 8;
     for (int column = 0; column < width; column += 32) {
       const int left = width - column, span = left > 16 ? 32 : left > 8 ? 16 : left > 4 ? 8 : left > 2 ? 4 : left, c = column + lane() % span;
       const int step = 32 / span, rows = c < width ? (int(end - first) - lane() / span + step - 1) / step : 0;
@@ -59,16 +74,69 @@ struct Warp {
     }
     __syncwarp();
   }
+  template <class T> __device__ T* held(T* values, int /*n*/) const { return values; }
+
+  // For rows of up to 32 n columns: what is held is read at once and stays in registers.
+  template <int n> struct Unrolled {
+    struct Index {
+      int column, j;
+      __device__ operator int() const { return column; }
+    };
+    struct Held {
+      real values[n];
+      __device__ real operator[](Index i) const { return values[i.j]; }
+    };
+    template <class F> __device__ void each(int width, F f) const {
+#pragma unroll
+      for (int j = 0; j < n; j++)
+        if (const int c = lane() + 32 * j; c < width) f(Index{c, j});
+    }
+    template <class T> __device__ Held held(const T* values, int width) const {
+      Held h;
+#pragma unroll
+      for (int j = 0; j < n; j++) {
+        const int c = lane() + 32 * j;
+        h.values[j] = widened(values[c < width ? c : 0]);
+      }
+      return h;
+    }
+    template <class F> __device__ real sum(int width, F f) const {
+      real s = 0;
+      each(width, [&](Index i) { s += f(i); });
+      return over_lanes(s, [](real a, real b) { return a + b; });
+    }
+  };
+  // a[c] and b[c] = sums over rows [first, end): the function that make(team) returns takes a row and add(c, of a, of b) for each of its
+  // terms. Up to 768 columns they stay in registers.
+  template <class Make> __device__ void two_column_sums(size_t first, size_t end, int width, real* a, real* b, Make make) const {
+    if (width <= 64) return two_column_sums(Unrolled<2>{}, first, end, width, a, b, make);
+    if (width <= 192) return two_column_sums(Unrolled<6>{}, first, end, width, a, b, make);
+    if (width <= 384) return two_column_sums(Unrolled<12>{}, first, end, width, a, b, make);
+    if (width <= 768) return two_column_sums(Unrolled<24>{}, first, end, width, a, b, make);
+    each(width, [=](int c) { a[c] = 0, b[c] = 0; });
+    const auto row = make(*this);
+    for (size_t r = first; r < end; r++) row(r, [=](int c, real of_a, real of_b) { a[c] += of_a, b[c] += of_b; });
+  }
+  template <int n, class Make> __device__ void two_column_sums(Unrolled<n> team, size_t first, size_t end, int width, real* a, real* b, Make make) const {
+    using Index = typename Unrolled<n>::Index;
+    real sum_a[n] = {}, sum_b[n] = {};
+    const auto row = make(team);
+    for (size_t r = first; r < end; r++) row(r, [&](Index i, real of_a, real of_b) { sum_a[i.j] += of_a, sum_b[i.j] += of_b; });
+    team.each(width, [&](Index i) { a[i] = sum_a[i.j], b[i] = sum_b[i.j]; });
+    __syncwarp();
+  }
 };
 
-// At least 4 blocks on a multiprocessor; left alone, ptxas spills to make it 8.
+// At least 4 blocks on a multiprocessor; left alone, ptxas spills to make it 8. Bodies that keep whole rows in registers: 1.
 constexpr int threads = 256, warps = threads / 32, most_blocks = 16384;
+template <class Body> constexpr int least_blocks = 4;
+template <class X> constexpr int least_blocks<LayerNormBackward<X>> = 1;
 
 template <class Body> __global__ void __launch_bounds__(threads, 4) each_kernel(Body body, size_t n) {
   const size_t stride = size_t(gridDim.x) * threads;
   for (size_t i = size_t(blockIdx.x) * threads + threadIdx.x; i < n; i += stride) body(i);
 }
-template <class Body> __global__ void __launch_bounds__(threads, 4) rows_kernel(Body body, size_t n) {
+template <class Body> __global__ void __launch_bounds__(threads, least_blocks<Body>) rows_kernel(Body body, size_t n) {
   const size_t stride = size_t(gridDim.x) * warps;
   for (size_t row = size_t(blockIdx.x) * warps + threadIdx.x / 32; row < n; row += stride) body(Warp{}, row);
 }

@@ -1,5 +1,5 @@
 // Tensor-core instructions on 8x8 matrices of bf16, as the PTX ISA documents them (ldmatrix, mma.sync m16n8k16).
-// defines: Fragment, load_fragment, load_fragment_transposed, multiply_add, pack
+// defines: Fragment, load_fragment, load_fragment_transposed, multiply_add, power_of_2, pack
 #pragma once
 #include <cuda_bf16.h>
 #include <cstdint>
@@ -28,6 +28,12 @@ __device__ inline Fragment load_fragment_transposed(const __nv_bfloat16* row) {
 __device__ inline void multiply_add(float (&c)[4], const Fragment& a, uint32_t b0, uint32_t b1) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b0), "r"(b1));
+}
+// 2^x to 2 ulp, 0 below 2^-126
+__device__ inline float power_of_2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 }
 #else
 #include "tests/emulator/mma.h"

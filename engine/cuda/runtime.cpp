@@ -50,15 +50,21 @@ void* Buffer::at_least(size_t bytes) {
   return memory_;
 }
 
+Library::Library(const char* name, const char* symbol) : file_(fmt::format("lib{}.so.{}", name, CUBLAS_VER_MAJOR)) {
+  const bool linked = dlsym(RTLD_DEFAULT, symbol);                         // as the emulation is
+  handle_ = linked ? RTLD_DEFAULT : dlopen(file_.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!linked && !handle_) fail(ExitCode::failed, "cuda: {}; install the cuBLAS of CUDA {}", dlerror(), CUBLAS_VER_MAJOR);
+}
+
+void* Library::address(const char* symbol) const {
+  void* const found = dlsym(handle_, symbol);
+  if (!found) fail(ExitCode::failed, "cuda: {} has no {}; install the cuBLAS of CUDA {}", file_, symbol, CUBLAS_VER_MAJOR);
+  return found;
+}
+
 Cublas::Cublas(cudaStream_t stream) {
-  const std::string name = fmt::format("libcublas.so.{}", CUBLAS_VER_MAJOR);
-  const bool linked = dlsym(RTLD_DEFAULT, "cublasCreate_v2");              // as the emulation is
-  void* library = linked ? RTLD_DEFAULT : dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!linked && !library) fail(ExitCode::failed, "cuda: {}; install the cuBLAS of CUDA {}", dlerror(), CUBLAS_VER_MAJOR);
-  auto find = [&]<class F>(F*& function, const char* symbol) {
-    function = reinterpret_cast<F*>(dlsym(library, symbol));
-    if (!function) fail(ExitCode::failed, "cuda: {} has no {}; install the cuBLAS of CUDA {}", name, symbol, CUBLAS_VER_MAJOR);
-  };
+  const Library library("cublas", "cublasCreate_v2");
+  auto find = [&](auto& function, const char* symbol) { library.find(function, symbol); };
   decltype(&cublasCreate_v2) create;
   decltype(&cublasSetStream_v2) set_stream;
   find(create, "cublasCreate_v2"), find(set_stream, "cublasSetStream_v2"), find(destroy_, "cublasDestroy_v2"), find(get_version_, "cublasGetVersion_v2");

@@ -1,9 +1,10 @@
 // CUDA's and cuBLAS's handles as owners, and their status codes as errors that quote the call.
-// defines: CUDA_CALL, Stream, Event, PinnedMemory, allocate, Buffer, Cublas
+// defines: CUDA_CALL, Stream, Event, PinnedMemory, allocate, Buffer, Library, Cublas
 #pragma once
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <memory>
+#include <string>
 #include <utility>
 
 #define CUDA_CALL(call) ::gpu::check(call, #call)
@@ -39,7 +40,19 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-// cuBLAS, loaded when the first GPU is opened: its library is hundreds of MB, and a machine without a GPU need not have it.
+// A library of cuBLAS, loaded when the first GPU is opened: they are hundreds of MB, and a machine without a GPU need not have them.
+class Library {
+ public:
+  // name: "cublas"; symbol: one of its functions, which is there already in a program that is linked with the emulation
+  Library(const char* name, const char* symbol);
+  template <class F> void find(F*& function, const char* symbol) const { function = reinterpret_cast<F*>(address(symbol)); }
+
+ private:
+  void* address(const char* symbol) const;
+  std::string file_;
+  void* handle_;
+};
+
 class Cublas {
  public:
   explicit Cublas(cudaStream_t stream);

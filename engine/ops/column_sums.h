@@ -1,6 +1,6 @@
 // Sums over rows in a fixed order, for the gradients of what every row shares: biases, scales, position embeddings.
 // Rows are summed in chunks and the chunks in order, so the result does not depend on the number of threads.
-// defines: add_column_sums, Values, RoundedValues, RoundingValues
+// defines: add_sum_of_chunks, add_column_sums, Values, RoundedValues, RoundingValues
 #pragma once
 #include <algorithm>
 #include "engine/ops/elementwise.h"
@@ -46,14 +46,20 @@ struct RoundingValues {                                // the term x[row, c] of 
   HD void keep(size_t row, int c, real value) const { rounded[row * stride + c] = to_bf16(float(value)); }
 };
 
+// d shared[C] += the sum of partial[chunks, C], which has room for one more row
+inline void add_sum_of_chunks(Tape& t, Tensor shared, real* partial, int chunks) {
+  const int C = int(shared.shape.size()), last = std::min(C, t.device.column_teams(chunks, C).last);
+  const Gradient sums = t.add_gradient(shared);
+  t.device.rows((C + last - 1) / last, SumOfChunks{sums.data, partial, chunks, C, last, sums.add});
+}
+
 // d shared[C] += sum over rows of term(row, c); nothing where `shared` wants no gradient
 template <class Term> void add_column_sums(Tape& t, Tensor shared, Term term, size_t rows) {
   if (!t.wants_gradient(shared)) return;
-  const ColumnTeams teams = t.device.column_teams();
-  const int C = int(shared.shape.size()), chunks = int((rows + teams.rows - 1) / teams.rows);
+  const int C = int(shared.shape.size());
+  const ColumnTeams teams = t.device.column_teams(rows, C);
+  const int chunks = int((rows + teams.rows - 1) / teams.rows), width = std::min(C, teams.columns), slices = (C + width - 1) / width;
   const Temporary<real> partial = t.temporary<real>(size_t(chunks + 1) * C);
-  const Gradient sums = t.add_gradient(shared);
-  const int width = std::min(C, teams.columns), slices = (C + width - 1) / width, last = std::min(C, teams.last);
   t.device.rows(size_t(chunks) * slices, ColumnSumsOfChunk<Term>{partial.data, term, rows, teams.rows, C, slices, width});
-  t.device.rows((C + last - 1) / last, SumOfChunks{sums.data, partial.data, chunks, C, last, sums.add});
+  add_sum_of_chunks(t, shared, partial.data, chunks);
 }

@@ -1,5 +1,5 @@
 // y[..,out] = x[..,in] Wᵀ + b, plus a residual of y's shape if given. W[out,in], b[out].
-// defines: linear, LinearShape, on_linear_backward, run_product, StoreProduct
+// defines: linear, LinearShape, on_linear_backward, run_product, StoreProduct, AddBiasAndResidual
 #pragma once
 #include "engine/error.h"
 #include "engine/ops/column_sums.h"
@@ -21,10 +21,19 @@ struct StoreProduct {                                            // y += a row o
   }
 };
 
+struct AddBiasAndResidual {                                      // y = a row of a product, which may lie in y, + bias + residual; bias may be null
+  real* y; const real *bias, *residual; int C;
+  template <class Team> HD void operator()(Team team, size_t row, int first, int columns, real* product) const {
+    real* to = y + (row * C + first);
+    const real *b = bias ? bias + first : nullptr, *r = residual + (row * C + first);
+    team.each(columns, [=](int c) { to[c] = product[c] + (b ? b[c] : 0) + r[c]; });
+  }
+};
+
 // The product, then `then` on its pieces. It lies in `to` where that is full and free, else nowhere, or in memory of its own.
 template <class Then> void run_product(Tape& t, Gemm product, const Output& to, int add, const Then& then) {
   const bool in_place = to.full && !add;
-  const Temporary<real> memory = t.temporary<real>(in_place || t.device.keeps_pieces() ? 0 : size_t(product.m) * product.n);
+  const Temporary<real> memory = t.temporary<real>(in_place || t.device.keeps_pieces(product, then) ? 0 : size_t(product.m) * product.n);
   product.c = in_place ? to.full : memory.data;
   t.device.gemm(product, then);
 }
@@ -41,6 +50,7 @@ struct LinearShape {
 
 // dW += dyᵀ x, dx += dy W, db += Σ_rows dy
 inline void on_linear_backward(Tape& t, Tensor y, Tensor x, Tensor w, Tensor b, Tensor residual = {}) {
+  if (!residual) t.takes_rounded_gradient(y);                                               // a residual's is passed on in full
   t.on_backward(y, [=, &t] {
     const auto [rows, in, out, shape] = LinearShape(x, w, b);
     const bf16* rounded = t.rounded_gradient(y);
@@ -71,18 +81,24 @@ inline void on_linear_backward(Tape& t, Tensor y, Tensor x, Tensor w, Tensor b, 
   });
 }
 
-// The bias of a linear with residual is added with it by the op that reads y, in its own pass (engine/tape.h, Epilogue).
+// The bias of a linear with residual is added with it by the op that reads y, in its own pass (engine/tape.h, Epilogue), unless the
+// device adds both in the product.
 inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual = {}, Kept kept = Kept::full) {
   const LinearShape shape(x, w, b);
   if (residual && residual.shape != shape.y) fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.y.text());
   if (residual && kept != Kept::full) fail(ExitCode::failed, "linear: a sum with a residual cannot be kept for products alone");
   Tensor y = t.make("linear", shape.y, {x, w, b, residual}, kept);
   Gemm product = shape.product(t.operand(x), t.weight(w));
-  if (b && !residual) run_product(t, product, t.output(y), 0, AddBias{t.output(y), t.value(b), shape.out});
-  else if (t.output(y).full) product.c = t.output(y).full, t.device.gemm(product);
+  const real* bias = b ? t.value(b) : nullptr;
+  product.c = t.output(y).full;
+  const auto add = [&] { return AddBiasAndResidual{product.c, bias, t.value(residual), shape.out}; };
+  const bool adds_here = residual && t.device.adds_residuals(product);
+  if (adds_here) t.device.gemm(product, add());
+  else if (b && !residual) run_product(t, product, t.output(y), 0, AddBias{t.output(y), bias, shape.out});
+  else if (product.c) t.device.gemm(product);
   else run_product(t, product, t.output(y), 0, StoreProduct{t.output(y), shape.out, 0});
   t.drop_rounded(w);
-  if (residual) t.set_epilogue(y, {b ? t.value(b) : nullptr, t.value(residual)});
+  if (residual && !adds_here) t.set_epilogue(y, {bias, t.value(residual)});
   on_linear_backward(t, y, x, w, b, residual);
   return y;
 }

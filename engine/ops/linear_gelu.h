@@ -11,7 +11,7 @@ template <class H, class X> struct BiasAndMap {                  // a row of x W
     X* to_h = h + (row * C + first);
     const Output to_a = a + (row * C + first);
     const real* b = bias + first;
-    team.each(columns, [=](int c) { to_a.set(c, H::value(put(to_h[c], product[c] + b[c]))); });
+    team.each(columns, [=](int c) { return product[c] + b[c]; }, [=](int c, real x) { to_a.set(c, H::value(put(to_h[c], x))); });
   }
 };
 template <class H, class X> struct BiasThenMap {                 // the same bits of a where nobody will ask for h; the product may lie in a
@@ -19,9 +19,9 @@ template <class H, class X> struct BiasThenMap {                 // the same bit
   template <class Team> HD void operator()(Team team, size_t row, int first, int columns, real* product) const {
     const Output to = a + (row * C + first);
     const real* b = bias + first;
-    team.each(columns, [=](int c) {
+    team.each(columns, [=](int c) { return product[c] + b[c]; }, [=](int c, real x) {
       X h;
-      to.set(c, H::value(put(h, product[c] + b[c])));
+      to.set(c, H::value(put(h, x)));
     });
   }
 };
@@ -31,8 +31,9 @@ template <class H, class X> struct MapOfProduct {                // dh += H'(h) 
     const size_t at = row * C + first;
     const Output to = dh + at;
     const X* x = h + at;
-    if (add) team.each(columns, [=](int c) { to.full[c] += H::slope(widened(x[c])) * da[c]; });
-    else team.each(columns, [=](int c) { to.set(c, H::slope(widened(x[c])) * da[c]); });
+    const auto gradient = [=](int c) { return H::slope(widened(x[c])) * da[c]; };
+    if (add) team.each(columns, gradient, [=](int c, real d) { to.full[c] += d; });
+    else team.each(columns, gradient, [=](int c, real d) { to.set(c, d); });
   }
 };
 template <class H, class X> struct MapInPlaceOfProduct {         // h becomes dh, and the product da, which may lie in a, becomes a = H(h)
@@ -41,13 +42,19 @@ template <class H, class X> struct MapInPlaceOfProduct {         // h becomes dh
     const size_t at = row * C + first;
     const Output to_a = a + at;
     X* to_h = h + at;
-    team.each(columns, [=](int c) {
-      const real x = widened(to_h[c]), d = da[c];
-      to_a.set(c, H::value(x));
-      put(to_h[c], H::slope(x) * d);
+    struct Pair { real h, da; };
+    team.each(columns, [=](int c) { return Pair{widened(to_h[c]), da[c]}; }, [=](int c, Pair x) {
+      to_a.set(c, H::value(x.h));
+      put(to_h[c], H::slope(x.h) * x.da);
     });
   }
 };
+
+// Whether d h should take the place of h: not where that would need memory for the product, and a pass to somewhere else would not.
+template <class H, class X> bool in_place_is_best(Device& device, const Gemm& da, X* h) {
+  if constexpr (!std::is_same_v<X, bf16>) return true;
+  else return device.keeps_pieces(da, MapInPlaceOfProduct<H, X>{h, {nullptr, h}, da.n}) || !device.keeps_pieces(da, MapOfProduct<H, X>{{nullptr, h}, h, da.n, 0});
+}
 
 template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tensor x, Tensor w, Tensor b, Kept kept) {
   const LinearShape shape(x, w, b);
@@ -66,7 +73,7 @@ template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tens
   on_map_backward<H, X>(t, a, h);
   t.on_product_gradient(a, [=, &t](Gemm da) {
     X* x = stored<X>(t, h);
-    if (t.refills_with_gradient(a) && t.dies_with_reader(h)) {
+    if (t.refills_with_gradient(a) && t.dies_with_reader(h) && in_place_is_best<H>(t.device, da, x)) {
       t.gradient_takes_value(h);
       const Output value = t.refill(a);
       run_product(t, da, value, 0, MapInPlaceOfProduct<H, X>{x, value, h.shape.last()});

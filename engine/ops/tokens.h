@@ -87,7 +87,7 @@ struct MeanTokensBackward {
 inline Tensor mean_tokens(Tape& t, Tensor x) {
   const int B = x.shape[0], L = x.shape[1], D = x.shape[2];
   Tensor y = t.make("mean_tokens", {B, D}, {x});
-  const int width = std::min(D, t.device.column_teams().columns), slices = (D + width - 1) / width;
+  const int width = std::min(D, t.device.column_teams(B, D).columns), slices = (D + width - 1) / width;
   t.device.rows(size_t(B) * slices, MeanTokens{t.value(y), t.value(x), L, D, slices, width});
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x);

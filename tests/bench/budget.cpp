@@ -17,7 +17,7 @@ class Walk {
     const double P = 3.0 * c_.patch * c_.patch, N = B * L, outputs = B * c_.outputs(c_.depth - 1), classes = c_.classes;
     embed(P);
     for (int i = 0; i < c_.depth; i++) block_forward(i == 0, B * c_.outputs(i));
-    norm_forward(outputs, true, 4);
+    norm_forward(outputs, !bf16_, 4);
     if (c_.pool == "gap") pass("other", 4 * N * D, 4 * B * D); // MeanTokens
     round(B * D);
     linear_forward(B, D, classes, true);
@@ -49,32 +49,50 @@ class Walk {
   void round(double n) {
     if (bf16_) pass(rounding, 4 * n, 2 * n);
   }
-  // dy of a linear: rounded, and summed for the bias in chunks of rows, then the chunks
+  // Sums over rows in chunks, beside what a pass reads and writes, then of the chunks; see ColumnTeams of the CUDA device.
+  double partial_sums(double rows, double chunk_rows, double columns) { return 4 * std::ceil(rows / chunk_rows) * columns; }
+  void sum_of_chunks(double partial, double columns) { pass(rounding, partial + 4 * columns, 8 * columns); }
   void sums(const char* part, double rows, double columns, double read, double written) {
-    const double partial = 4 * std::ceil(rows / chunk_rows) * columns;
-    pass(part, read, written + partial), pass(rounding, partial + 4 * columns, 8 * columns);
+    const double partial = partial_sums(rows, std::clamp(std::floor(rows * std::ceil(columns / 32) / 8192), 8.0, 64.0), columns);
+    pass(part, read, written + partial), sum_of_chunks(partial, columns);
   }
 
+  // y in full
   void linear_forward(double rows, double in, double out, bool adds_bias) {
     round(in * out); // the weight, once a step
     product(rows, out, in);
     if (adds_bias) pass(rounding, 4 * (rows * out + out), 4 * rows * out);
   }
-  void linear_backward(double rows, double in, double out, bool input_gradient) {
+  // In bf16 with its last step in the product, which reads and writes so much beside the operands; else as above.
+  void fused_product(double rows, double out, double in, double read, double written) {
+    pass("products", 2 * (rows * in + in * out) + read, written, 2 * rows * out * in, limits_.products);
+  }
+  void linear_rounded(double rows, double in, double out) {
+    if (!bf16_) return linear_forward(rows, in, out, true);
+    round(in * out), round(out);
+    fused_product(rows, out, in, 2 * out, 2 * rows * out);
+  }
+  void linear_with_residual(double rows, double in, double out) {
+    if (!bf16_) return linear_forward(rows, in, out, false); // the norm that follows adds both
+    round(in * out);
+    fused_product(rows, out, in, 4 * out + 4 * rows * out, 4 * rows * out);
+  }
+  void linear_backward(double rows, double in, double out, bool input_gradient, double written = 4) {
     sums(rounding, rows, out, 4 * rows * out, bf16_ ? 2 * rows * out : 0);
     product(out, in, rows);
-    if (input_gradient) product(rows, in, out);
+    if (input_gradient && written == 2) fused_product(rows, in, out, 0, 2 * rows * in);
+    else if (input_gradient) product(rows, in, out);
   }
 
   // y = norm(x); epilogue: x was a product, to which bias and residual are added and which is written back
   void norm_forward(double rows, bool epilogue, double stored) {
     pass(norm, 4 * rows * D * (epilogue ? 2 : 1), rows * D * (stored + (epilogue ? 4 : 0)) + 8 * rows);
   }
-  // The sums for scale and (bias: columns of it) bias, then dx, added to what the residual left there
-  void norm_backward(double rows, double width, double n, bool adds, bool bias = true) {
-    sums(norm, rows, width, 8 * n + 8 * rows, 0);
-    if (bias) sums(rounding, rows, width, 4 * n, 0);
-    pass(norm, 4 * n * (adds ? 3 : 2) + 8 * rows, 4 * n);
+  // dx, added to what the residual left there, and the sums for scale and bias; x of so many bytes
+  void norm_backward(double rows, double width, double n, bool adds, bool bias = true, double x_bytes = 4) {
+    const double partial = partial_sums(rows, std::clamp(std::floor(rows / 2048), 8.0, 32.0), width);
+    pass(norm, (x_bytes + (adds ? 8 : 4)) * n + 8 * rows + 4 * width, 4 * n + 2 * partial);
+    for (int i = 0; i < (bias ? 2 : 1); i++) sum_of_chunks(partial, width);
   }
 
   void embed(double P) {
@@ -94,64 +112,75 @@ class Walk {
 
   void block_forward(bool first, double outputs) {
     const double N = B * L;
-    norm_forward(N, !first, half);
-    linear_forward(N, D, 3 * D, true);
+    norm_forward(N, !first && !bf16_, half);
+    linear_rounded(N, D, 3 * D);
     if (c_.qk_norm)
-      for (int i = 0; i < 2; i++) pass(norm, 4 * N * D, 4 * N * D + 8 * N * c_.heads);
-    attention_forward();
-    if (outputs < N)
+      for (int i = 0; i < 2; i++) pass(norm, half * N * D, half * N * D + 8 * N * c_.heads);
+    attention_forward(outputs < N);
+    if (outputs < N) {
       for (int i = 0; i < 2; i++) pass("other", 4 * outputs * D, 4 * outputs * D); // of o and x the token that is read
-    round(outputs * D);
-    linear_forward(outputs, D, D, false);
-    norm_forward(outputs, true, half);
-    linear_forward(outputs, D, M, false);
-    pass("activations", 4 * (outputs * M + M), 2 * half * outputs * M);
-    linear_forward(outputs, M, D, false);
+      round(outputs * D);
+    }
+    linear_with_residual(outputs, D, D);
+    norm_forward(outputs, !bf16_, half);
+    if (bf16_) {
+      round(D * M), round(M);
+      fused_product(outputs, M, D, 2 * M, 4 * outputs * M); // h and a
+    } else {
+      linear_forward(outputs, D, M, false);
+      pass("activations", 4 * (outputs * M + M), 8 * outputs * M);
+    }
+    linear_with_residual(outputs, M, D);
   }
 
   void block_backward(double outputs) {
     const double N = B * L, n = N * D, hidden = outputs * M;
     sums(rounding, outputs, D, 4 * outputs * D, bf16_ ? 2 * outputs * D : 0); // fc2
-    product(outputs, M, D);
-    pass("activations", (4 + half) * hidden, 2 * half * hidden); // h becomes dh, the product a
+    if (bf16_) {
+      fused_product(outputs, M, D, 2 * hidden, 2 * hidden); // dh, by what is kept of h
+    } else {
+      product(outputs, M, D);
+      pass("activations", 8 * hidden, 4 * hidden);
+    }
     product(D, M, outputs);
-    sums(rounding, outputs, M, half * hidden, 0);                  // fc1
-    pass(norm, 4 * outputs * D, half * outputs * D + 8 * outputs); // its input, made again
+    sums(rounding, outputs, M, half * hidden, 0); // fc1
     product(M, D, outputs), product(outputs, D, M);
     norm_backward(outputs, D, outputs * D, true);
-    linear_backward(outputs, D, D, true); // proj
+    linear_backward(outputs, D, D, true, outputs == N ? half : 4); // proj
     if (outputs < N)
       for (int i = 0; i < 2; i++) pass(rounding, 0, 4 * n), pass("other", 8 * outputs * D, 4 * outputs * D);
-    attention_backward();
+    attention_backward(outputs < N);
     if (c_.qk_norm)
-      for (int i = 0; i < 2; i++) norm_backward(N * c_.heads, c_.head_width(), n, true, false);
-    sums(rounding, N, 3 * D, 12 * n, bf16_ ? 6 * n : 0); // qkv
-    pass(norm, 4 * n, half * n + 8 * N);
+      for (int i = 0; i < 2; i++) norm_backward(N * c_.heads, c_.head_width(), n, true, false, half);
+    if (fused() && !c_.qk_norm) sums(rounding, N, 3 * D, 6 * n, 0); // qkv
+    else sums(rounding, N, 3 * D, 12 * n, bf16_ ? 6 * n : 0);
     product(3 * D, D, N), product(N, D, 3 * D);
     norm_backward(N, D, n, true);
   }
 
-  bool fused() const { return bf16_ && c_.head_width() == 64; }
+  bool fused() const { return bf16_ && (c_.head_width() == 32 || c_.head_width() == 64); }
   bool softmax() const { return c_.attention == "softmax"; }
   double scores() const { return B * c_.heads * L * L; }
 
-  void attention_forward() {
-    const double n = B * L * D, one = 2 * scores() * c_.head_width();
-    if (fused()) return pass("attention", 12 * n, 4 * n, 2 * one, limits_.attention);
+  // full: whether the output is, for somebody else than a product
+  void attention_forward(bool full) {
+    const double n = B * L * D, one = 2 * scores() * c_.head_width(), log_sums = softmax() ? 4 * B * L * c_.heads : 0;
+    if (fused()) return pass("attention", 6 * n, (full ? 4 : 2) * n + log_sums, 2 * one, limits_.attention);
     tiled_product(2);
     pass("attention", 4 * scores(), 4 * scores(), 0, 1, c_.heads);
   }
-  void attention_backward() {
-    const double n = B * L * D, one = 2 * scores() * c_.head_width(), statistics = softmax() ? 8 * B * L * c_.heads : 0;
-    pass(rounding, 0, 12 * n); // dq, dk, dv start at 0
-    if (c_.qk_norm) pass(rounding, 0, 4 * n), pass(rounding, 0, 4 * n);
+  void attention_backward(bool full) {
+    const double n = B * L * D, one = 2 * scores() * c_.head_width(), number = softmax() ? 4 * B * L * c_.heads : 0;
+    const double gradient = c_.qk_norm ? 4 : 2; // bytes of dq and of dk; dv is then added to the gradient of q, k, v
+    if (full && fused()) round(n);              // d o
+    if (c_.qk_norm) pass(rounding, 0, 12 * n);
     if (!fused()) {
       tiled_product(5);
       return pass("attention", 16 * scores(), 8 * scores(), 0, 1, 2 * c_.heads);
     }
-    if (softmax()) pass("attention", 16 * n, statistics, one, limits_.attention);
-    pass("attention", 24 * n + statistics, 8 * n, 4 * one, limits_.attention);
-    pass("attention", 20 * n + statistics, 4 * n, 3 * one, limits_.attention);
+    const double o = softmax() ? (full ? 4 : 2) * n : 0;
+    pass("attention", 8 * n + o + number, gradient * n + number, 3 * one, limits_.attention);
+    pass("attention", 8 * n + 2 * number + (c_.qk_norm ? 4 * n : 0), (gradient + (c_.qk_norm ? 4 : 2)) * n, 4 * one, limits_.attention);
   }
   // `times` products of one head of the batch; in bf16 each rounds its inputs first
   void tiled_product(int times) {
@@ -163,7 +192,6 @@ class Walk {
   }
 
   static constexpr const char *rounding = "bias, rounding and sums", *norm = "normalisation";
-  static constexpr double chunk_rows = 32; // ColumnTeams of the CUDA device
   const ViTConfig& c_;
   GpuLimits limits_;
   bool bf16_;

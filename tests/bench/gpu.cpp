@@ -61,9 +61,13 @@ void passes(Device& device, int images) {
   line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{{y}, x}); });
   line("GELU backward", 12.0 * n, [&] { device.each(n, MapBackward<GeluTanh>{dx, y, x, 0}); });
   line("bias + GELU", 12.0 * n, [&] { device.rows(rows, AfterProduct<BiasAndMap<GeluTanh, real>>{{x, {y}, b, int(D)}, x, int(D), int(D)}); });
-  line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward{{y}, mean, rstd, in, w, b, int(D)}); });
+  line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward<real>{{y}, mean, rstd, in, w, b, int(D)}); });
   line("bias + residual + LayerNorm", 16.0 * n, [&] { device.rows(rows, LayerNormForwardWithEpilogue{{x, b, dx, int(D), int(D)}, {{y}, mean, rstd, in, w, b, int(D)}}); });
-  line("LayerNorm backward", 16.0 * n, [&] { device.rows(rows, LayerNormBackward{{dx, Divisor(1, rows), D, int(D)}, y, in, w, mean, rstd, int(D), 1}); });
+  const int chunk = device.column_teams(rows, int(D)).whole_rows, chunks = int((rows + chunk - 1) / chunk);
+  const Memory sums(device, size_t(2) * chunks * D);
+  line("LayerNorm backward", 16.0 * n + 8.0 * chunks * D, [&] {
+    device.rows(chunks, LayerNormBackward<real>{{dx, Divisor(1, rows), D, int(D)}, y, in, w, mean, rstd, sums, sums + chunks * D, rows, chunk, int(D), 1});
+  });
   line("Adam", 24.0 * n, [&] {
     device.rows(chunks_of(n, values_per_update),
                 AdamStep{x, reinterpret_cast<bf16*>(static_cast<real*>(moments)), squares, dx, norm, n, n, 1, 0, 0,

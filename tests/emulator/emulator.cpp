@@ -8,6 +8,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <numeric>
 #include <random>
@@ -47,6 +48,7 @@ struct Fiber : Index {
   State state = State::fresh;
   int line = 0, number = 0;
   unsigned block_number = 0;
+  std::deque<std::vector<Copy>> copies{1};      // groups, the last one open
   void* fake_stack = nullptr;      // ASan's
 };
 // Values are published in two alternating sets: a lane that runs ahead does not overwrite what others still read.
@@ -83,10 +85,17 @@ void give_way(State state) {
   if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(f.fake_stack, nullptr, nullptr);
 }
 
+// Apart: the frame of fiber_main is never left, and ASan would find its variables in that of the next fiber.
+[[gnu::noinline]] void check_copies(const Fiber& f) {
+  if (std::any_of(f.copies.begin(), f.copies.end(), [](const std::vector<Copy>& group) { return !group.empty(); }))
+    misuse("thread %d ended before it waited for copies it had started", f.number);
+}
+
 void fiber_main() {
   if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(nullptr, &main_stack_bottom, &main_stack_size);
   if (__tsan_acquire) __tsan_acquire(&start_tag);
   (*kernel)();
+  check_copies(self());
   if (__tsan_release) __tsan_release(&end_tag);
   give_way(State::done);
   std::abort();
@@ -266,6 +275,17 @@ void multiply_add(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
     c[i] += s;
   }
   meet(~0u, 0);
+}
+
+void copy_later(const Copy& copy) { self().copies.back().push_back(copy); }
+void close_copies() { self().copies.emplace_back(); }
+bool next_copy(int left, Copy& copy) {
+  std::deque<std::vector<Copy>>& groups = self().copies;
+  while (groups.size() > 1 && groups.front().empty() && int(groups.size()) - 1 > left) groups.pop_front();
+  if (int(groups.size()) - 1 <= left) return false;
+  copy = groups.front().back();
+  groups.front().pop_back();
+  return true;
 }
 
 void* shared(const void* key, size_t bytes) {

@@ -34,6 +34,10 @@ uint64_t exchange(unsigned mask, uint64_t value, int source);      // publishes 
 void gather(uint64_t value, uint64_t (&all)[32]);                  // those of all lanes
 void multiply_add(float* c, const uint32_t* a, uint32_t b0, uint32_t b1);      // mma.sync m16n8k16
 void* shared(const void* key, size_t bytes);
+struct Copy { void* to; const void* from; int bytes; };            // from null: zeros
+void copy_later(const Copy& copy);
+void close_copies();
+bool next_copy(int left, Copy& copy);                              // takes one of this thread's oldest group; false where only `left` groups are there
 cudaError_t start(Kernel kernel, dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> body);
 void check_pointer(const void* pointer, int argument);
 

@@ -32,3 +32,5 @@ inline Fragment load_fragment_transposed(const __nv_bfloat16* row) {
 }
 
 inline void multiply_add(float (&c)[4], const Fragment& a, uint32_t b0, uint32_t b1) { emulator::multiply_add(c, a.r, b0, b1); }
+
+inline float power_of_2(float x) { return x < -126 ? 0 : std::exp2(x); }

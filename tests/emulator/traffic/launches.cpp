@@ -111,10 +111,10 @@ TEST_CASE("rows that a kernel walks several times count once") {
   float *x = on.reals(rows * C), *y = on.reals(rows * C), *w = on.reals(C), *b = on.reals(C);
   float *mean = on.reals(rows), *rstd = on.reals(rows);
   const RowsOf<const real> in{x, Divisor(1, rows), C, int(C)};
-  on.device->rows(rows, LayerNormForward{{y}, mean, rstd, in, w, b, int(C)});
-  on.device->rows(rows, LayerNormForward{{nullptr, on.rounded(rows * C)}, mean, rstd, in, w, nullptr, int(C)});
-  check_launches({moved("LayerNormForward", (rows + 2) * C * f32, rows * C * f32 + 2 * rows * f32),
-                  moved("LayerNormForward", (rows + 1) * C * f32, rows * C * b16 + 2 * rows * f32)});
+  on.device->rows(rows, LayerNormForward<real>{{y}, mean, rstd, in, w, b, int(C)});
+  on.device->rows(rows, LayerNormForward<real>{{nullptr, on.rounded(rows * C)}, mean, rstd, in, w, nullptr, int(C)});
+  check_launches({moved("LayerNormForward<float>", (rows + 2) * C * f32, rows * C * f32 + 2 * rows * f32),
+                  moved("LayerNormForward<float>", (rows + 1) * C * f32, rows * C * b16 + 2 * rows * f32)});
 }
 
 TEST_CASE("products read their operands, and what they are added to") {
@@ -150,19 +150,37 @@ TEST_CASE("a matrix that all products of a batch share is read once") {
 TEST_CASE("fused attention: what a kernel takes passes once, however many tiles there are") {
   OnDevice on({.precision = Precision::bf16});
   const Problem p{2, 3, 70, 130, 64};
-  const size_t q = p.q.size() * f32, k = p.kv.size() / 2 * f32, v = k, o = q, d_o = q;
+  const size_t q = p.q.size() * f32, kv = p.kv.size() * f32, o = q, d_o = q;
+  const size_t rounded = (q + kv + d_o) / 2;
   for (const std::string function : {"Softmax", "Relu"}) {
-    const size_t statistics = function == "Softmax" ? size_t(p.B) * p.H * p.Lq * 2 * f32 : 0;
+    const size_t number = function == "Softmax" ? size_t(p.B) * p.H * p.Lq * f32 : 0;         // log Σ e^s, and do · o
     const std::string forward = "(anonymous namespace)::Forward<" + function + ">";
     const std::string backward = "(anonymous namespace)::Backward<" + function + ">";
     run(*on.device, p, function == "Softmax" ? "softmax" : "relu");
-    std::vector<std::string> expected = {moved(forward, q + k + v, o), moved("Fill", 0, q), moved("Fill", 0, k + v)};
-    if (statistics) expected.push_back(moved(backward, q + k + o + d_o, statistics));
-    const size_t inputs = q + k + v + d_o + statistics;
-    expected.push_back(moved(backward, inputs + k + v, k + v));         // dk, dv and then dq are added to what is there
-    expected.push_back(moved(backward, inputs + q, q));
-    check_launches(expected);
+    check_launches({moved("Round", q, q / 2), moved("Round", kv, kv / 2), moved(forward, (q + kv) / 2, o + number),
+                    moved("Round", d_o, d_o / 2), moved("Fill", 0, q), moved("Fill", 0, kv),
+                    moved(backward, rounded + (number ? o : 0) + number + q, q + number),     // dq and then dk, dv are added to what is there
+                    moved(backward, rounded + 2 * number + kv, kv)});
   }
+}
+
+TEST_CASE("fused attention of what a product made and a product reads moves half of that, and adds to nothing") {
+  OnDevice on({.precision = Precision::bf16});
+  const int B = 2, L = 70, H = 3, d = 32, C = H * d, n = B * L * C * int(b16);
+  const DeviceValues x(*on.device, random_values(B * L * C, 1)), w(*on.device, random_values(3 * C * C, 2)), b(*on.device, random_values(3 * C, 3));
+  const DeviceValues dw(*on.device, std::vector<float>(3 * C * C));
+  Tape tape(*on.device);
+  Tensor qkv = linear(tape, tape.leaf("x", {B, L, C}, x.data()), tape.leaf("w", {3 * C, C}, w.data(), dw.data()), tape.leaf("b", {3 * C}, b.data()), {}, Kept::for_products);
+  Tensor o = attention(tape, {qkv}, {qkv, C}, {qkv, 2 * C}, H, d, "relu", 1, nullptr, {}, 0, Kept::for_products);
+  Tensor y = linear(tape, o, tape.leaf("last", {C, C}, w.data()));
+  tape.backward(y);
+  std::map<std::string, size_t> read, written;
+  for (const emulator::Launch& launch : emulator::take_launches())
+    if (launch.name.find("ward<Relu>") != std::string::npos) read[launch.name] += launch.read, written[launch.name] += launch.written;
+  CHECK(read["(anonymous namespace)::Forward<Relu>"] == size_t(3 * n));
+  CHECK(written["(anonymous namespace)::Forward<Relu>"] == size_t(n));
+  CHECK(read["(anonymous namespace)::Backward<Relu>"] == size_t(2 * 4 * n));
+  CHECK(written["(anonymous namespace)::Backward<Relu>"] == size_t(3 * n));
 }
 
 TEST_CASE("EMULATOR_LAUNCHES: the same in a table") {
