@@ -8,7 +8,9 @@ std::unique_ptr<Device> make_cuda(const CudaOptions&) {
 #endif
 
 std::unique_ptr<Device> make_device(const DeviceOptions& o) {
-  if (o.device == "cuda") return make_cuda({.precision = o.precision, .fused_attention = o.fused_attention, .fused_products = o.fused_products});
+  if (o.device == "cuda")
+    return make_cuda(
+        {.precision = o.precision, .fused_attention = o.fused_attention, .fused_products = o.fused_products});
   if (o.device != "cpu") fail(ExitCode::usage, "--device: '{}' is unknown, expected cpu or cuda", o.device);
   if (o.precision == Precision::tf32) fail(ExitCode::usage, "--precision tf32 is a format of NVIDIA GPUs; use --device cuda with it, or f32 or bf16 on the CPU");
   return make_cpu(o.threads, o.precision);

@@ -81,8 +81,8 @@ struct TilesBody {
   void (*run)(const void* fields, Tile& tile, int head, int first_image, int images);
 };
 
-// How sums over rows are divided: a team has at most `columns` columns of `rows` rows, or all columns of `whole_rows`; then one sums
-// `last` columns of all those.
+// How sums over rows are divided: a team has at most `columns` columns of `rows` rows, or all columns of
+// `whole_rows`; then one sums `last` columns of all those.
 struct ColumnTeams { int rows = 128, whole_rows = 128, columns = 1 << 30, last = 1 << 30; };
 
 class Device {
@@ -106,12 +106,12 @@ class Device {
   virtual bool rounds_operands() const { return false; }
   // Whether attention takes a fused kernel where it applies: its sums round otherwise than with a probe.
   virtual bool fuses_attention() const { return false; }
-  // Whether it applies to this one, and then writes what products alone read rounded, and reads o in its backward. What the backward
-  // needs of the forward pass beside o: so many numbers.
+  // Whether it applies to this one, and then writes what products alone read rounded, and reads o in its backward.
+  // What the backward needs of the forward pass beside o: so many numbers.
   virtual std::optional<size_t> fuses(const TilesBody&) const { return {}; }
   virtual ColumnTeams column_teams(size_t /*rows*/, int /*columns*/) const { return {}; }
   virtual bool keeps_rounded_weights() const { return false; }                // until the step's end, where memory is plenty: each is rounded once
-  virtual size_t spare_memory() const { return 0; }                           // bytes for what would else be dropped and computed again (Tape::drop)
+  virtual size_t spare_memory() const { return 0; }  // bytes for what Tape::drop would else give back, to be made again
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each and rows below
   virtual void run_tiles(const TilesBody& body) = 0;                            // through tiles below
 
@@ -121,7 +121,8 @@ class Device {
     const AfterProduct<Then> body{then, nullptr, p.n, p.stride_c()};
     return keeps_pieces(p, typeid(body), &body);
   }
-  // Whether gemm_then adds bias and residual to such a product within it (AddBiasAndResidual); else the op that reads it does better.
+  // Whether gemm_then adds bias and residual to such a product within it (AddBiasAndResidual); else the op that reads
+  // it does better.
   virtual bool adds_residuals(const Gemm&) const { return false; }
   // The product, then AfterProduct's body on its rows: at once for each piece, while it is in the cache, where pieces have caches.
   virtual void gemm_then(const Gemm& p, std::type_index body, const void* fields) { gemm(p); run(body, p.m, fields); }
@@ -158,9 +159,10 @@ std::unique_ptr<Device> make_cpu(int threads = 0, Precision precision = Precisio
 
 struct CudaOptions {
   Precision precision = Precision::f32;
-  bool fused_attention = true;                       // where it applies: the functions of the paper in bf16, heads of 32 or 64 channels, nothing learned, no probe
-  bool fused_products = true;                        // with bias, GELU and its derivative, in bf16: by cuBLASLt's formulas
-  size_t spare_memory = size_t(-1);                  // at most, and no more than a quarter of the card's; see Device::spare_memory
+  // where it applies: the functions of the paper in bf16, heads of 32 or 64 channels, nothing learned, no probe
+  bool fused_attention = true;
+  bool fused_products = true;        // with bias, GELU and its derivative, in bf16: by cuBLASLt's formulas
+  size_t spare_memory = size_t(-1);  // at most, and no more than a quarter of the card's; see Device::spare_memory
   size_t workspace = size_t(512) << 20;              // bytes for the scores of tiled attention
 };
 // The first GPU. A build without CUDA, or a machine without a GPU or driver, is an error that says what to do.

@@ -32,21 +32,28 @@ template <class H, class X> using GeluKernels = KernelList<MapForward<H, X>, Map
 
 using Kernels = Joined<
     GeluKernels<GeluTanh, real>, GeluKernels<GeluTanh, bf16>, GeluKernels<GeluErf, real>, GeluKernels<GeluErf, bf16>,
-    KernelList<Fill, Noise, Accumulate, Round, Widen, Pixels, AddEpilogue,
-               MapForward<Tanh>, MapBackward<Tanh>, AfterProduct<AddBias>, AfterProduct<AddBiasAndResidual>, AfterProduct<StoreProduct>, GateForward<Swish>, GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
-               SumOfChunks, LayerNormForward<real>, LayerNormForward<bf16>, LayerNormForwardWithEpilogue, LayerNormBackward<real>, LayerNormBackward<bf16>,
-               LayerScaleForward, LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward,
-               AddPosition, PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken, FirstTokenBackward,
-               SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy, SigmoidCrossEntropyBackward, Mean, MeanBackward, LabelRanks, Mixup,
-               AdamStep, SquaresOfChunk, RootOfSum, Average, Exchange>,
-    KernelList<MapForward<Swish>, MapBackward<Swish>, ScaleShift, ScaleShiftBackward, ColumnSumsOfChunk<Product>, Sum, RmsNormForward, RmsNormBackward, ColumnSumsOfChunk<RmsNormScaleTerm>, GateForward<Logistic>, GateBackward<Logistic>,
-               ChannelGateForward, ChannelGateBackward, ColumnSumsOfChunk<ChannelGateTerm>>,
-    KernelList<PointwiseFeatures<EluPlusOne>, PointwiseFeaturesBackward<EluPlusOne>, PointwiseFeatures<Relu>, PointwiseFeaturesBackward<Relu>,
-               CosineFeatures, CosineFeaturesBackward, TokenSums<AbsoluteTerm>, TokenSums<ProductTerm>, TokenNormalised, TokenNormalisedBackward,
-               Exponents, LargestOfHead, ExponentialFeatures, ExponentsBackward, ReluFeatures, ReluFeaturesBackward,
-               AppendOne, DivideByLast, DivideByLastBackward, ScaleByImage>,
-    KernelList<LambdaForward, LambdaBackward, Difference, DifferenceBackward, LaserLargest, LaserExponentials, LaserExponentialsBackward, LaserLogarithm, LaserLogarithmBackward>,
-    AttentionFunctions::Kernels<WeightsForward, KernelList>, AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;
+    KernelList<Fill, Noise, Accumulate, Round, Widen, Pixels, AddEpilogue, MapForward<Tanh>, MapBackward<Tanh>,
+               AfterProduct<AddBias>, AfterProduct<AddBiasAndResidual>, AfterProduct<StoreProduct>, GateForward<Swish>,
+               GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>,
+               ColumnSumsOfChunk<RoundingValues>, SumOfChunks, LayerNormForward<real>, LayerNormForward<bf16>,
+               LayerNormForwardWithEpilogue, LayerNormBackward<real>, LayerNormBackward<bf16>, LayerScaleForward,
+               LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward, AddPosition,
+               PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken,
+               FirstTokenBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy,
+               SigmoidCrossEntropyBackward, Mean, MeanBackward, LabelRanks, Mixup, AdamStep, SquaresOfChunk, RootOfSum,
+               Average, Exchange>,
+    KernelList<MapForward<Swish>, MapBackward<Swish>, ScaleShift, ScaleShiftBackward, ColumnSumsOfChunk<Product>, Sum,
+               RmsNormForward, RmsNormBackward, ColumnSumsOfChunk<RmsNormScaleTerm>, GateForward<Logistic>,
+               GateBackward<Logistic>, ChannelGateForward, ChannelGateBackward, ColumnSumsOfChunk<ChannelGateTerm>>,
+    KernelList<PointwiseFeatures<EluPlusOne>, PointwiseFeaturesBackward<EluPlusOne>, PointwiseFeatures<Relu>,
+               PointwiseFeaturesBackward<Relu>, CosineFeatures, CosineFeaturesBackward, TokenSums<AbsoluteTerm>,
+               TokenSums<ProductTerm>, TokenNormalised, TokenNormalisedBackward, Exponents, LargestOfHead,
+               ExponentialFeatures, ExponentsBackward, ReluFeatures, ReluFeaturesBackward, AppendOne, DivideByLast,
+               DivideByLastBackward, ScaleByImage>,
+    KernelList<LambdaForward, LambdaBackward, Difference, DifferenceBackward, LaserLargest, LaserExponentials,
+               LaserExponentialsBackward, LaserLogarithm, LaserLogarithmBackward>,
+    AttentionFunctions::Kernels<WeightsForward, KernelList>,
+    AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;
 
 // calls f.template operator()<Body>() for each
 template <class F, class... Body> void for_each_kernel(KernelList<Body...>, F f) { (f.template operator()<Body>(), ...); }

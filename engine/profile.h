@@ -35,14 +35,17 @@ class Profiler final : public Device {
   void pack(void* to, const real* w, int n, int k) override { device_.pack(to, w, n, k); }
   bool fuses_attention() const override { return device_.fuses_attention(); }
   std::optional<size_t> fuses(const TilesBody& body) const override { return device_.fuses(body); }
-  bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override { return device_.keeps_pieces(p, body, fields); }
+  bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override {
+    return device_.keeps_pieces(p, body, fields);
+  }
   bool adds_residuals(const Gemm& p) const override { return device_.adds_residuals(p); }
   size_t spare_memory() const override { return device_.spare_memory(); }
   bool rounds_operands() const override { return device_.rounds_operands(); }
   ColumnTeams column_teams(size_t rows, int columns) const override { return device_.column_teams(rows, columns); }
   bool keeps_rounded_weights() const override { return device_.keeps_rounded_weights(); }
   void gemm(const Gemm& product) override { measure(products_, [&] { device_.gemm(product); }); }
-  // Where pieces stay in the cache or the library does it, what follows a product is part of it; else it is a pass of its own.
+  // Where pieces stay in the cache or the library does it, what follows a product is part of it; else it is a pass of
+  // its own.
   void gemm_then(const Gemm& p, std::type_index body, const void* fields) override {
     if (keeps_pieces(p, body, fields)) measure(products_, [&] { device_.gemm_then(p, body, fields); });
     else Device::gemm_then(p, body, fields);

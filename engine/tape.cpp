@@ -239,7 +239,8 @@ Gradient Tape::add_gradient(Tensor x) {
 
 Tape::ProductsGradient Tape::add_gradient_for_products(Tensor x) {
   Node& n = node(x);
-  if (!device.rounds_operands() || n.written || !n.takes_rounded_gradient) return ProductsGradient::full(add_gradient(x));
+  if (!device.rounds_operands() || n.written || !n.takes_rounded_gradient)
+    return ProductsGradient::full(add_gradient(x));
   n.rounded_gradient = pool_->take<bf16>(n.shape.size());
   n.written = true;
   return {{nullptr, n.rounded_gradient}, false};

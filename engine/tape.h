@@ -89,8 +89,8 @@ class Tape {
   // Whether what takes that product may as well refill x, which was dropped and has no reader left but the one whose backward runs.
   bool refills_with_gradient(Tensor x) { return node(x).take_product && node(x).remake && !node(x).value && !node(x).rounded && dies_with_reader(x); }
 
-  // Gives the memory of value(x) back, unless the device has memory to spare. For a tensor that is cheap to compute again: `forward`
-  // refills it where it is read after that.
+  // Gives the memory of value(x) back, unless the device has memory to spare. For a tensor that is cheap to compute
+  // again: `forward` refills it where it is read after that.
   void on_remake(Tensor x, std::function<void()> forward);
   void drop(Tensor x);
   Output refill(Tensor x);                                        // memory for what was dropped; the caller writes the value there
@@ -99,14 +99,16 @@ class Tape {
   bool wants_gradient(Tensor x) { return x && node(x).wants_gradient; }
   real* gradient(Tensor x);                                       // of an op's result, inside its backward
   Gradient add_gradient(Tensor x);                                // where to put all of it, or add all of it
-  // For a gradient that comes at once, where only products and sums read it (the op of x said so): rounded where they round, until
-  // more is added.
+  // For a gradient that comes at once, where only products and sums read it (the op of x said so): rounded where they
+  // round, until more is added.
   struct ProductsGradient {
     Output output;
     int add;
     static ProductsGradient full(const Gradient& g) { return {{g.data}, g.add}; }
   };
-  void takes_rounded_gradient(Tensor x) { node(x).takes_rounded_gradient = true; }      // its backward asks for kept_gradient(x)
+  void takes_rounded_gradient(Tensor x) {
+    node(x).takes_rounded_gradient = true;
+  }  // its backward asks for kept_gradient(x)
   ProductsGradient add_gradient_for_products(Tensor x);
   const bf16* rounded_gradient(Tensor x) { return node(x).rounded_gradient; }      // null where gradient(x) is full
   Operand kept_gradient(Tensor x) { return rounded_gradient(x) ? Operand(rounded_gradient(x)) : Operand(gradient(x)); }

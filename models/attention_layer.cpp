@@ -97,7 +97,8 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   if (c.block == "gau") return gated_unit(pass, c, name, x, n, probe);
 
   const Kept read_by_products = is_linear(c.attention) ? Kept::full : Kept::for_products;
-  // Before their norm q and k stay full on the CPU. A GPU, where memory is what takes time, rounds them as mixed precision does elsewhere.
+  // Before their norm q and k stay full on the CPU. A GPU, where memory is what takes time, rounds them as mixed
+  // precision does elsewhere.
   const bool full = c.form == "laser" || (c.qk_norm && !t.device.fuses_attention());
   Tensor qkv = pass.linear(n, name + "qkv", {}, full ? Kept::full : read_by_products);      // [B, L, 3 D]
   HeadView q{qkv, 0}, k{qkv, c.width}, v{qkv, 2 * c.width};
@@ -107,7 +108,8 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   }
   auto outputs = [&](Tensor tokens) { return c.outputs(layer) < c.tokens() ? first_token(t, tokens) : tokens; };      // rows are independent from here on
   const bool to_proj = c.outputs(layer) == c.tokens() && c.output_norm == "none" && !c.gate && c.block != "hybrid-norm";
-  Tensor o = outputs(heads_output(pass, c, name, layer, q, k, v, constants, probe, to_proj ? Kept::for_products : Kept::full));
+  Tensor o =
+      outputs(heads_output(pass, c, name, layer, q, k, v, constants, probe, to_proj ? Kept::for_products : Kept::full));
   if (c.output_norm == "rms") o = rmsnorm(t, o, 0, c.heads, c.head_width(), pass(name + "norm.weight"));
   if (c.output_norm == "rela") o = channel_gate(t, rmsnorm(t, o, 0, 1, c.width, pass(name + "norm.weight")), o, pass(name + "norm.gate"));
   if (c.gate) {

@@ -99,7 +99,10 @@ void DeviceFlags::add(CLI::App& app, const std::string& group) {
       ->transform(one_of({"f32", "tf32", "bf16"}))
       ->capture_default_str()
       ->group(group);
-  app.add_flag("--fused-attention,!--no-fused-attention", options_.fused_attention, "cuda with bf16: one kernel a pass where heads have 32 or 64 channels (default on)")->default_str("true")->group(group);
+  app.add_flag("--fused-attention,!--no-fused-attention", options_.fused_attention,
+               "cuda with bf16: one kernel a pass where heads have 32 or 64 channels (default on)")
+      ->default_str("true")
+      ->group(group);
   app.add_flag("--fused-products,!--no-fused-products", options_.fused_products,
                "cuda with bf16: bias, residual, GELU and its derivative within the product, by cuBLASLt (default on)")
       ->default_str("true")->group(group);

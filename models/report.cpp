@@ -19,7 +19,9 @@ namespace fs = std::filesystem;
 namespace {
 
 // Flags that do not make two runs different, or are told apart by function and exponent.
-const std::set<std::string> only_of_the_run{"attention", "alpha", "seed", "threads", "workers", "log-every", "eval-every", "save-every", "inspect-every", "profile", "device", "fused-attention", "fused-products", "remat"};
+const std::set<std::string> only_of_the_run{
+    "attention",  "alpha",         "seed",    "threads", "workers",         "log-every",      "eval-every",
+    "save-every", "inspect-every", "profile", "device",  "fused-attention", "fused-products", "remat"};
 
 RunSummary read_run(const fs::path& folder, const fs::path& common) {
   RunSummary run;

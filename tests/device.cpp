@@ -166,13 +166,18 @@ TEST_CASE("the profiler tells a product from what follows it, where that is a pa
 }
 
 TEST_CASE("the part of a kernel, by its name here and in a GPU's profiler") {
-  for (const auto& [name, part] : {std::pair{"AfterProduct<BiasAndMap<GeluTanh, unsigned short> >", "activations"},
-                                   {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<RmsNormScaleTerm>>(T1, unsigned long)", "normalisation"},
-                                   {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<RoundingValues>>(T1, unsigned long)", "bias, rounding and sums"},
-                                   {"void <unnamed>::keys_kernel<Softmax>(Backward<T1>, const RowStatistics *)", "attention"},
-                                   {"(anonymous namespace)::Forward<Relu>", "attention"}, {"void (anonymous namespace)::rows_kernel<WeightsForward<Relu>>", "attention"},
-                                   {"nvjet_hsh_128x256_64x4_1x2_h_bz_coopA_TNT", "products"}, {"cublasLt::splitKreduce_kernel<32, 16>", "products"},
-                                   {"void <unnamed>::rows_kernel<AdamStep>(T1, unsigned long)", "optimizer"}, {"PatchesForward", "other"}})
+  for (const auto& [name, part] :
+       {std::pair{"AfterProduct<BiasAndMap<GeluTanh, unsigned short> >", "activations"},
+        {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<RmsNormScaleTerm>>(T1, unsigned long)", "normalisation"},
+        {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<RoundingValues>>(T1, unsigned long)",
+         "bias, rounding and sums"},
+        {"void <unnamed>::keys_kernel<Softmax>(Backward<T1>, const RowStatistics *)", "attention"},
+        {"(anonymous namespace)::Forward<Relu>", "attention"},
+        {"void (anonymous namespace)::rows_kernel<WeightsForward<Relu>>", "attention"},
+        {"nvjet_hsh_128x256_64x4_1x2_h_bz_coopA_TNT", "products"},
+        {"cublasLt::splitKreduce_kernel<32, 16>", "products"},
+        {"void <unnamed>::rows_kernel<AdamStep>(T1, unsigned long)", "optimizer"},
+        {"PatchesForward", "other"}})
     CHECK_MESSAGE(part_of(name) == part, name);
 }
 

@@ -179,7 +179,8 @@ TEST_CASE("the memory of a training step is what its estimate says") {
     step(batch.images, batch.labels, 1);
     const double estimate = 64 * kept_bytes(config, false, device->rounds_operands());
     CHECK(double(step.tape().bytes_held()) > 0.85 * estimate);
-    CHECK(double(step.tape().bytes_held()) < 1.15 * estimate + double(device->slab(0)));      // a GPU's pool asks for whole slabs
+    CHECK(double(step.tape().bytes_held()) <
+          1.15 * estimate + double(device->slab(0)));  // a GPU's pool asks for whole slabs
   }
 }
 

@@ -12,7 +12,9 @@ inline bool on_cuda() {
   return device && std::string_view(device) == "cuda";
 }
 inline std::unique_ptr<Device> test_device(int threads = 1, Precision precision = Precision::f32) {
-  if (on_cuda()) return make_cuda({.precision = precision, .spare_memory = 0});      // as scarce as on the CPU: what is dropped is computed again
+  if (on_cuda())
+    return make_cuda(
+        {.precision = precision, .spare_memory = 0});  // as scarce as on the CPU: what is dropped is computed again
   return make_cpu(threads, precision);
 }
 // The same, but no product's last step is the library's, which rounds elsewhere: for tests of the same bits.
@@ -56,7 +58,9 @@ class CountingDevice : public Device {
   size_t packed_bytes(int n, int k) const override { return inner_->packed_bytes(n, k); }
   void pack(void* to, const real* w, int n, int k) override { packs++, inner_->pack(to, w, n, k); }
   bool rounds_operands() const override { return inner_->rounds_operands(); }
-  bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override { return inner_->keeps_pieces(p, body, fields); }
+  bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override {
+    return inner_->keeps_pieces(p, body, fields);
+  }
   bool adds_residuals(const Gemm& p) const override { return inner_->adds_residuals(p); }
   size_t spare_memory() const override { return inner_->spare_memory(); }
   void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { inner_->gemm_then(product, body, fields); }

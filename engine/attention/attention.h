@@ -33,8 +33,14 @@ inline void require_heads(const char* op, HeadView view, int B, int L, int heads
 }
 
 struct AttentionForward {
-  HeadOutputs o; HeadOperands q, k, v; AttentionShape n; std::shared_ptr<const RowFunction> f; real scale; AttentionProbe* probe; Learned<HeadNumbers> learned;
-  real* saved = nullptr;                                                   // by a fused forward for its backward; see Device::fuses
+  HeadOutputs o;
+  HeadOperands q, k, v;
+  AttentionShape n;
+  std::shared_ptr<const RowFunction> f;
+  real scale;
+  AttentionProbe* probe;
+  Learned<HeadNumbers> learned;
+  real* saved = nullptr;  // by a fused forward for its backward; see Device::fuses
   int images() const { return n.B; }
   int heads() const { return n.H; }
   int queries() const { return n.Lq; }
@@ -74,7 +80,9 @@ struct AttentionBackward {
   int keys() const { return forward.keys(); }
   void operator()(Tile& tile, int h, int b, int images) const {
     const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = forward;
-    if (dq.rounded || dk.rounded || dv.rounded) fail(ExitCode::failed, "attention: the forward pass was fused, and its backward cannot be: heads of {} lie at odd places", n.d);
+    if (dq.rounded || dk.rounded || dv.rounded)
+      fail(ExitCode::failed,
+           "attention: the forward pass was fused, and its backward cannot be: heads of {} lie at odd places", n.d);
     const int most = tile.query_rows(n.Lq, n.L);
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
@@ -109,18 +117,21 @@ struct AttentionBackward {
 
 struct HeadGradients { HeadOutputs dq, dk, dv; AddToHeads add; };
 
-// Where views fill their tensor, alone or side by side, nothing is there before: they are written, `rounded` if products alone read them.
+// Where views fill their tensor, alone or side by side, nothing is there before: they are written, `rounded` if
+// products alone read them.
 inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, const AttentionShape& n, bool rounded) {
   const int C = n.H * n.d, Cv = n.H * n.dv;
   const bool apart = q.x.node != k.x.node && k.x.node != v.x.node && q.x.node != v.x.node;
   auto whole = [&](Tensor x) {
-    const Tape::ProductsGradient g = rounded ? t.add_gradient_for_products(x) : Tape::ProductsGradient::full(t.add_gradient(x));
+    const Tape::ProductsGradient g =
+        rounded ? t.add_gradient_for_products(x) : Tape::ProductsGradient::full(t.add_gradient(x));
     return std::pair(HeadOutputs(g.output, x.shape[1], x.shape[2]), g.add);
   };
   auto alone = [&](HeadView view, int width) {
     return apart && view.x.shape.last() == width ? whole(view.x) : std::pair(HeadOutputs(write_heads(t, view)), 1);
   };
-  if (q.x.node == k.x.node && k.x.node == v.x.node && q.offset == 0 && k.offset == C && v.offset == 2 * C && v.x.shape.last() == 2 * C + Cv) {
+  if (q.x.node == k.x.node && k.x.node == v.x.node && q.offset == 0 && k.offset == C && v.offset == 2 * C &&
+      v.x.shape.last() == 2 * C + Cv) {
     const auto [dq, add] = whole(q.x);
     return {dq, dq.from_column(C), dq.from_column(2 * C), {add, add, add}};
   }
@@ -133,8 +144,9 @@ inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, co
 // q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H dv]. `function` is a name of AttentionFunctions, alpha its exponent of L; dv = 0: d. What is
 // learned has H elements, or 1 for all heads; learned.number must be given for a function that has one, and learned.alpha takes the
 // place of alpha. kept: for_products where products alone will read the output.
-inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha,
-                        AttentionProbe* probe = nullptr, const Learned<Tensor>& learned = {}, int dv = 0, Kept kept = Kept::full) {
+inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function,
+                        double alpha, AttentionProbe* probe = nullptr, const Learned<Tensor>& learned = {}, int dv = 0,
+                        Kept kept = Kept::full) {
   const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], k.x.shape[1], d, dv ? dv : d};
   require_heads("attention", q, n.B, n.Lq, heads, d), require_heads("attention", k, n.B, n.L, heads, d), require_heads("attention", v, n.B, n.L, heads, n.dv);
   learned.each_with(learned, [&](Tensor x, Tensor) {
@@ -150,8 +162,10 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
   };
   AttentionForward pass = forward({});
   const std::optional<size_t> fused = t.device.fuses(TilesBody(pass));
-  Tensor o = t.make("attention", {n.B, n.Lq, heads * n.dv}, {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number},
-                    fused ? kept : Kept::full);
+  Tensor o =
+      t.make("attention", {n.B, n.Lq, heads * n.dv},
+             {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number},
+             fused ? kept : Kept::full);
   real* const saved = t.wants_gradient(o) && fused.value_or(0) ? t.scratch(*fused) : nullptr;
   pass.o = {t.output(o), n.Lq, heads * n.dv}, pass.saved = saved;
   t.device.tiles(pass);
@@ -172,7 +186,7 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
     });
     backward.show_operands(t.device);
   });
-  if (t.device.rounds_operands()) {                                        // the backward pass reads d o in products alone
+  if (t.device.rounds_operands()) {  // the backward pass reads d o in products alone
     t.takes_rounded_gradient(o);
     t.on_product_gradient(o, [=, &t](Gemm d_o) {
       const auto [to, add] = t.add_gradient_for_products(o);

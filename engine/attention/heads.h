@@ -25,7 +25,9 @@ struct HeadOutputs : HeadRows<real> {
   HeadOutputs(HeadRows<real> full) : HeadRows<real>(full) {}
   HeadOutputs(real* full, int L, int width) : HeadRows<real>{full, L, width} {}
   HeadOutputs(const Output& to, int L, int width) : HeadRows<real>{to.full, L, width}, rounded(to.rounded) {}
-  HeadOutputs from_column(int column) const { return {rounded ? Output{nullptr, rounded + column} : Output{data + column}, L, width}; }
+  HeadOutputs from_column(int column) const {
+    return {rounded ? Output{nullptr, rounded + column} : Output{data + column}, L, width};
+  }
 };
 
 struct AttentionShape {

@@ -46,8 +46,10 @@ struct Thread {
   template <class F> void once(F f) const { f(); }
   // values[n] that are read more than once; a GPU keeps them in registers
   template <class T> T* held(T* values, int /*n*/) const { return values; }
-  // a[c] and b[c] = sums over rows [first, end): the function that make(team) returns takes a row and add(c, of a, of b) for each of its terms
-  template <class Make> [[gnu::always_inline]] void two_column_sums(size_t first, size_t end, int width, real* a, real* b, Make make) const {
+  // a[c] and b[c] = sums over rows [first, end): the function that make(team) returns takes a row and add(c, of a, of
+  // b) for each of its terms
+  template <class Make>
+  [[gnu::always_inline]] void two_column_sums(size_t first, size_t end, int width, real* a, real* b, Make make) const {
     each(width, [=](int c) { a[c] = 0, b[c] = 0; });
     const auto row = make(*this);
     for (size_t r = first; r < end; r++) row(r, [=](int c, real of_a, real of_b) { a[c] += of_a, b[c] += of_b; });

@@ -1,5 +1,5 @@
-// The pieces of the fused attention kernels: rows of heads in device memory, tiles of 64 of them in shared memory, and products of
-// 16 rows a warp that stay in registers. d: channels of a head.
+// The pieces of the fused attention kernels: rows of heads in device memory, tiles of 64 of them in shared memory,
+// and products of 16 rows a warp that stay in registers. d: channels of a head.
 // defines: Lane, Place, Source, Target, Rows, load, own_rows, product, add_product, store, LaneRow, over_row
 #pragma once
 #include <bit>
@@ -25,8 +25,8 @@ struct Target {
 
 struct Lane {
   int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32;
-  __device__ int row(int i) const { return warp * 16 + lane / 4 + i / 2 % 2 * 8; }              // of element i of a fragment
-  __device__ int column(int i) const { return i / 4 * 8 + lane % 4 * 2 + i % 2; }               // of element i of Scores, below 16
+  __device__ int row(int i) const { return warp * 16 + lane / 4 + i / 2 % 2 * 8; }  // of element i of a fragment
+  __device__ int column(int i) const { return i / 4 * 8 + lane % 4 * 2 + i % 2; }   // of element i of Scores, below 16
 };
 
 // Which rows of which head this block owns.
@@ -39,8 +39,13 @@ struct Place {
     image = size_t(which / heads);
   }
   // of the first of the head's d channels in its first row of x
-  template <int d, class Heads> __device__ size_t at(const Heads& x) const { return image * x.L * size_t(x.width) + head * d; }
-  __device__ size_t head_row(int rows) const { return (image * heads + head) * rows; }          // of the head's first row in [B, H, rows]
+  template <int d, class Heads>
+  __device__ size_t at(const Heads& x) const {
+    return image * x.L * size_t(x.width) + head * d;
+  }
+  __device__ size_t head_row(int rows) const {
+    return (image * heads + head) * rows;
+  }  // of the head's first row in [B, H, rows]
 };
 
 // The rows of one head that tiles are made of, as this thread copies them: 8 channels of every so many rows.
@@ -56,7 +61,8 @@ template <int d> struct Rows {
 template <int d> __device__ inline void load(SharedTile<d>& to, const Rows<d>& rows, int from) {
 #pragma unroll
   for (int j = 0; j < tile / rows.apart; j++)
-    copy_later<16>(&to[rows.row() + j * rows.apart][rows.column()], rows.own + (from + j * rows.apart) * rows.width, from + rows.row() + j * rows.apart < rows.n);
+    copy_later<16>(&to[rows.row() + j * rows.apart][rows.column()], rows.own + (from + j * rows.apart) * rows.width,
+                   from + rows.row() + j * rows.apart < rows.n);
 }
 
 template <int d> __device__ inline void own_rows(Fragment (&own)[d / 16], const SharedTile<d>& from, Lane l) {
@@ -65,7 +71,8 @@ template <int d> __device__ inline void own_rows(Fragment (&own)[d / 16], const 
 }
 
 // s = own · rows 16 g ... of the tile, transposed
-template <int d> __device__ inline void product(Scores& s, const Fragment (&own)[d / 16], const SharedTile<d>& other, int g, Lane l) {
+template <int d>
+__device__ inline void product(Scores& s, const Fragment (&own)[d / 16], const SharedTile<d>& other, int g, Lane l) {
 #pragma unroll
   for (int i = 0; i < 8; i++) s[i / 4][i % 4] = 0;
 #pragma unroll
@@ -77,7 +84,8 @@ template <int d> __device__ inline void product(Scores& s, const Fragment (&own)
 }
 
 // sums += s · rows 16 g ... of the tile
-template <int d> __device__ inline void add_product(Sums<d>& sums, const Scores& s, const SharedTile<d>& other, int g, Lane l) {
+template <int d>
+__device__ inline void add_product(Sums<d>& sums, const Scores& s, const SharedTile<d>& other, int g, Lane l) {
   const Fragment a{{pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]), pack(s[1][2], s[1][3])}};
 #pragma unroll
   for (int c = 0; c < d / 16; c++) {
@@ -87,9 +95,11 @@ template <int d> __device__ inline void add_product(Sums<d>& sums, const Scores&
   }
 }
 
-// The 16 rows of each warp, times factor[row < 8 ? 0 : 1]; `add`: to what is there, which then is full. Rounded ones pass through
-// the warp's rows of `memory`, so that a lane writes 16 bytes.
-template <int d> __device__ inline void store(const Target& to, const Sums<d>& sums, SharedTile<d>& memory, const Place& place, int rows, float factor0, float factor1, int add, Lane l) {
+// The 16 rows of each warp, times factor[row < 8 ? 0 : 1]; `add`: to what is there, which then is full. Rounded ones
+// pass through the warp's rows of `memory`, so that a lane writes 16 bytes.
+template <int d>
+__device__ inline void store(const Target& to, const Sums<d>& sums, SharedTile<d>& memory, const Place& place, int rows,
+                             float factor0, float factor1, int add, Lane l) {
   const size_t head = place.at<d>(to);
   if (!to.rounded) {
 #pragma unroll
@@ -110,18 +120,22 @@ template <int d> __device__ inline void store(const Target& to, const Sums<d>& s
 #pragma unroll
     for (int i = 0; i < 4; i += 2) {
       const float factor = i ? factor1 : factor0;
-      *reinterpret_cast<uint32_t*>(&memory[l.row(i)][n * 8 + l.lane % 4 * 2]) = pack(sums[n][i] * factor, sums[n][i + 1] * factor);
+      *reinterpret_cast<uint32_t*>(&memory[l.row(i)][n * 8 + l.lane % 4 * 2]) =
+          pack(sums[n][i] * factor, sums[n][i + 1] * factor);
     }
   __syncwarp();
 #pragma unroll
   for (int j = 0; j < 16 * d / 8 / 32; j++) {
     const int i = l.lane + j * 32, row = l.warp * 16 + i / (d / 8), column = i % (d / 8) * 8;
     if (place.first + row < rows)
-      *reinterpret_cast<uint4*>(to.rounded + head + (place.first + row) * to.width + column) = *reinterpret_cast<const uint4*>(&memory[row][column]);
+      *reinterpret_cast<uint4*>(to.rounded + head + (place.first + row) * to.width + column) =
+          *reinterpret_cast<const uint4*>(&memory[row][column]);
   }
 }
 
-__device__ inline float2 widen(uint32_t pair) { return {std::bit_cast<float>(pair << 16), std::bit_cast<float>(pair & 0xFFFF0000u)}; }
+__device__ inline float2 widen(uint32_t pair) {
+  return {std::bit_cast<float>(pair << 16), std::bit_cast<float>(pair & 0xFFFF0000u)};
+}
 
 // What this lane has of row i of the head in x, where a fragment has it too
 template <int d> struct LaneRow {
@@ -130,7 +144,8 @@ template <int d> struct LaneRow {
     const size_t at = place.at<d>(x) + i * x.width + l.lane % 4 * 2;
 #pragma unroll
     for (int c = 0; c < d / 8; c++)
-      pairs[c] = x.rounded ? widen(*reinterpret_cast<const uint32_t*>(x.rounded + at + c * 8)) : *reinterpret_cast<const float2*>(x.full + at + c * 8);
+      pairs[c] = x.rounded ? widen(*reinterpret_cast<const uint32_t*>(x.rounded + at + c * 8))
+                           : *reinterpret_cast<const float2*>(x.full + at + c * 8);
   }
   // its part of the product with row r (0 or 1) of a fragment
   __device__ float dot(const Fragment (&own)[d / 16], int r) const {

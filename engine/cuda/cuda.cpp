@@ -13,9 +13,15 @@ namespace {
 class Cuda final : public Device {
  public:
   explicit Cuda(const CudaOptions& options)
-      : name_(find_device()), spare_(std::min(options.spare_memory, total_memory() / 4)), compute_(gpu::make_stream()), launchers_(kernel_launchers()), rounds_(options.precision == Precision::bf16), fuses_(rounds_ && options.fused_attention),
+      : name_(find_device()),
+        spare_(std::min(options.spare_memory, total_memory() / 4)),
+        compute_(gpu::make_stream()),
+        launchers_(kernel_launchers()),
+        rounds_(options.precision == Precision::bf16),
+        fuses_(rounds_ && options.fused_attention),
         products_(compute_.get(), options, launchers_),
-        uploads_(compute_.get()), tile_(*this, options.workspace) {}
+        uploads_(compute_.get()),
+        tile_(*this, options.workspace) {}
   ~Cuda() override { cudaStreamSynchronize(compute_.get()); }
 
   std::string description() const override {
@@ -37,7 +43,9 @@ class Cuda final : public Device {
   }
 
   void gemm(const Gemm& product) override { products_(product); }
-  bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override { return products_.epilogue(p, body, fields).has_value(); }
+  bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override {
+    return products_.epilogue(p, body, fields).has_value();
+  }
   bool adds_residuals(const Gemm& p) const override {
     const AfterProduct<AddBiasAndResidual> body{{p.c, p.c, p.c, p.n}, p.c, p.n, p.n};
     return products_.epilogue(p, typeid(body), &body).has_value();
@@ -48,11 +56,17 @@ class Cuda final : public Device {
   }
   bool rounds_operands() const override { return rounds_; }
   bool fuses_attention() const override { return fuses_; }
-  std::optional<size_t> fuses(const TilesBody& body) const override { return fuses_ ? fused_attention_saves(body) : std::nullopt; }
-  // One column a lane and short chains: some thousand warps, or memory would wait for few. Sixteen lanes share each column of the last sums.
+  std::optional<size_t> fuses(const TilesBody& body) const override {
+    return fuses_ ? fused_attention_saves(body) : std::nullopt;
+  }
+  // One column a lane and short chains: some thousand warps, or memory would wait for few. Sixteen lanes share each
+  // column of the last sums.
   ColumnTeams column_teams(size_t rows, int columns) const override {
     const size_t slices = (size_t(columns) + 31) / 32;
-    return {.rows = int(std::clamp<size_t>(rows * slices / 8192, 8, 64)), .whole_rows = int(std::clamp<size_t>(rows / 2048, 8, 32)), .columns = 32, .last = 2};
+    return {.rows = int(std::clamp<size_t>(rows * slices / 8192, 8, 64)),
+            .whole_rows = int(std::clamp<size_t>(rows / 2048, 8, 32)),
+            .columns = 32,
+            .last = 2};
   }
   bool keeps_rounded_weights() const override { return true; }
   size_t spare_memory() const override { return spare_; }

@@ -19,16 +19,21 @@ std::optional<LibraryEpilogue> library_epilogue(std::type_index body, const void
   if (const auto* x = after(std::type_identity<MapOfProduct<Gelu, bf16>>()); x && x->dh.rounded && !x->add)
     return LibraryEpilogue{CUBLASLT_EPILOGUE_DGELU, x->dh.rounded, nullptr, const_cast<bf16*>(x->h)};
   if (const auto* x = after(std::type_identity<AddBiasAndResidual>()))
-    return LibraryEpilogue{x->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT, x->y, x->bias, nullptr, x->residual};
+    return LibraryEpilogue{x->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT, x->y, x->bias, nullptr,
+                           x->residual};
   return {};
 }
 
 EpilogueProducts::EpilogueProducts(cudaStream_t stream) : library_("cublasLt", "cublasLtCreate"), stream_(stream) {
   decltype(&cublasLtCreate) create;
-  library_.find(create, "cublasLtCreate"), library_.find(destroy_, "cublasLtDestroy"), library_.find(status_text_, "cublasLtGetStatusString");
-  library_.find(init_product_, "cublasLtMatmulDescInit_internal"), library_.find(set_product_, "cublasLtMatmulDescSetAttribute");
-  library_.find(init_layout_, "cublasLtMatrixLayoutInit_internal"), library_.find(init_preference_, "cublasLtMatmulPreferenceInit_internal");
-  library_.find(set_preference_, "cublasLtMatmulPreferenceSetAttribute"), library_.find(find_algorithm_, "cublasLtMatmulAlgoGetHeuristic");
+  library_.find(create, "cublasLtCreate"), library_.find(destroy_, "cublasLtDestroy"),
+      library_.find(status_text_, "cublasLtGetStatusString");
+  library_.find(init_product_, "cublasLtMatmulDescInit_internal"),
+      library_.find(set_product_, "cublasLtMatmulDescSetAttribute");
+  library_.find(init_layout_, "cublasLtMatrixLayoutInit_internal"),
+      library_.find(init_preference_, "cublasLtMatmulPreferenceInit_internal");
+  library_.find(set_preference_, "cublasLtMatmulPreferenceSetAttribute"),
+      library_.find(find_algorithm_, "cublasLtMatmulAlgoGetHeuristic");
   library_.find(multiply_, "cublasLtMatmul");
   workspace_.at_least(workspace_bytes);
   check(create(&handle_), "cublasLtCreate");
@@ -36,7 +41,8 @@ EpilogueProducts::EpilogueProducts(cudaStream_t stream) : library_("cublasLt", "
 
 EpilogueProducts::~EpilogueProducts() { destroy_(handle_); }
 
-template <class T> void EpilogueProducts::set(Plan& plan, cublasLtMatmulDescAttributes_t attribute, const T& value) const {
+template <class T>
+void EpilogueProducts::set(Plan& plan, cublasLtMatmulDescAttributes_t attribute, const T& value) const {
   check(set_product_(&plan.product, attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
 }
 
@@ -51,22 +57,29 @@ EpilogueProducts::Plan& EpilogueProducts::plan(const Gemm& p, const LibraryEpilo
   set(plan, CUBLASLT_MATMUL_DESC_TRANSA, p.tb ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(plan, CUBLASLT_MATMUL_DESC_TRANSB, p.ta ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(plan, CUBLASLT_MATMUL_DESC_EPILOGUE, kind);
-  const bool has_bias = kind & CUBLASLT_EPILOGUE_BIAS, has_aux = kind == CUBLASLT_EPILOGUE_GELU_AUX_BIAS || kind == CUBLASLT_EPILOGUE_DGELU;
+  const bool has_bias = kind & CUBLASLT_EPILOGUE_BIAS,
+             has_aux = kind == CUBLASLT_EPILOGUE_GELU_AUX_BIAS || kind == CUBLASLT_EPILOGUE_DGELU;
   if (has_bias) set(plan, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, result);      // it has no algorithm for others
   if (has_aux) set(plan, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, int64_t(p.n));
   auto layout = [&](cublasLtMatrixLayoutOpaque_t& matrix, cudaDataType type, int rows, int columns, int stride) {
-    check(init_layout_(&matrix, sizeof matrix, type, uint64_t(rows), uint64_t(columns), stride), "cublasLtMatrixLayoutInit");
+    check(init_layout_(&matrix, sizeof matrix, type, uint64_t(rows), uint64_t(columns), stride),
+          "cublasLtMatrixLayoutInit");
   };
   layout(plan.a, CUDA_R_16BF, p.tb ? p.k : p.n, p.tb ? p.n : p.k, ldb);
   layout(plan.b, CUDA_R_16BF, p.ta ? p.m : p.k, p.ta ? p.k : p.m, lda);
   layout(plan.d, result, p.n, p.m, p.n);
   cublasLtMatmulPreferenceOpaque_t preference;
   check(init_preference_(&preference, sizeof preference), "cublasLtMatmulPreferenceInit");
-  check(set_preference_(&preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes, sizeof workspace_bytes), "cublasLtMatmulPreferenceSetAttribute");
+  check(
+      set_preference_(&preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes, sizeof workspace_bytes),
+      "cublasLtMatmulPreferenceSetAttribute");
   std::array<cublasLtMatmulHeuristicResult_t, 4> candidates;
   int found = 0;
-  if (find_algorithm_(handle_, &plan.product, &plan.a, &plan.b, &plan.d, &plan.d, &preference, int(candidates.size()), candidates.data(), &found) == CUBLAS_STATUS_SUCCESS && found) {
-    // The library's first choice, unless it leaves multiprocessors idle that another of one wave fills: GELU's derivative, 13 % on an H100.
+  if (find_algorithm_(handle_, &plan.product, &plan.a, &plan.b, &plan.d, &plan.d, &preference, int(candidates.size()),
+                      candidates.data(), &found) == CUBLAS_STATUS_SUCCESS &&
+      found) {
+    // The library's first choice, unless it leaves multiprocessors idle that another of one wave fills: GELU's
+    // derivative, 13 % on an H100.
     const cublasLtMatmulHeuristicResult_t* best = &candidates[0];
     if (best->wavesCount < 1)
       for (int i = 1; i < found; i++)
@@ -77,18 +90,22 @@ EpilogueProducts::Plan& EpilogueProducts::plan(const Gemm& p, const LibraryEpilo
 }
 
 bool EpilogueProducts::has(const Gemm& p, const LibraryEpilogue& epilogue) {
-  const bool as_rounded = (p.a.rounded || !p.lda) && (p.b.rounded || !p.ldb);      // the strides are those that rounded values will have
-  return as_rounded && p.batch == 1 && p.alpha == 1 && p.beta == 0 && plan(p, epilogue, p.stride_a(), p.stride_b()).algorithm;
+  const bool as_rounded =
+      (p.a.rounded || !p.lda) && (p.b.rounded || !p.ldb);  // the strides are those that rounded values will have
+  return as_rounded && p.batch == 1 && p.alpha == 1 && p.beta == 0 &&
+         plan(p, epilogue, p.stride_a(), p.stride_b()).algorithm;
 }
 
-void EpilogueProducts::operator()(const Gemm& p, const LibraryEpilogue& epilogue, const bf16* a, int lda, const bf16* b, int ldb, const void* bias) {
+void EpilogueProducts::operator()(const Gemm& p, const LibraryEpilogue& epilogue, const bf16* a, int lda, const bf16* b,
+                                  int ldb, const void* bias) {
   Plan& chosen = plan(p, epilogue, lda, ldb);
   if (bias) set(chosen, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
   if (epilogue.aux) set(chosen, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, epilogue.aux);
   const float one = 1, before = epilogue.residual ? 1 : 0;
   const void* c = epilogue.residual ? epilogue.residual : epilogue.d;
-  check(multiply_(handle_, &chosen.product, &one, b, &chosen.a, a, &chosen.b, &before, c, &chosen.d, epilogue.d, &chosen.d, &*chosen.algorithm,
-                  workspace_.at_least(workspace_bytes), workspace_bytes, stream_), "cublasLtMatmul");
+  check(multiply_(handle_, &chosen.product, &one, b, &chosen.a, a, &chosen.b, &before, c, &chosen.d, epilogue.d,
+                  &chosen.d, &*chosen.algorithm, workspace_.at_least(workspace_bytes), workspace_bytes, stream_),
+        "cublasLtMatmul");
 }
 
 void EpilogueProducts::check(cublasStatus_t status, const char* call) const {

@@ -1,4 +1,5 @@
-// Products of rounded values whose last step cuBLASLt does before the result leaves the chip: what would be a pass of its own.
+// Products of rounded values whose last step cuBLASLt does before the result leaves the chip: what would be a pass of
+// its own.
 // defines: LibraryEpilogue, library_epilogue, EpilogueProducts
 #pragma once
 #include <cublasLt.h>
@@ -8,8 +9,8 @@
 #include "engine/cuda/runtime.h"
 #include "engine/device.h"
 
-// d[m,n] = the last step of a product, rounded or, where a residual is added, full. bias[n]; aux[m,n]: what GELU keeps of its input,
-// or takes for its derivative.
+// d[m,n] = the last step of a product, rounded or, where a residual is added, full. bias[n]; aux[m,n]: what GELU
+// keeps of its input, or takes for its derivative.
 struct LibraryEpilogue {
   cublasLtEpilogue_t kind;
   void* d;
@@ -17,8 +18,8 @@ struct LibraryEpilogue {
   bf16* aux = nullptr;
   const real* residual = nullptr;
 };
-// For a body that comes after a product (AfterProduct); nothing where the library has no such step: another function than GELU by
-// tanh (its formula is cuBLASLt's own), a result that is full or is added to.
+// For a body that comes after a product (AfterProduct); nothing where the library has no such step: another function
+// than GELU by tanh (its formula is cuBLASLt's own), a result that is full or is added to.
 std::optional<LibraryEpilogue> library_epilogue(std::type_index body, const void* fields);
 
 class EpilogueProducts {
@@ -29,10 +30,12 @@ class EpilogueProducts {
   // Whether the library has a way to compute it; asked once for each size.
   bool has(const Gemm& product, const LibraryEpilogue& epilogue);
   // a and b rounded, of the product's strides; bias as the result is, or null
-  void operator()(const Gemm& product, const LibraryEpilogue& epilogue, const bf16* a, int lda, const bf16* b, int ldb, const void* bias);
+  void operator()(const Gemm& product, const LibraryEpilogue& epilogue, const bf16* a, int lda, const bf16* b, int ldb,
+                  const void* bias);
 
  private:
-  // One size of product with one epilogue, and the algorithm that is taken for it: always the same, or bits would change from run to run.
+  // One size of product with one epilogue, and the algorithm that is taken for it: always the same, or bits would
+  // change from run to run.
   struct Plan {
     cublasLtMatmulDescOpaque_t product;
     cublasLtMatrixLayoutOpaque_t a, b, d;

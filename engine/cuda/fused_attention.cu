@@ -1,11 +1,11 @@
-// A block is 4 warps and owns 64 rows, 16 a warp, that stay in registers; tiles of 64 rows of the other side pass through
-// shared memory, the next one on its way while one is worked on. The C fragment of one product is the A fragment of the next, so
-// nothing of size L x L is ever stored.
+// A block is 4 warps and owns 64 rows, 16 a warp, that stay in registers; tiles of 64 rows of the other side pass
+// through shared memory, the next one on its way while one is worked on. The C fragment of one product is the A fragment
+// of the next, so nothing of size L x L is ever stored.
 //   forward  own queries, keys pass:   S = q kᵀ,  A = φ(S),  o += A v
 //   dq       own queries, keys pass:   S, dA;    dq += dS k
 //   dk, dv   own keys, queries pass:   Sᵀ, dAᵀ;  dv += Aᵀ do,  dk += dSᵀ q
-// No atomics: the same bits every time. Element-wise functions need q, k, v alone; softmax also two numbers a row: log2 Σ e^s from
-// the forward pass, and Σ a da = do · o from that of dq.
+// No atomics: the same bits every time. Element-wise functions need q, k, v alone; softmax also two numbers a row:
+// log2 Σ e^s from the forward pass, and Σ a da = do · o from that of dq.
 #include "engine/cuda/fused_attention.h"
 #include "engine/attention/attention.h"
 #include "engine/cuda/attention_tiles.h"
@@ -16,10 +16,21 @@ namespace {
 struct RowStatistics { float log2_sum, dot; };
 
 // What the kernels need of AttentionForward and AttentionBackward: more in their arguments would cost registers.
-template <class F> struct Forward { Target o; Source q, k, v; AttentionShape n; F f; real scale; RowStatistics* statistics; };
+template <class F>
+struct Forward {
+  Target o;
+  Source q, k, v;
+  AttentionShape n;
+  F f;
+  real scale;
+  RowStatistics* statistics;
+};
 template <class F> struct Backward { Target dq, dk, dv; Source d_o; AddToHeads add; Forward<F> forward; };
 template <class F> Forward<F> operands(const AttentionForward& a) {
-  return {Target(a.o), Source(a.q), Source(a.k), Source(a.v), a.n, static_cast<const RowFunctionOf<F>&>(*a.f).f, a.scale, reinterpret_cast<RowStatistics*>(a.saved)};
+  return {Target(a.o), Source(a.q),
+          Source(a.k), Source(a.v),
+          a.n,         static_cast<const RowFunctionOf<F>&>(*a.f).f,
+          a.scale,     reinterpret_cast<RowStatistics*>(a.saved)};
 }
 template <class F> Backward<F> operands(const AttentionBackward& a) {
   return {Target(a.dq), Target(a.dk), Target(a.dv), Source(a.d_o), a.add, operands<F>(a.forward)};
@@ -28,7 +39,8 @@ template <class F> Backward<F> operands(const AttentionBackward& a) {
 template <class F> concept ElementWise = requires(float s) { F::value(s); F::slope(s); };
 constexpr float log2_e = 1.44269504f;
 
-// The softmax of a row whose scores come tile by tile (Milakov & Gimelshein 2018, 1805.02867), in powers of 2: two rows a lane.
+// The softmax of a row whose scores come tile by tile (Milakov & Gimelshein 2018, 1805.02867), in powers of 2: two
+// rows a lane.
 struct OnlineSoftmax {
   float unit;                                                          // of the scores: s stands for 2^(s unit)
   float largest[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
@@ -88,7 +100,7 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 4) forward_
   own_rows<d>(queries, keys[1], l);
   for (int first = 0, stage = 0; first < n.L; first += tile, stage ^= 1) {
     wait_for_copies<0>();
-    __syncthreads();                                                  // this tile is there, and nobody reads the one before
+    __syncthreads();  // this tile is there, and nobody reads the one before
     if (first + tile < n.L) {
       load<d>(keys[stage ^ 1], of_k, first + tile);
       load<d>(values[stage ^ 1], of_v, first + tile);
@@ -142,18 +154,21 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 4) forward_
     store<d>(o, sums, keys[0], place, n.Lq, 1 / total[0], 1 / total[1], false, l);
     if (statistics && l.lane % 4 == 0)
       for (int r = 0; r < 2; r++)
-        if (const int row = place.first + l.row(2 * r); row < n.Lq) statistics[place.head_row(n.Lq) + row].log2_sum = softmax.log2_sum(r, total[r]);
+        if (const int row = place.first + l.row(2 * r); row < n.Lq)
+          statistics[place.head_row(n.Lq) + row].log2_sum = softmax.log2_sum(r, total[r]);
   }
 }
 
 // a and dS from a score, dA and, for softmax, its row; without the factor L^-α, which the sums get at the end
-template <class F> __device__ inline void weight_and_slope(float s, float scale, float da, const RowStatistics& row, float& a, float& ds) {
+template <class F>
+__device__ inline void weight_and_slope(float s, float scale, float da, const RowStatistics& row, float& a, float& ds) {
   if constexpr (ElementWise<F>) {
     a = F::value(s * scale);
     ds = F::slope(s * scale) * da;
   } else {
     const float below = fmaf(s, scale * log2_e, -row.log2_sum);
-    a = power_of_2(below > 0 ? 0 : below);                   // above 0 only where there is no key, whose score of 0 may be far above all others
+    // Above 0 only where there is no key, whose score of 0 may be far above all others.
+    a = power_of_2(below > 0 ? 0 : below);
     ds = a * (da - row.dot);
   }
 }
@@ -188,9 +203,10 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 3) queries_
   if constexpr (ElementWise<F>) {
     begin();
   } else {
-    const auto row = [&](int r) { return std::min(place.first + l.row(2 * r), n.Lq - 1); };      // past the end the last one, which has the same bits
+    // Past the end the last one, which has the same bits.
+    const auto row = [&](int r) { return std::min(place.first + l.row(2 * r), n.Lq - 1); };
     RowStatistics* const of_head = statistics + place.head_row(n.Lq);
-    const LaneRow<d> outputs[] = {{o, place, row(0), l}, {o, place, row(1), l}};                 // on their way with the copies
+    const LaneRow<d> outputs[] = {{o, place, row(0), l}, {o, place, row(1), l}};  // on their way with the copies
     for (int r = 0; r < 2; r++) rows[r].log2_sum = of_head[row(r)].log2_sum;
     begin();
     for (int r = 0; r < 2; r++) {
@@ -240,7 +256,8 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 3) keys_ker
     load<d>(douts[stage], of_d_o, first);
     if constexpr (!ElementWise<F>)
       if (const int i = int(threadIdx.x); i < tile)
-        copy_later<sizeof(RowStatistics)>(&rows[stage][i], statistics + place.head_row(n.Lq) + first + i, first + i < n.Lq);
+        copy_later<sizeof(RowStatistics)>(&rows[stage][i], statistics + place.head_row(n.Lq) + first + i,
+                                          first + i < n.Lq);
     close_copies();
   };
   load<d>(queries[1], Rows<d>(k, place, n.L), place.first);
@@ -262,7 +279,7 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 3) keys_ker
       product<d>(s, keys, queries[stage], g, l);
       product<d>(da, values, douts[stage], g, l);
 #pragma unroll
-      for (int i = 0; i < 8; i++) {                          // queries that are none: their do is 0, and so is what they add
+      for (int i = 0; i < 8; i++) {  // queries that are none: their do is 0, and so is what they add
         float &x = s[i / 4][i % 4], &y = da[i / 4][i % 4];
         if constexpr (ElementWise<F>) weight_and_slope<F>(x, scale, y, {}, x, y);
         else weight_and_slope<F>(x, scale, y, rows[stage][g * 16 + l.column(i)], x, y);
@@ -280,12 +297,14 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 3) keys_ker
 
 // 16 bytes at a time
 bool aligned(const void* full, const void* rounded, int width) {
-  return reinterpret_cast<uintptr_t>(full) % 16 == 0 && reinterpret_cast<uintptr_t>(rounded) % 16 == 0 && width % (rounded ? 8 : 4) == 0;
+  return reinterpret_cast<uintptr_t>(full) % 16 == 0 && reinterpret_cast<uintptr_t>(rounded) % 16 == 0 &&
+         width % (rounded ? 8 : 4) == 0;
 }
 bool aligned(const HeadOutputs& x) { return aligned(x.data, x.rounded, x.width); }
 bool aligned(const HeadOperands& x) { return x.data.rounded && aligned(nullptr, x.data.rounded, x.width); }
 bool applies(const AttentionForward& a) {
-  return (a.n.d == 32 || a.n.d == 64) && a.n.dv == a.n.d && !a.probe && !a.learned.any() && aligned(a.o) && aligned(a.q) && aligned(a.k) && aligned(a.v);
+  return (a.n.d == 32 || a.n.d == 64) && a.n.dv == a.n.d && !a.probe && !a.learned.any() && aligned(a.o) &&
+         aligned(a.q) && aligned(a.k) && aligned(a.v);
 }
 bool applies(const AttentionBackward& a) {
   return applies(a.forward) && aligned(a.dq) && aligned(a.dk) && aligned(a.dv) && aligned(a.d_o);
@@ -297,7 +316,8 @@ template <class F, int d> cudaError_t launch(const AttentionForward& a, cudaStre
 }
 template <class F, int d> cudaError_t launch(const AttentionBackward& a, cudaStream_t stream) {
   const AttentionShape& n = a.forward.n;
-  if (const cudaError_t e = gpu::launch(queries_kernel<F, d>, grid(n, n.Lq), dim3(threads), stream, operands<F>(a))) return e;
+  if (const cudaError_t e = gpu::launch(queries_kernel<F, d>, grid(n, n.Lq), dim3(threads), stream, operands<F>(a)))
+    return e;
   return gpu::launch(keys_kernel<F, d>, grid(n, n.L), dim3(threads), stream, operands<F>(a));
 }
 template <class F, class Pass> cudaError_t launch(const Pass& a, int d, cudaStream_t stream) {
@@ -311,7 +331,12 @@ template <class Call, class... F> bool visit(const RowFunction& f, Call call, At
 
 std::optional<size_t> saves(const AttentionForward& a) {
   std::optional<size_t> numbers;
-  visit(*a.f, [&]<class F> { numbers = ElementWise<F> ? 0 : size_t(a.n.B) * a.n.H * a.n.Lq * (sizeof(RowStatistics) / sizeof(float)); }, PaperFunctions{});
+  visit(
+      *a.f,
+      [&]<class F> {
+        numbers = ElementWise<F> ? 0 : size_t(a.n.B) * a.n.H * a.n.Lq * (sizeof(RowStatistics) / sizeof(float));
+      },
+      PaperFunctions{});
   return numbers;
 }
 

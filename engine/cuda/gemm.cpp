@@ -4,7 +4,8 @@
 std::string CudaProducts::description() const {
   const int version = cublas_.version();
   const char* arithmetic = precision_ == Precision::f32 ? "in f32" : precision_ == Precision::tf32 ? "in TF32" : "in bf16";
-  return fmt::format("cuBLAS {}.{} {}{}", version / 10000, version / 100 % 100, arithmetic, with_epilogues_ ? " with what follows them" : "");
+  return fmt::format("cuBLAS {}.{} {}{}", version / 10000, version / 100 % 100, arithmetic,
+                     with_epilogues_ ? " with what follows them" : "");
 }
 
 const bf16* CudaProducts::round(gpu::Buffer& to, const real* x, int rows_, int columns, int stride, int batch, size_t step) {

@@ -9,7 +9,8 @@
 
 class CudaProducts {
  public:
-  CudaProducts(cudaStream_t stream, const CudaOptions& options, const std::unordered_map<std::type_index, Launcher>& launchers)
+  CudaProducts(cudaStream_t stream, const CudaOptions& options,
+               const std::unordered_map<std::type_index, Launcher>& launchers)
       : stream_(stream), precision_(options.precision), launchers_(launchers), cublas_(stream) {
     if (precision_ == Precision::bf16 && options.fused_products) with_epilogues_.emplace(stream);
   }

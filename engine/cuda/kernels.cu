@@ -28,8 +28,8 @@ struct Warp {
     for (int i = lane(); i < n; i += 32) f(i);
     __syncwarp();
   }
-  // write(i, read(i)) for each: four are read before any is written, so that memory is waited for once, also where what is
-  // written may lie beside what is read next.
+  // write(i, read(i)) for each: four are read before any is written, so that memory is waited for once, also where
+  // what is written may lie beside what is read next.
   template <class Read, class Write> __device__ void each(int n, Read read, Write write) const {
     constexpr int ahead = 4;
     int i = lane();
@@ -48,8 +48,8 @@ struct Warp {
     __syncwarp();
   }
   // sums[c] = Σ over rows [first, end) of f(row, c), each handed to keep(row, c, value). Of fewer columns than lanes, several lanes
-  // share each: every so many rows one, then the lanes in a tree. Eight rows are read before any is added or kept, so that memory
-  // is waited for once.
+  // share each: every so many rows one, then the lanes in a tree. Eight rows are read before any is added or kept, so
+  // that memory is waited for once.
   template <class F, class Keep = KeepNothing> __device__ void columns(size_t first, size_t end, int width, real* sums, F f, Keep keep = {}) const {
     constexpr int ahead = 8;
     for (int column = 0; column < width; column += 32) {
@@ -106,9 +106,10 @@ struct Warp {
       return over_lanes(s, [](real a, real b) { return a + b; });
     }
   };
-  // a[c] and b[c] = sums over rows [first, end): the function that make(team) returns takes a row and add(c, of a, of b) for each of its
-  // terms. Up to 768 columns they stay in registers.
-  template <class Make> __device__ void two_column_sums(size_t first, size_t end, int width, real* a, real* b, Make make) const {
+  // a[c] and b[c] = sums over rows [first, end): the function that make(team) returns takes a row and add(c, of a, of
+  // b) for each of its terms. Up to 768 columns they stay in registers.
+  template <class Make>
+  __device__ void two_column_sums(size_t first, size_t end, int width, real* a, real* b, Make make) const {
     if (width <= 64) return two_column_sums(Unrolled<2>{}, first, end, width, a, b, make);
     if (width <= 192) return two_column_sums(Unrolled<6>{}, first, end, width, a, b, make);
     if (width <= 384) return two_column_sums(Unrolled<12>{}, first, end, width, a, b, make);
@@ -117,17 +118,21 @@ struct Warp {
     const auto row = make(*this);
     for (size_t r = first; r < end; r++) row(r, [=](int c, real of_a, real of_b) { a[c] += of_a, b[c] += of_b; });
   }
-  template <int n, class Make> __device__ void two_column_sums(Unrolled<n> team, size_t first, size_t end, int width, real* a, real* b, Make make) const {
+  template <int n, class Make>
+  __device__ void two_column_sums(Unrolled<n> team, size_t first, size_t end, int width, real* a, real* b,
+                                  Make make) const {
     using Index = typename Unrolled<n>::Index;
     real sum_a[n] = {}, sum_b[n] = {};
     const auto row = make(team);
-    for (size_t r = first; r < end; r++) row(r, [&](Index i, real of_a, real of_b) { sum_a[i.j] += of_a, sum_b[i.j] += of_b; });
+    for (size_t r = first; r < end; r++)
+      row(r, [&](Index i, real of_a, real of_b) { sum_a[i.j] += of_a, sum_b[i.j] += of_b; });
     team.each(width, [&](Index i) { a[i] = sum_a[i.j], b[i] = sum_b[i.j]; });
     __syncwarp();
   }
 };
 
-// At least 4 blocks on a multiprocessor; left alone, ptxas spills to make it 8. Bodies that keep whole rows in registers: 1.
+// At least 4 blocks on a multiprocessor; left alone, ptxas spills to make it 8. Bodies that keep whole rows in
+// registers: 1.
 constexpr int threads = 256, warps = threads / 32, most_blocks = 16384;
 template <class Body> constexpr int least_blocks = 4;
 template <class X> constexpr int least_blocks<LayerNormBackward<X>> = 1;

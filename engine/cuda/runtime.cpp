@@ -53,12 +53,14 @@ void* Buffer::at_least(size_t bytes) {
 Library::Library(const char* name, const char* symbol) : file_(fmt::format("lib{}.so.{}", name, CUBLAS_VER_MAJOR)) {
   const bool linked = dlsym(RTLD_DEFAULT, symbol);                         // as the emulation is
   handle_ = linked ? RTLD_DEFAULT : dlopen(file_.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!linked && !handle_) fail(ExitCode::failed, "cuda: {}; install the cuBLAS of CUDA {}", dlerror(), CUBLAS_VER_MAJOR);
+  if (!linked && !handle_)
+    fail(ExitCode::failed, "cuda: {}; install the cuBLAS of CUDA {}", dlerror(), CUBLAS_VER_MAJOR);
 }
 
 void* Library::address(const char* symbol) const {
   void* const found = dlsym(handle_, symbol);
-  if (!found) fail(ExitCode::failed, "cuda: {} has no {}; install the cuBLAS of CUDA {}", file_, symbol, CUBLAS_VER_MAJOR);
+  if (!found)
+    fail(ExitCode::failed, "cuda: {} has no {}; install the cuBLAS of CUDA {}", file_, symbol, CUBLAS_VER_MAJOR);
   return found;
 }
 

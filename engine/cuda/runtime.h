@@ -40,12 +40,16 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-// A library of cuBLAS, loaded when the first GPU is opened: they are hundreds of MB, and a machine without a GPU need not have them.
+// A library of cuBLAS, loaded when the first GPU is opened: they are hundreds of MB, and a machine without a GPU need
+// not have them.
 class Library {
  public:
   // name: "cublas"; symbol: one of its functions, which is there already in a program that is linked with the emulation
   Library(const char* name, const char* symbol);
-  template <class F> void find(F*& function, const char* symbol) const { function = reinterpret_cast<F*>(address(symbol)); }
+  template <class F>
+  void find(F*& function, const char* symbol) const {
+    function = reinterpret_cast<F*>(address(symbol));
+  }
 
  private:
   void* address(const char* symbol) const;

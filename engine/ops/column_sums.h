@@ -58,7 +58,8 @@ template <class Term> void add_column_sums(Tape& t, Tensor shared, Term term, si
   if (!t.wants_gradient(shared)) return;
   const int C = int(shared.shape.size());
   const ColumnTeams teams = t.device.column_teams(rows, C);
-  const int chunks = int((rows + teams.rows - 1) / teams.rows), width = std::min(C, teams.columns), slices = (C + width - 1) / width;
+  const int chunks = int((rows + teams.rows - 1) / teams.rows), width = std::min(C, teams.columns),
+            slices = (C + width - 1) / width;
   const Temporary<real> partial = t.temporary<real>(size_t(chunks + 1) * C);
   t.device.rows(size_t(chunks) * slices, ColumnSumsOfChunk<Term>{partial.data, term, rows, teams.rows, C, slices, width});
   add_sum_of_chunks(t, shared, partial.data, chunks);

@@ -37,10 +37,16 @@ struct LayerNormForwardWithEpilogue {                    // x[row, :] += bias + 
   }
 };
 
-// With x̂ = (x - mean) rstd and g = dy w:  dx = rstd (g - mean(g) - x̂ mean(g x̂)), and the sums over a chunk of rows dw = Σ dy x̂ and
-// db = Σ dy, in one sweep: dw[chunks,C], db[chunks,C]
+// With x̂ = (x - mean) rstd and g = dy w:  dx = rstd (g - mean(g) - x̂ mean(g x̂)), and the sums over a chunk of rows
+// dw = Σ dy x̂ and db = Σ dy, in one sweep: dw[chunks,C], db[chunks,C]
 template <class X> struct LayerNormBackward {
-  RowsOf<real> dx; const real* dy; RowsOf<const X> x; const real *w, *mean, *rstd; real *dw, *db; size_t rows; int chunk_rows, C, add;
+  RowsOf<real> dx;
+  const real* dy;
+  RowsOf<const X> x;
+  const real *w, *mean, *rstd;
+  real *dw, *db;
+  size_t rows;
+  int chunk_rows, C, add;
   template <class Team> HD void operator()(Team team, size_t chunk) const {
     const size_t first = chunk * chunk_rows, end = first + chunk_rows < rows ? first + chunk_rows : rows;
     team.two_column_sums(first, end, C, dw + chunk * C, db + chunk * C, [this](auto team) {
@@ -66,7 +72,9 @@ template <class X> struct LayerNormBackward {
 // What both forms share: x is read through `at`, whose rows need not be all of the tensor.
 struct NormalisedRows { Tensor x; int offset, per; size_t stride; int width; size_t rows; };
 
-template <class X> Tensor normalise_as(Tape& t, std::string_view op, const NormalisedRows& in, Shape shape, Tensor w, Tensor b, Kept kept) {
+template <class X>
+Tensor normalise_as(Tape& t, std::string_view op, const NormalisedRows& in, Shape shape, Tensor w, Tensor b,
+                    Kept kept) {
   auto at = [=](auto* data) { return RowsOf<std::remove_pointer_t<decltype(data)>>{data + in.offset, Divisor(in.per, in.rows), in.stride, in.width}; };
   auto input = [=, &t] {
     if constexpr (std::is_same_v<X, bf16>) return at(t.kept(in.x).rounded);
@@ -74,7 +82,9 @@ template <class X> Tensor normalise_as(Tape& t, std::string_view op, const Norma
   };
   Tensor y = t.make(op, shape, {in.x, w, b}, kept);
   real *mean = t.scratch(in.rows), *rstd = t.scratch(in.rows);
-  auto body = [=, &t] { return LayerNormForward<X>{t.output(y), mean, rstd, input(), t.value(w), b ? t.value(b) : nullptr, in.width}; };
+  auto body = [=, &t] {
+    return LayerNormForward<X>{t.output(y), mean, rstd, input(), t.value(w), b ? t.value(b) : nullptr, in.width};
+  };
   auto forward = [=, &t] { t.device.rows(in.rows, body()); };
   if constexpr (std::is_same_v<X, bf16>) {
     forward();
@@ -87,21 +97,28 @@ template <class X> Tensor normalise_as(Tape& t, std::string_view op, const Norma
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
     const real* dy = t.gradient(y);
-    const int chunk_rows = t.device.column_teams(in.rows, in.width).whole_rows, chunks = int((in.rows + chunk_rows - 1) / chunk_rows);
+    const int chunk_rows = t.device.column_teams(in.rows, in.width).whole_rows,
+              chunks = int((in.rows + chunk_rows - 1) / chunk_rows);
     const size_t sums = size_t(chunks + 1) * in.width;
     const bool all = in.rows * in.width == in.x.shape.size(), wanted = t.wants_gradient(in.x);
-    const Temporary<real> partial = t.temporary<real>(2 * sums), unwanted = t.temporary<real>(wanted ? 0 : in.x.shape.size());
-    const Gradient dx = !wanted ? Gradient{unwanted.data, 0} : all ? t.add_gradient(in.x) : Gradient{t.add_into_gradient(in.x), true};
+    const Temporary<real> partial = t.temporary<real>(2 * sums),
+                          unwanted = t.temporary<real>(wanted ? 0 : in.x.shape.size());
+    const Gradient dx = !wanted ? Gradient{unwanted.data, 0}
+                        : all   ? t.add_gradient(in.x)
+                                : Gradient{t.add_into_gradient(in.x), true};
     real *dw = partial.data, *db = partial.data + sums;
-    t.device.rows(chunks, LayerNormBackward<X>{at(dx.data), dy, input(), t.value(w), mean, rstd, dw, db, in.rows, chunk_rows, in.width, dx.add});
+    t.device.rows(chunks, LayerNormBackward<X>{at(dx.data), dy, input(), t.value(w), mean, rstd, dw, db, in.rows,
+                                               chunk_rows, in.width, dx.add});
     if (t.wants_gradient(w)) add_sum_of_chunks(t, w, dw, chunks);
     if (t.wants_gradient(b)) add_sum_of_chunks(t, b, db, chunks);
   });
   return y;
 }
 
-inline Tensor normalise(Tape& t, std::string_view op, const NormalisedRows& in, Shape shape, Tensor w, Tensor b, Kept kept = Kept::full) {
-  return t.is_kept_rounded(in.x) ? normalise_as<bf16>(t, op, in, shape, w, b, kept) : normalise_as<real>(t, op, in, shape, w, b, kept);
+inline Tensor normalise(Tape& t, std::string_view op, const NormalisedRows& in, Shape shape, Tensor w, Tensor b,
+                        Kept kept = Kept::full) {
+  return t.is_kept_rounded(in.x) ? normalise_as<bf16>(t, op, in, shape, w, b, kept)
+                                 : normalise_as<real>(t, op, in, shape, w, b, kept);
 }
 
 // x[..,C], w[C], b[C]

@@ -21,7 +21,7 @@ struct StoreProduct {                                            // y += a row o
   }
 };
 
-struct AddBiasAndResidual {                                      // y = a row of a product, which may lie in y, + bias + residual; bias may be null
+struct AddBiasAndResidual {  // y = a row of a product, which may lie in y, + bias + residual; bias may be null
   real* y; const real *bias, *residual; int C;
   template <class Team> HD void operator()(Team team, size_t row, int first, int columns, real* product) const {
     real* to = y + (row * C + first);
@@ -33,7 +33,8 @@ struct AddBiasAndResidual {                                      // y = a row of
 // The product, then `then` on its pieces. It lies in `to` where that is full and free, else nowhere, or in memory of its own.
 template <class Then> void run_product(Tape& t, Gemm product, const Output& to, int add, const Then& then) {
   const bool in_place = to.full && !add;
-  const Temporary<real> memory = t.temporary<real>(in_place || t.device.keeps_pieces(product, then) ? 0 : size_t(product.m) * product.n);
+  const Temporary<real> memory =
+      t.temporary<real>(in_place || t.device.keeps_pieces(product, then) ? 0 : size_t(product.m) * product.n);
   product.c = in_place ? to.full : memory.data;
   t.device.gemm(product, then);
 }
@@ -50,7 +51,7 @@ struct LinearShape {
 
 // dW += dyᵀ x, dx += dy W, db += Σ_rows dy
 inline void on_linear_backward(Tape& t, Tensor y, Tensor x, Tensor w, Tensor b, Tensor residual = {}) {
-  if (!residual) t.takes_rounded_gradient(y);                                               // a residual's is passed on in full
+  if (!residual) t.takes_rounded_gradient(y);  // a residual's is passed on in full
   t.on_backward(y, [=, &t] {
     const auto [rows, in, out, shape] = LinearShape(x, w, b);
     const bf16* rounded = t.rounded_gradient(y);
@@ -81,8 +82,8 @@ inline void on_linear_backward(Tape& t, Tensor y, Tensor x, Tensor w, Tensor b, 
   });
 }
 
-// The bias of a linear with residual is added with it by the op that reads y, in its own pass (engine/tape.h, Epilogue), unless the
-// device adds both in the product.
+// The bias of a linear with residual is added with it by the op that reads y, in its own pass (engine/tape.h,
+// Epilogue), unless the device adds both in the product.
 inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual = {}, Kept kept = Kept::full) {
   const LinearShape shape(x, w, b);
   if (residual && residual.shape != shape.y) fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.y.text());

@@ -11,7 +11,9 @@ template <class H, class X> struct BiasAndMap {                  // a row of x W
     X* to_h = h + (row * C + first);
     const Output to_a = a + (row * C + first);
     const real* b = bias + first;
-    team.each(columns, [=](int c) { return product[c] + b[c]; }, [=](int c, real x) { to_a.set(c, H::value(put(to_h[c], x))); });
+    team.each(
+        columns, [=](int c) { return product[c] + b[c]; },
+        [=](int c, real x) { to_a.set(c, H::value(put(to_h[c], x))); });
   }
 };
 template <class H, class X> struct BiasThenMap {                 // the same bits of a where nobody will ask for h; the product may lie in a
@@ -50,10 +52,13 @@ template <class H, class X> struct MapInPlaceOfProduct {         // h becomes dh
   }
 };
 
-// Whether d h should take the place of h: not where that would need memory for the product, and a pass to somewhere else would not.
+// Whether d h should take the place of h: not where that would need memory for the product, and a pass to somewhere
+// else would not.
 template <class H, class X> bool in_place_is_best(Device& device, const Gemm& da, X* h) {
   if constexpr (!std::is_same_v<X, bf16>) return true;
-  else return device.keeps_pieces(da, MapInPlaceOfProduct<H, X>{h, {nullptr, h}, da.n}) || !device.keeps_pieces(da, MapOfProduct<H, X>{{nullptr, h}, h, da.n, 0});
+  else
+    return device.keeps_pieces(da, MapInPlaceOfProduct<H, X>{h, {nullptr, h}, da.n}) ||
+           !device.keeps_pieces(da, MapOfProduct<H, X>{{nullptr, h}, h, da.n, 0});
 }
 
 template <class H, class X> Tensor linear_map(Tape& t, std::string_view op, Tensor x, Tensor w, Tensor b, Kept kept) {

@@ -49,11 +49,15 @@ class Walk {
   void round(double n) {
     if (bf16_) pass(rounding, 4 * n, 2 * n);
   }
-  // Sums over rows in chunks, beside what a pass reads and writes, then of the chunks; see ColumnTeams of the CUDA device.
-  double partial_sums(double rows, double chunk_rows, double columns) { return 4 * std::ceil(rows / chunk_rows) * columns; }
+  // Sums over rows in chunks, beside what a pass reads and writes, then of the chunks; see ColumnTeams of the CUDA
+  // device.
+  double partial_sums(double rows, double chunk_rows, double columns) {
+    return 4 * std::ceil(rows / chunk_rows) * columns;
+  }
   void sum_of_chunks(double partial, double columns) { pass(rounding, partial + 4 * columns, 8 * columns); }
   void sums(const char* part, double rows, double columns, double read, double written) {
-    const double partial = partial_sums(rows, std::clamp(std::floor(rows * std::ceil(columns / 32) / 8192), 8.0, 64.0), columns);
+    const double partial =
+        partial_sums(rows, std::clamp(std::floor(rows * std::ceil(columns / 32) / 8192), 8.0, 64.0), columns);
     pass(part, read, written + partial), sum_of_chunks(partial, columns);
   }
 
@@ -180,7 +184,8 @@ class Walk {
     }
     const double o = softmax() ? (full ? 4 : 2) * n : 0;
     pass("attention", 8 * n + o + number, gradient * n + number, 3 * one, limits_.attention);
-    pass("attention", 8 * n + 2 * number + (c_.qk_norm ? 4 * n : 0), (gradient + (c_.qk_norm ? 4 : 2)) * n, 4 * one, limits_.attention);
+    pass("attention", 8 * n + 2 * number + (c_.qk_norm ? 4 * n : 0), (gradient + (c_.qk_norm ? 4 : 2)) * n, 4 * one,
+         limits_.attention);
   }
   // `times` products of one head of the batch; in bf16 each rounds its inputs first
   void tiled_product(int times) {

@@ -66,7 +66,10 @@ void passes(Device& device, int images) {
   const int chunk = device.column_teams(rows, int(D)).whole_rows, chunks = int((rows + chunk - 1) / chunk);
   const Memory sums(device, size_t(2) * chunks * D);
   line("LayerNorm backward", 16.0 * n + 8.0 * chunks * D, [&] {
-    device.rows(chunks, LayerNormBackward<real>{{dx, Divisor(1, rows), D, int(D)}, y, in, w, mean, rstd, sums, sums + chunks * D, rows, chunk, int(D), 1});
+    device.rows(
+        chunks,
+        LayerNormBackward<real>{
+            {dx, Divisor(1, rows), D, int(D)}, y, in, w, mean, rstd, sums, sums + chunks * D, rows, chunk, int(D), 1});
   });
   line("Adam", 24.0 * n, [&] {
     device.rows(chunks_of(n, values_per_update),

@@ -9,18 +9,26 @@ TEST_SUITE_BEGIN("fused products");
 
 namespace {
 
-std::unique_ptr<Device> device_with(bool fused) { return make_cuda({.precision = Precision::bf16, .fused_products = fused, .spare_memory = 0}); }
+std::unique_ptr<Device> device_with(bool fused) {
+  return make_cuda({.precision = Precision::bf16, .fused_products = fused, .spare_memory = 0});
+}
 
-// Output, then the gradients of x, of both weights and of both biases, of an MLP from `in` over `hidden` to `out` channels.
+// Output, then the gradients of x, of both weights and of both biases, of an MLP from `in` over `hidden` to `out`
+// channels.
 std::vector<std::vector<float>> mlp(Device& device, int rows, int in, int hidden, int out, bool erf) {
-  const DeviceValues x(device, random_values(rows * in, 1)), w1(device, random_values(hidden * in, 2)), b1(device, random_values(hidden, 3));
-  const DeviceValues w2(device, random_values(out * hidden, 4)), b2(device, random_values(out, 5)), w3(device, random_values(out * out, 6));
-  const DeviceValues dx(device, std::vector<float>(rows * in)), dw1(device, std::vector<float>(hidden * in)), db1(device, std::vector<float>(hidden));
+  const DeviceValues x(device, random_values(rows * in, 1)), w1(device, random_values(hidden * in, 2)),
+      b1(device, random_values(hidden, 3));
+  const DeviceValues w2(device, random_values(out * hidden, 4)), b2(device, random_values(out, 5)),
+      w3(device, random_values(out * out, 6));
+  const DeviceValues dx(device, std::vector<float>(rows * in)), dw1(device, std::vector<float>(hidden * in)),
+      db1(device, std::vector<float>(hidden));
   const DeviceValues dw2(device, std::vector<float>(out * hidden)), db2(device, std::vector<float>(out));
   Tape tape(device);
-  Tensor a = linear_gelu(tape, tape.leaf("x", {rows, in}, x.data(), dx.data()), tape.leaf("w1", {hidden, in}, w1.data(), dw1.data()),
+  Tensor a = linear_gelu(tape, tape.leaf("x", {rows, in}, x.data(), dx.data()),
+                         tape.leaf("w1", {hidden, in}, w1.data(), dw1.data()),
                          tape.leaf("b1", {hidden}, b1.data(), db1.data()), erf, Kept::for_products);
-  Tensor y = linear(tape, a, tape.leaf("w2", {out, hidden}, w2.data(), dw2.data()), tape.leaf("b2", {out}, b2.data(), db2.data()), {}, Kept::for_products);
+  Tensor y = linear(tape, a, tape.leaf("w2", {out, hidden}, w2.data(), dw2.data()),
+                    tape.leaf("b2", {out}, b2.data(), db2.data()), {}, Kept::for_products);
   Tensor z = linear(tape, y, tape.leaf("w3", {out, out}, w3.data()));
   std::vector<std::vector<float>> results{tape.download(z)};
   tape.backward(z);
@@ -33,7 +41,8 @@ std::vector<std::vector<float>> mlp(Device& device, int rows, int in, int hidden
 TEST_CASE("several sizes: what follows a product is what a pass of its own does, and the same bits every time") {
   auto fused = device_with(true), apart = device_with(false);
   for (const bool erf : {false, true})
-    for (const auto& [rows, in, hidden, out] : {std::array{70, 48, 96, 32}, {1, 8, 16, 8}, {33, 24, 40, 16}, {16, 20, 12, 36}}) {
+    for (const auto& [rows, in, hidden, out] :
+         {std::array{70, 48, 96, 32}, {1, 8, 16, 8}, {33, 24, 40, 16}, {16, 20, 12, 36}}) {
       const auto got = mlp(*fused, rows, in, hidden, out, erf), expected = mlp(*apart, rows, in, hidden, out, erf);
       for (size_t i = 0; i < got.size(); i++) {
         INFO(rows, " rows, ", in, ", ", hidden, ", ", out, " channels, erf ", erf, ": result ", i);
@@ -41,7 +50,7 @@ TEST_CASE("several sizes: what follows a product is what a pass of its own does,
       }
       CHECK(got == mlp(*fused, rows, in, hidden, out, erf));
       const bool multiples_of_8 = in % 8 == 0 && hidden % 8 == 0 && out % 8 == 0;
-      CHECK((got[0] == expected[0]) == !multiples_of_8);                      // so the library was asked where it can, and there alone
+      CHECK((got[0] == expected[0]) == !multiples_of_8);  // so the library was asked where it can, and there alone
     }
 }
 
@@ -51,7 +60,8 @@ TEST_CASE("the library's GELU is the tanh form") {
   std::vector<float> eye(C * C), x(rows * C);
   for (int i = 0; i < C; i++) eye[i * C + i] = 1;
   for (int i = 0; i < rows * C; i++) x[i] = from_bf16(to_bf16(float(i - rows * C / 2) / 400));
-  const DeviceValues weight(*device, eye), bias(*device, std::vector<float>(C)), values(*device, x), dx(*device, std::vector<float>(x.size()));
+  const DeviceValues weight(*device, eye), bias(*device, std::vector<float>(C)), values(*device, x),
+      dx(*device, std::vector<float>(x.size()));
   Tape tape(*device);
   Tensor w = tape.leaf("w", {C, C}, weight.data()), b = tape.leaf("b", {C}, bias.data());
   Tensor a = linear_gelu(tape, tape.leaf("x", {rows, C}, values.data(), dx.data()), w, b, false, Kept::for_products);

@@ -39,7 +39,8 @@ TEST_CASE("every function, whole and partial tiles") {
 
 TEST_CASE("several functions with heads of 32 channels") {
   auto device = fused();
-  for (const char* f : {"softmax", "sigmoid", "softplus"})                 // without kinks: √32 is no power of 2, and scores are rounded
+  for (const char* f :
+       {"softmax", "sigmoid", "softplus"})  // without kinks: √32 is no power of 2, and scores are rounded
     for (const Problem& p : {problem(1, 2, 64, 64, 32), problem(2, 3, 50, 70, 32)}) check(*device, p, f);
   const Problem p = problem(1, 2, 50, 50, 32);
   CHECK(!(run(*device, p, "softmax") == run(*tiled(), p, "softmax")));                                // so it was fused
@@ -53,10 +54,13 @@ TEST_CASE("several functions, all of q, k, v, o and their gradients rounded, as 
       for (const bool is_fused : {true, false}) {
         auto device = is_fused ? fused() : tiled();
         const int C = H * d;
-        const DeviceValues x(*device, random_values(B * L * C, 1)), w(*device, random_values(3 * C * C, 2)), b(*device, random_values(3 * C, 3)), last(*device, random_values(C * C, 4));
-        const DeviceValues dx(*device, std::vector<float>(B * L * C)), dw(*device, std::vector<float>(3 * C * C)), db(*device, std::vector<float>(3 * C));
+        const DeviceValues x(*device, random_values(B * L * C, 1)), w(*device, random_values(3 * C * C, 2)),
+            b(*device, random_values(3 * C, 3)), last(*device, random_values(C * C, 4));
+        const DeviceValues dx(*device, std::vector<float>(B * L * C)), dw(*device, std::vector<float>(3 * C * C)),
+            db(*device, std::vector<float>(3 * C));
         Tape tape(*device);
-        Tensor qkv = linear(tape, tape.leaf("x", {B, L, C}, x.data(), dx.data()), tape.leaf("w", {3 * C, C}, w.data(), dw.data()),
+        Tensor qkv = linear(tape, tape.leaf("x", {B, L, C}, x.data(), dx.data()),
+                            tape.leaf("w", {3 * C, C}, w.data(), dw.data()),
                             tape.leaf("b", {3 * C}, b.data(), db.data()), {}, Kept::for_products);
         Tensor o = attention(tape, {qkv}, {qkv, C}, {qkv, 2 * C}, H, d, f, 1, nullptr, {}, 0, Kept::for_products);
         Tensor y = linear(tape, o, tape.leaf("last", {C, C}, last.data()));

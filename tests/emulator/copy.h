@@ -1,4 +1,5 @@
-// The copies of engine/cuda/copy.h: done when the thread waits for them, so that what is read too early is not there yet.
+// The copies of engine/cuda/copy.h: done when the thread waits for them, so that what is read too early is not there
+// yet.
 #pragma once
 #include "tests/emulator/emulator.h"
 

@@ -37,7 +37,8 @@ void* shared(const void* key, size_t bytes);
 struct Copy { void* to; const void* from; int bytes; };            // from null: zeros
 void copy_later(const Copy& copy);
 void close_copies();
-bool next_copy(int left, Copy& copy);                              // takes one of this thread's oldest group; false where only `left` groups are there
+bool next_copy(int left,
+               Copy& copy);  // takes one of this thread's oldest group; false where only `left` groups are there
 cudaError_t start(Kernel kernel, dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> body);
 void check_pointer(const void* pointer, int argument);
 

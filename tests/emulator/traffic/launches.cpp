@@ -159,7 +159,8 @@ TEST_CASE("fused attention: what a kernel takes passes once, however many tiles 
     run(*on.device, p, function == "Softmax" ? "softmax" : "relu");
     check_launches({moved("Round", q, q / 2), moved("Round", kv, kv / 2), moved(forward, (q + kv) / 2, o + number),
                     moved("Round", d_o, d_o / 2), moved("Fill", 0, q), moved("Fill", 0, kv),
-                    moved(backward, rounded + (number ? o : 0) + number + q, q + number),     // dq and then dk, dv are added to what is there
+                    moved(backward, rounded + (number ? o : 0) + number + q,
+                          q + number),  // dq and then dk, dv are added to what is there
                     moved(backward, rounded + 2 * number + kv, kv)});
   }
 }
@@ -167,16 +168,19 @@ TEST_CASE("fused attention: what a kernel takes passes once, however many tiles 
 TEST_CASE("fused attention of what a product made and a product reads moves half of that, and adds to nothing") {
   OnDevice on({.precision = Precision::bf16});
   const int B = 2, L = 70, H = 3, d = 32, C = H * d, n = B * L * C * int(b16);
-  const DeviceValues x(*on.device, random_values(B * L * C, 1)), w(*on.device, random_values(3 * C * C, 2)), b(*on.device, random_values(3 * C, 3));
+  const DeviceValues x(*on.device, random_values(B * L * C, 1)), w(*on.device, random_values(3 * C * C, 2)),
+      b(*on.device, random_values(3 * C, 3));
   const DeviceValues dw(*on.device, std::vector<float>(3 * C * C));
   Tape tape(*on.device);
-  Tensor qkv = linear(tape, tape.leaf("x", {B, L, C}, x.data()), tape.leaf("w", {3 * C, C}, w.data(), dw.data()), tape.leaf("b", {3 * C}, b.data()), {}, Kept::for_products);
+  Tensor qkv = linear(tape, tape.leaf("x", {B, L, C}, x.data()), tape.leaf("w", {3 * C, C}, w.data(), dw.data()),
+                      tape.leaf("b", {3 * C}, b.data()), {}, Kept::for_products);
   Tensor o = attention(tape, {qkv}, {qkv, C}, {qkv, 2 * C}, H, d, "relu", 1, nullptr, {}, 0, Kept::for_products);
   Tensor y = linear(tape, o, tape.leaf("last", {C, C}, w.data()));
   tape.backward(y);
   std::map<std::string, size_t> read, written;
   for (const emulator::Launch& launch : emulator::take_launches())
-    if (launch.name.find("ward<Relu>") != std::string::npos) read[launch.name] += launch.read, written[launch.name] += launch.written;
+    if (launch.name.find("ward<Relu>") != std::string::npos)
+      read[launch.name] += launch.read, written[launch.name] += launch.written;
   CHECK(read["(anonymous namespace)::Forward<Relu>"] == size_t(3 * n));
   CHECK(written["(anonymous namespace)::Forward<Relu>"] == size_t(n));
   CHECK(read["(anonymous namespace)::Backward<Relu>"] == size_t(2 * 4 * n));
