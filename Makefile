@@ -207,7 +207,7 @@ test-eigen: packages
 	RELUCENT_BUILD=$(BUILD)/eigen $(BUILD)/eigen/tests/run
 
 # The tests of ops, attention and models on the emulated CUDA device, in other orders of threads and streams, and under TSan.
-KERNEL_SUITES = -ts="attention,fused attention,ops on cuda,device,golden,optimizer"
+KERNEL_SUITES = -ts="attention,fused attention,fused products,ops on cuda,device,golden,optimizer"
 test-emulated: packages
 	@if [ -z "$(CUDA_HEADERS)" ]; then echo "skipped: the emulated CUDA device, for want of the CUDA Toolkit's headers"; exit; fi; \
 	set -e; echo "test-emulated: builds the CUDA device with g++, every CUDA thread a fiber, and runs the tests on it"; \
