@@ -8,7 +8,6 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <map>
 #include <numeric>
 #include <random>
@@ -42,13 +41,19 @@ struct Stack {
   char* top;
   void* tsan;                      // TSan's identity of whoever runs on it
 };
+// The copies that a thread has started, in groups. Of fixed size: what a thread frees TSan would see another allocate.
+struct Copies {
+  static constexpr unsigned most = 32, most_groups = 4;
+  Copy list[most];
+  unsigned first = 0, last = 0, ends[most_groups], first_group = 0, last_group = 0;
+};
 struct Fiber : Index {
   void* stack_pointer = nullptr;
   Stack stack{};
   State state = State::fresh;
   int line = 0, number = 0;
   unsigned block_number = 0;
-  std::deque<std::vector<Copy>> copies{1};      // groups, the last one open
+  Copies copies;
   void* fake_stack = nullptr;      // ASan's
 };
 // Values are published in two alternating sets: a lane that runs ahead does not overwrite what others still read.
@@ -87,7 +92,7 @@ void give_way(State state) {
 
 // Apart: the frame of fiber_main is never left, and ASan would find its variables in that of the next fiber.
 [[gnu::noinline]] void check_copies(const Fiber& f) {
-  if (std::any_of(f.copies.begin(), f.copies.end(), [](const std::vector<Copy>& group) { return !group.empty(); }))
+  if (f.copies.first != f.copies.last)
     misuse("thread %d ended before it waited for copies it had started", f.number);
 }
 
@@ -277,15 +282,25 @@ void multiply_add(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
   meet(~0u, 0);
 }
 
-void copy_later(const Copy& copy) { self().copies.back().push_back(copy); }
-void close_copies() { self().copies.emplace_back(); }
+void copy_later(const Copy& copy) {
+  Copies& c = self().copies;
+  if (c.last - c.first == Copies::most) return misuse("a thread has more than %u copies under way", Copies::most);
+  c.list[c.last++ % Copies::most] = copy;
+}
+void close_copies() {
+  Copies& c = self().copies;
+  if (c.last_group - c.first_group == Copies::most_groups)
+    return misuse("a thread has more than %u groups of copies under way", Copies::most_groups);
+  c.ends[c.last_group++ % Copies::most_groups] = c.last;
+}
 bool next_copy(int left, Copy& copy) {
-  std::deque<std::vector<Copy>>& groups = self().copies;
-  while (groups.size() > 1 && groups.front().empty() && int(groups.size()) - 1 > left) groups.pop_front();
-  if (int(groups.size()) - 1 <= left) return false;
-  copy = groups.front().back();
-  groups.front().pop_back();
-  return true;
+  Copies& c = self().copies;
+  for (; int(c.last_group - c.first_group) > left; c.first_group++)
+    if (c.first != c.ends[c.first_group % Copies::most_groups]) {
+      copy = c.list[c.first++ % Copies::most];
+      return true;
+    }
+  return false;
 }
 
 void* shared(const void* key, size_t bytes) {
