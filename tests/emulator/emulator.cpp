@@ -53,7 +53,6 @@ struct Fiber : Index {
   State state = State::fresh;
   int line = 0, number = 0;
   unsigned block_number = 0;
-  Copies copies;
   void* fake_stack = nullptr;      // ASan's
 };
 // Values are published in two alternating sets: a lane that runs ahead does not overwrite what others still read.
@@ -65,6 +64,7 @@ struct Warp {
 };
 
 std::vector<Fiber> fibers;
+std::vector<Copies> copies;         // of each fiber
 std::vector<Warp> warps;
 std::vector<Stack> idle_stacks;
 void *main_stack_pointer, *main_fake_stack, *main_tsan;
@@ -92,7 +92,7 @@ void give_way(State state) {
 
 // Apart: the frame of fiber_main is never left, and ASan would find its variables in that of the next fiber.
 [[gnu::noinline]] void check_copies(const Fiber& f) {
-  if (f.copies.first != f.copies.last)
+  if (copies[f.number].first != copies[f.number].last)
     misuse("thread %d ended before it waited for copies it had started", f.number);
 }
 
@@ -181,6 +181,7 @@ void run_block(dim3 grid, dim3 block, unsigned number, std::vector<size_t>& orde
   tags = fresh_memory(2 + threads / 16 + 2);
   barriers_passed = 0;
   fibers.assign(threads, Fiber{});
+  copies.assign(threads, Copies{});
   warps.assign((threads + 31) / 32, Warp{});
   for (unsigned t = 0; t < threads; t++) {
     Fiber& f = fibers[t];
@@ -283,18 +284,18 @@ void multiply_add(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
 }
 
 void copy_later(const Copy& copy) {
-  Copies& c = self().copies;
+  Copies& c = copies[self().number];
   if (c.last - c.first == Copies::most) return misuse("a thread has more than %u copies under way", Copies::most);
   c.list[c.last++ % Copies::most] = copy;
 }
 void close_copies() {
-  Copies& c = self().copies;
+  Copies& c = copies[self().number];
   if (c.last_group - c.first_group == Copies::most_groups)
     return misuse("a thread has more than %u groups of copies under way", Copies::most_groups);
   c.ends[c.last_group++ % Copies::most_groups] = c.last;
 }
 bool next_copy(int left, Copy& copy) {
-  Copies& c = self().copies;
+  Copies& c = copies[self().number];
   for (; int(c.last_group - c.first_group) > left; c.first_group++)
     if (c.first != c.ends[c.first_group % Copies::most_groups]) {
       copy = c.list[c.first++ % Copies::most];
