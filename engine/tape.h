@@ -106,9 +106,7 @@ class Tape {
     int add;
     static ProductsGradient full(const Gradient& g) { return {{g.data}, g.add}; }
   };
-  void takes_rounded_gradient(Tensor x) {
-    node(x).takes_rounded_gradient = true;
-  }  // its backward asks for kept_gradient(x)
+  void takes_rounded_gradient(Tensor x) { node(x).takes_rounded_gradient = true; }  // its backward has kept_gradient(x)
   ProductsGradient add_gradient_for_products(Tensor x);
   const bf16* rounded_gradient(Tensor x) { return node(x).rounded_gradient; }      // null where gradient(x) is full
   Operand kept_gradient(Tensor x) { return rounded_gradient(x) ? Operand(rounded_gradient(x)) : Operand(gradient(x)); }

@@ -1,6 +1,6 @@
 // A block is 4 warps and owns 64 rows, 16 a warp, that stay in registers; tiles of 64 rows of the other side pass
-// through shared memory, the next one on its way while one is worked on. The C fragment of one product is the A fragment
-// of the next, so nothing of size L x L is ever stored.
+// through shared memory, the next one on its way while one is worked on. The C fragment of one product is the A
+// fragment of the next, so nothing of size L x L is ever stored.
 //   forward  own queries, keys pass:   S = q kᵀ,  A = φ(S),  o += A v
 //   dq       own queries, keys pass:   S, dA;    dq += dS k
 //   dk, dv   own keys, queries pass:   Sᵀ, dAᵀ;  dv += Aᵀ do,  dk += dSᵀ q
