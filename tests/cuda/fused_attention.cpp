@@ -47,8 +47,8 @@ TEST_CASE("several functions with heads of 32 channels") {
 }
 
 TEST_CASE("several functions, all of q, k, v, o and their gradients rounded, as in a model") {
-  const int B = 2, L = 70, H = 2;
-  for (const int d : {32, 64})
+  const int B = 2, H = 2;
+  for (const auto& [d, L] : {std::pair(32, 50), {64, 70}})  // o passes through the tile that is read last if they are odd
     for (const char* f : {"softmax", "relu"}) {
       std::vector<std::vector<float>> results[2];
       for (const bool is_fused : {true, false}) {
