@@ -121,9 +121,6 @@ class Device {
     const AfterProduct<Then> body{then, nullptr, p.n, p.stride_c()};
     return keeps_pieces(p, typeid(body), &body);
   }
-  // Whether gemm_then adds bias and residual to such a product within it (AddBiasAndResidual); else the op that reads
-  // it does better.
-  virtual bool adds_residuals(const Gemm&) const { return false; }
   // The product, then AfterProduct's body on its rows: at once for each piece, while it is in the cache, where pieces have caches.
   virtual void gemm_then(const Gemm& p, std::type_index body, const void* fields) { gemm(p); run(body, p.m, fields); }
   template <class Then> void gemm(const Gemm& p, const Then& then) {

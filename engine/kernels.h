@@ -32,11 +32,11 @@ template <class H, class X> using GeluKernels = KernelList<MapForward<H, X>, Map
 
 using Kernels = Joined<
     GeluKernels<GeluTanh, real>, GeluKernels<GeluTanh, bf16>, GeluKernels<GeluErf, real>, GeluKernels<GeluErf, bf16>,
-    KernelList<Fill, Noise, Accumulate, Round, Widen, Pixels, AddEpilogue, MapForward<Tanh>, MapBackward<Tanh>,
+    KernelList<Fill, Noise, Accumulate, Round, Widen, Pixels, MapForward<Tanh>, MapBackward<Tanh>,
                AfterProduct<AddBias>, AfterProduct<AddBiasAndResidual>, AfterProduct<StoreProduct>, GateForward<Swish>,
                GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>,
                ColumnSumsOfChunk<RoundingValues>, SumOfChunks, LayerNormForward<real>, LayerNormForward<bf16>,
-               LayerNormForwardWithEpilogue, LayerNormBackward<real>, LayerNormBackward<bf16>, LayerScaleForward,
+               LayerNormBackward<real>, LayerNormBackward<bf16>, LayerScaleForward,
                LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward, AddPosition,
                PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken,
                FirstTokenBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SigmoidCrossEntropy,

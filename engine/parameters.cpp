@@ -21,7 +21,7 @@ std::vector<GradientPiece> gradient_pieces(const std::vector<Parameter>& list) {
 }
 
 Parameters::Parameters(Device& device, std::vector<Parameter> list)
-    : device_(device), list_(std::move(list)), on_tape_(list_.size()), written_(list_.size()) {
+    : device_(device), list_(std::move(list)) {
   for (bool decayed : {true, false}) {
     for (Parameter& p : list_)
       if (p.decayed == decayed) { p.offset = size_; size_ += p.shape.size(); }
@@ -73,30 +73,20 @@ GradientPiece& Parameters::piece_of(const Parameter& p) const {
 void Parameters::forget_gradients() const {
   for (GradientPiece& piece : gradients_)
     if (piece.data) piece.pool->give(std::exchange(piece.data, nullptr), piece.size), piece.pool.reset();
-  on_tape_.assign(list_.size(), false);
-  written_.assign(list_.size(), false);
 }
 
-Gradient Parameters::gradient_memory(size_t index, const std::shared_ptr<Pool>& pool) const {
-  GradientPiece& piece = piece_of(list_[index]);
+real* Parameters::gradient_memory(const Parameter& p, const std::shared_ptr<Pool>& pool) const {
+  GradientPiece& piece = piece_of(p);
   if (!piece.data) {
     piece.pool = pool;
     piece.data = pool->take<real>(piece.size);
-    for (size_t i = 0; i < list_.size(); i++) {  // no gradient will come for them, or only from a tape within
-      if (on_tape_[i] || &piece_of(list_[i]) != &piece) continue;
-      device_.each(list_[i].shape.size(), Fill{piece.data + (list_[i].offset - piece.first), 0});
-      written_[i] = true;
-    }
+    device_.each(piece.size, Fill{piece.data, 0});
   }
-  const int add = written_[index];
-  written_[index] = true;
-  return {piece.data + (list_[index].offset - piece.first), add};
+  return piece.data + (p.offset - piece.first);
 }
 
 Tensor Parameters::leaf(Tape& tape, const std::string& name) const {
-  const size_t i = index(name);
-  const Parameter& p = list_[i];
-  if (tape.recording()) on_tape_[i] = true;
-  return tape.leaf(p.name, p.shape, values_ + p.offset, 
-                   [this, i](const std::shared_ptr<Pool>& pool) { return gradient_memory(i, pool); });
+  const Parameter& p = find(name);
+  return tape.leaf(p.name, p.shape, values_ + p.offset,
+                   [this, &p](const std::shared_ptr<Pool>& pool) { return gradient_memory(p, pool); });
 }

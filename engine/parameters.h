@@ -15,7 +15,7 @@ struct Parameter {
   size_t offset = 0;                                        // in the flat array
 };
 
-// Gradients of the values [first, first + size).
+// Gradients of the values [first, first + size): zeros when the memory is taken, to which all are added.
 struct GradientPiece {
   size_t first, size;
   real* data = nullptr;                                     // null: there are none
@@ -49,7 +49,7 @@ class Parameters {
   Tensor leaf(Tape& tape, const std::string& name) const;
 
  private:
-  Gradient gradient_memory(size_t index, const std::shared_ptr<Pool>& pool) const;
+  real* gradient_memory(const Parameter& parameter, const std::shared_ptr<Pool>& pool) const;
   size_t index(const std::string& name) const;
   GradientPiece& piece_of(const Parameter& parameter) const;
   std::vector<float> download(const real* from, const Parameter& parameter) const;
@@ -58,5 +58,4 @@ class Parameters {
   size_t size_ = 0, decayed_size_ = 0;
   real* values_ = nullptr;
   mutable std::vector<GradientPiece> gradients_;            // of passes over the parameters, which leave them as they are
-  mutable std::vector<bool> on_tape_, written_;             // by parameter: its gradient will come; it has begun to
 };

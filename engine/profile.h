@@ -38,7 +38,6 @@ class Profiler final : public Device {
   bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override {
     return device_.keeps_pieces(p, body, fields);
   }
-  bool adds_residuals(const Gemm& p) const override { return device_.adds_residuals(p); }
   size_t spare_memory() const override { return device_.spare_memory(); }
   bool rounds_operands() const override { return device_.rounds_operands(); }
   ColumnTeams column_teams(size_t rows, int columns) const override { return device_.column_teams(rows, columns); }

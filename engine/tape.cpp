@@ -34,9 +34,9 @@ Tensor Tape::leaf(std::string_view name, Shape shape, real* value, real* gradien
                  .wants_gradient = recording_ && gradient, .lent = gradient != nullptr, .written = add});
 }
 
-Tensor Tape::leaf(std::string_view name, Shape shape, real* value, LateGradient gradient) {
+Tensor Tape::leaf(std::string_view name, Shape shape, real* value, GradientSink gradient) {
   Tensor x = append({.op = name, .shape = shape, .value = value, .wants_gradient = recording_, .lent = true});
-  if (recording_) node(x).late_gradient = std::move(gradient);
+  if (recording_) node(x).sink = std::move(gradient);
   return x;
 }
 
@@ -104,10 +104,6 @@ real* Tape::value(Tensor x) {
     hold(n);
     n.remake();
   }
-  if (n.epilogue.bias || n.epilogue.residual) {
-    const auto [bias, residual] = take_epilogue(x);
-    device.rows(n.shape.rows(), AddEpilogue{n.value, bias, residual, n.shape.last(), n.shape.last()});
-  }
   return n.value;
 }
 
@@ -153,7 +149,6 @@ void Tape::keep_for_products(Tensor x) {
   if (!device.rounds_operands()) return;
   operand(x);
   Node& n = node(x);
-  if (n.value) settle_epilogues(n.value);
   if (n.owned && n.value) pool_->give(std::exchange(n.value, nullptr), n.shape.size());
   n.kept = Kept::for_products;
 }
@@ -162,9 +157,6 @@ void Tape::release_value(Node& n) {
   if (n.owned && n.value) pool_->give(std::exchange(n.value, nullptr), n.shape.size());
   if (n.rounded) pool_->give(std::exchange(n.rounded, nullptr), n.shape.size());
 }
-
-void Tape::set_epilogue(Tensor x, Epilogue epilogue) { node(x).epilogue = epilogue; }
-Epilogue Tape::take_epilogue(Tensor x) { return std::exchange(node(x).epilogue, {}); }
 
 void Tape::on_backward(Tensor x, std::function<void()> backward) {
   if (node(x).wants_gradient) node(x).backward = std::move(backward);
@@ -190,13 +182,7 @@ void Tape::drop(Tensor x) {
     spared_ += bytes;
     return;
   }
-  if (const real* value = node(x).value) settle_epilogues(value);
   release_value(node(x));
-}
-
-void Tape::settle_epilogues(const real* residual) {
-  for (size_t i = 0; i < nodes_.size(); i++)
-    if (nodes_[i].epilogue.residual == residual && nodes_[i].value) value(tensor(i));
 }
 
 Output Tape::refill(Tensor x) {
@@ -229,10 +215,7 @@ Gradient Tape::add_gradient(Tensor x) {
     device.each(n.shape.size(), Widen{n.gradient, n.rounded_gradient});
     pool_->give(std::exchange(n.rounded_gradient, nullptr), n.shape.size());
   }
-  if (!n.gradient && n.late_gradient) {
-    const Gradient late = n.late_gradient(pool_);
-    n.gradient = late.data, n.written |= late.add != 0;
-  }
+  if (!n.gradient && n.sink) n.gradient = n.sink(pool_), n.written = true;
   if (!n.gradient) n.gradient = pool_->take<real>(n.shape.size());
   return {n.gradient, int(std::exchange(n.written, true))};
 }
@@ -314,7 +297,6 @@ void Tape::clear() {
   give_back_scratch();
   nodes_.clear();
   id_ = next_id();
-  loan_ = {};
   done_ = releases_ = false;
   spared_ = 0;
 }
@@ -324,25 +306,9 @@ void Tape::give_back_scratch() {
   scratch_.clear();
 }
 
-void Tape::forget(Tensor x) {
-  if (Node& n = node(x); !recording_) release_value(n);
-}
-
-void Tape::forget_since(size_t mark, Tensor keep) {
+void Tape::keep_only(Tensor x, Tensor first) {
   if (recording_) return;
-  settle_loan();
-  const real* residual = node(keep).epilogue.residual;
-  for (size_t i = mark; residual && i < nodes_.size(); i++)
-    if (nodes_[i].value == residual) loan_ = {int(i), keep.node};
-  if (loan_.lender < 0 && node(keep).kept == Kept::full) value(keep);     // what its residual lies in may be forgotten any time
-  for (size_t i = mark; i < nodes_.size(); i++)
-    if (int(i) != keep.node && int(i) != loan_.lender) release_value(nodes_[i]);
+  for (int i = first.node; i < int(nodes_.size()); i++)
+    if (i != x.node) release_value(nodes_[i]);
   give_back_scratch();
-}
-
-void Tape::settle_loan() {
-  const auto [lender, borrower] = std::exchange(loan_, {});
-  if (lender < 0) return;
-  if (nodes_[borrower].value) value(tensor(borrower));
-  release_value(nodes_[lender]);
 }

@@ -1,6 +1,6 @@
 // The tape: an op runs at once and appends a node; backward() walks the nodes from the last to the first. Creation order is
 // a topological order, so there is no sort, no recursion and no reference count. Gradients only ever accumulate.
-// defines: Gradient, Epilogue, Kept, Temporary, Tape
+// defines: Gradient, Kept, Temporary, Tape
 #pragma once
 #include <functional>
 #include <map>
@@ -15,12 +15,6 @@
 struct Gradient {
   real* data;
   int add;
-};
-
-// What still has to be added to each row of a product: by the op that reads it, in its own pass, or else by value(). It is
-// added before the memory of the residual is given back.
-struct Epilogue {
-  const real *bias = nullptr, *residual = nullptr;               // bias[C], residual of the product's shape; or null
 };
 
 // What is kept of an op's result. for_products: where products round their inputs, the rounded values alone.
@@ -48,10 +42,10 @@ class Tape {
   // An input or a parameter: memory stays the caller's. With `gradient`, backward leaves d loss / d value there, or adds
   // it to what is there if `add`.
   Tensor leaf(std::string_view name, Shape shape, real* value, real* gradient = nullptr, bool add = false);
-  // The same, with memory for the gradient that is asked for when there is one, from the pool of this tape; it says whether
-  // a gradient is there already, as where another leaf has the same memory.
-  using LateGradient = std::function<Gradient(const std::shared_ptr<Pool>&)>;
-  Tensor leaf(std::string_view name, Shape shape, real* value, LateGradient gradient);
+  // The same, with memory for the gradient that is asked for when one comes, from the pool of this tape: it is added to
+  // what is there.
+  using GradientSink = std::function<real*(const std::shared_ptr<Pool>&)>;
+  Tensor leaf(std::string_view name, Shape shape, real* value, GradientSink gradient);
   // Values from host memory; no gradient.
   Tensor input(std::string_view name, Shape shape, std::span<const float> values);
   // The same; a device that is the host reads the values where they are: they must stay until clear().
@@ -74,8 +68,6 @@ class Tape {
   void keep_for_products(Tensor x);                               // nothing else will read it
   void drop_rounded(Tensor x);                                    // of a leaf, where the device does not keep it: operand(x) will round it again
   std::vector<float> download(Tensor x);                          // value(x) in host memory
-  void set_epilogue(Tensor x, Epilogue epilogue);
-  Epilogue take_epilogue(Tensor x);                               // the caller adds it to value(x); none: all null
 
   // x gets a gradient though no input of its op wants one: something that its op holds does.
   void want_gradient(Tensor x) { node(x).wants_gradient = recording_; }
@@ -120,10 +112,8 @@ class Tape {
   // The same, where nothing but `kept` and leaves will be read afterwards: each value's memory goes back as soon as its readers are done.
   void backward(Tensor loss, std::initializer_list<Tensor> kept);
   void clear();                                                   // forgets every node; memory returns to the pool
-  // Without recording, memory goes back as soon as nobody needs it: that of x, or of all nodes since `mark` except `keep`.
-  size_t mark() const { return nodes_.size(); }
-  void forget(Tensor x);
-  void forget_since(size_t mark, Tensor keep);
+  // Without recording: the memory of all values goes back but x's, from the tensor `first` on.
+  void keep_only(Tensor x, Tensor first);
 
   size_t bytes_held() const { return pool_->bytes_held(); }
   size_t allocations() const { return pool_->allocations(); }
@@ -147,10 +137,9 @@ class Tape {
     bool written = false;                // the gradient holds something to add to
     bool takes_rounded_gradient = false;
     int readers = 0;                     // ops that have it as input
-    Epilogue epilogue = {};
     std::function<void()> backward = {}, remake = {};
     std::function<void(Gemm)> take_product = {};
-    LateGradient late_gradient = {};
+    GradientSink sink = {};
   };
   Tensor append(Node node);
   void walk_back(Tensor loss, const std::function<void(int)>& done);      // done(node): nothing of the tape will read it
@@ -160,8 +149,6 @@ class Tape {
   void release_value(Node& node);
   void release_gradient(Node& node);
   void give_back_scratch();
-  void settle_loan();
-  void settle_epilogues(const real* residual);  // it is going: whoever still has to add it does so now
   static uint64_t next_id();
 
   std::shared_ptr<Pool> pool_;
@@ -171,7 +158,5 @@ class Tape {
   std::map<const real*, std::pair<bf16*, size_t>> rounded_leaves_;
   std::map<const real*, std::pair<char*, size_t>> packed_leaves_;
   std::vector<Node> nodes_;
-  struct Loan { int lender = -1, borrower = -1; };
-  Loan loan_;                                                     // lender's value is kept, for the epilogue of what forget_since() kept last
   std::vector<std::pair<real*, size_t>> scratch_;
 };

@@ -150,18 +150,15 @@ Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> pro
   if (!probes.empty() && int(probes.size()) != c.depth) fail(ExitCode::failed, "{} attention probes for {} blocks", probes.size(), c.depth);
 
   const Pass pass{t, parameters_};
-  size_t mark = t.mark();
-  auto done = [&](Tensor keep) { t.forget_since(mark, keep); mark = t.mark(); return keep; };
-  Tensor previous, x = done(embed(pass, images));
+  Tensor x = embed(pass, images);
   for (int i = 0; i < c.depth; i++) {
-    previous = x;
     AttentionProbe* probe = probes.empty() ? nullptr : probes[i];
     if (backward.rematerialise && t.recording())
       x = rematerialised(
           t, x, [this, i, probe](Tape& part, Tensor input) { return block({part, parameters_}, i, input, probe); });
     else
-      x = done(block(pass, i, x, probe));
-    t.forget(previous);
+      x = block(pass, i, x, probe);
+    t.keep_only(x, images);
   }
   x = pass.layernorm(x, "norm");                                                                          // before pooling
   if (c.pool == "gap") x = mean_tokens(t, x);

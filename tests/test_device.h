@@ -61,7 +61,6 @@ class CountingDevice : public Device {
   bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override {
     return inner_->keeps_pieces(p, body, fields);
   }
-  bool adds_residuals(const Gemm& p) const override { return inner_->adds_residuals(p); }
   size_t spare_memory() const override { return inner_->spare_memory(); }
   void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { inner_->gemm_then(product, body, fields); }
   bool fuses_attention() const override { return inner_->fuses_attention(); }

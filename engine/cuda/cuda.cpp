@@ -46,10 +46,6 @@ class Cuda final : public Device {
   bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override {
     return products_.epilogue(p, body, fields).has_value();
   }
-  bool adds_residuals(const Gemm& p) const override {
-    const AfterProduct<AddBiasAndResidual> body{{p.c, p.c, p.c, p.n}, p.c, p.n, p.n};
-    return products_.epilogue(p, typeid(body), &body).has_value();
-  }
   void gemm_then(const Gemm& p, std::type_index body, const void* fields) override {
     if (const auto epilogue = products_.epilogue(p, body, fields)) products_(p, *epilogue);
     else Device::gemm_then(p, body, fields);

@@ -1,5 +1,5 @@
 // Bodies over plain arrays.
-// defines: previous, Divisor, Output, widened, put, KeepNothing, Fill, Noise, Accumulate, Round, Widen, AddEpilogue
+// defines: previous, Divisor, Output, widened, put, KeepNothing, Fill, Noise, Accumulate, Round, Widen
 #pragma once
 #include <bit>
 #include "engine/bf16.h"
@@ -68,13 +68,4 @@ struct Round {
 struct Widen {
   real* y; const bf16* x;
   HD void operator()(size_t i) const { y[i] = from_bf16(x[i]); }
-};
-
-struct AddEpilogue {                                             // y[row, :] += bias + residual[row, :]; either may be null
-  real* y; const real *bias, *residual; int C, stride;           // rows of y and residual start `stride` apart
-  template <class Team> HD void operator()(Team team, size_t row) const {
-    real* to = y + row * stride;
-    const real* r = residual ? residual + row * stride : nullptr;
-    team.each(C, [&](int c) { to[c] += (bias ? bias[c] : 0) + (r ? r[c] : 0); });
-  }
 };

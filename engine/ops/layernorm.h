@@ -29,14 +29,6 @@ template <class X> struct LayerNormForward {
   }
 };
 
-struct LayerNormForwardWithEpilogue {                    // x[row, :] += bias + residual[row, :], then y = layernorm(x)
-  AddEpilogue add; LayerNormForward<real> norm;
-  template <class Team> HD void operator()(Team team, size_t row) const {
-    add(team, row);
-    norm(team, row);
-  }
-};
-
 // With x̂ = (x - mean) rstd and g = dy w:  dx = rstd (g - mean(g) - x̂ mean(g x̂)), and the sums over a chunk of rows
 // dw = Σ dy x̂ and db = Σ dy, in one sweep: dw[chunks,C], db[chunks,C]
 template <class X> struct LayerNormBackward {
@@ -82,18 +74,11 @@ Tensor normalise_as(Tape& t, std::string_view op, const NormalisedRows& in, Shap
   };
   Tensor y = t.make(op, shape, {in.x, w, b}, kept);
   real *mean = t.scratch(in.rows), *rstd = t.scratch(in.rows);
-  auto body = [=, &t] {
-    return LayerNormForward<X>{t.output(y), mean, rstd, input(), t.value(w), b ? t.value(b) : nullptr, in.width};
+  auto forward = [=, &t] {
+    t.device.rows(in.rows, LayerNormForward<X>{t.output(y), mean, rstd, input(), t.value(w), b ? t.value(b) : nullptr,
+                                               in.width});
   };
-  auto forward = [=, &t] { t.device.rows(in.rows, body()); };
-  if constexpr (std::is_same_v<X, bf16>) {
-    forward();
-  } else {
-    const bool whole_rows = in.width == in.x.shape.last();
-    if (const auto [bias, residual] = whole_rows ? t.take_epilogue(in.x) : Epilogue{}; bias || residual)
-      t.device.rows(in.rows, LayerNormForwardWithEpilogue{{t.value(in.x), bias, residual, in.width, in.width}, body()});
-    else forward();
-  }
+  forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
     const real* dy = t.gradient(y);

@@ -82,24 +82,19 @@ inline void on_linear_backward(Tape& t, Tensor y, Tensor x, Tensor w, Tensor b, 
   });
 }
 
-// The bias of a linear with residual is added with it by the op that reads y, in its own pass (engine/tape.h,
-// Epilogue), unless the device adds both in the product.
 inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual = {}, Kept kept = Kept::full) {
   const LinearShape shape(x, w, b);
   if (residual && residual.shape != shape.y) fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.y.text());
   if (residual && kept != Kept::full) fail(ExitCode::failed, "linear: a sum with a residual cannot be kept for products alone");
   Tensor y = t.make("linear", shape.y, {x, w, b, residual}, kept);
   Gemm product = shape.product(t.operand(x), t.weight(w));
+  const Output to = t.output(y);
   const real* bias = b ? t.value(b) : nullptr;
-  product.c = t.output(y).full;
-  const auto add = [&] { return AddBiasAndResidual{product.c, bias, t.value(residual), shape.out}; };
-  const bool adds_here = residual && t.device.adds_residuals(product);
-  if (adds_here) t.device.gemm(product, add());
-  else if (b && !residual) run_product(t, product, t.output(y), 0, AddBias{t.output(y), bias, shape.out});
-  else if (product.c) t.device.gemm(product);
-  else run_product(t, product, t.output(y), 0, StoreProduct{t.output(y), shape.out, 0});
+  if (residual) run_product(t, product, to, 0, AddBiasAndResidual{to.full, bias, t.value(residual), shape.out});
+  else if (b) run_product(t, product, to, 0, AddBias{to, bias, shape.out});
+  else if (to.rounded) run_product(t, product, to, 0, StoreProduct{to, shape.out, 0});
+  else product.c = to.full, t.device.gemm(product);
   t.drop_rounded(w);
-  if (residual && !adds_here) t.set_epilogue(y, {bias, t.value(residual)});
   on_linear_backward(t, y, x, w, b, residual);
   return y;
 }

@@ -16,8 +16,8 @@ class Walk {
   StepBudget run() {
     const double P = 3.0 * c_.patch * c_.patch, N = B * L, outputs = B * c_.outputs(c_.depth - 1), classes = c_.classes;
     embed(P);
-    for (int i = 0; i < c_.depth; i++) block_forward(i == 0, B * c_.outputs(i));
-    norm_forward(outputs, !bf16_, 4);
+    for (int i = 0; i < c_.depth; i++) block_forward(B * c_.outputs(i));
+    norm_forward(outputs, 4);
     if (c_.pool == "gap") pass("other", 4 * N * D, 4 * B * D); // MeanTokens
     round(B * D);
     linear_forward(B, D, classes, true);
@@ -77,7 +77,7 @@ class Walk {
     fused_product(rows, out, in, 2 * out, 2 * rows * out);
   }
   void linear_with_residual(double rows, double in, double out) {
-    if (!bf16_) return linear_forward(rows, in, out, false); // the norm that follows adds both
+    if (!bf16_) return product(rows, out, in), pass(rounding, 4 * (2 * rows * out + out), 4 * rows * out);
     round(in * out);
     fused_product(rows, out, in, 4 * out + 4 * rows * out, 4 * rows * out);
   }
@@ -88,10 +88,7 @@ class Walk {
     else if (input_gradient) product(rows, in, out);
   }
 
-  // y = norm(x); epilogue: x was a product, to which bias and residual are added and which is written back
-  void norm_forward(double rows, bool epilogue, double stored) {
-    pass(norm, 4 * rows * D * (epilogue ? 2 : 1), rows * D * (stored + (epilogue ? 4 : 0)) + 8 * rows);
-  }
+  void norm_forward(double rows, double stored) { pass(norm, 4 * rows * D, rows * D * stored + 8 * rows); }
   // dx, added to what the residual left there, and the sums for scale and bias; x of so many bytes
   void norm_backward(double rows, double width, double n, bool adds, bool bias = true, double x_bytes = 4) {
     const double partial = partial_sums(rows, std::clamp(std::floor(rows / 2048), 8.0, 32.0), width);
@@ -114,9 +111,9 @@ class Walk {
     linear_backward(patches_, P, D, false);
   }
 
-  void block_forward(bool first, double outputs) {
+  void block_forward(double outputs) {
     const double N = B * L;
-    norm_forward(N, !first && !bf16_, half);
+    norm_forward(N, half);
     linear_rounded(N, D, 3 * D);
     if (c_.qk_norm)
       for (int i = 0; i < 2; i++) pass(norm, half * N * D, half * N * D + 8 * N * c_.heads);
@@ -126,7 +123,7 @@ class Walk {
       round(outputs * D);
     }
     linear_with_residual(outputs, D, D);
-    norm_forward(outputs, !bf16_, half);
+    norm_forward(outputs, half);
     if (bf16_) {
       round(D * M), round(M);
       fused_product(outputs, M, D, 2 * M, 4 * outputs * M); // h and a
