@@ -6,7 +6,7 @@
 #include "engine/attention/linear.h"
 #include "engine/attention/talking_heads.h"
 #include "engine/ops/activations.h"
-#include "engine/ops/linear_gelu.h"
+#include "engine/ops/mlp.h"
 #include "engine/ops/add.h"
 #include "engine/ops/channel_gate.h"
 #include "engine/ops/label_ranks.h"
@@ -27,12 +27,16 @@ template <class... Lists> struct Joined;
 template <class... A, class... B, class... Rest> struct Joined<KernelList<A...>, KernelList<B...>, Rest...> : Joined<KernelList<A..., B...>, Rest...> {};
 template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<A...>; };
 
-// GELU of a product and by itself, its input kept as X.
-template <class H, class X> using GeluKernels = KernelList<MapForward<H, X>, MapBackward<H, X>, AfterProduct<BiasAndMap<H, X>>, AfterProduct<BiasThenMap<H, X>>, AfterProduct<MapOfProduct<H, X>>, AfterProduct<MapInPlaceOfProduct<H, X>>>;
+// The hidden layer of an MLP, kept as X.
+template <class H, class X>
+using GeluKernels =
+    KernelList<MapForward<H, X>, AfterProduct<BiasAndMap<H, X>>, AfterProduct<BiasThenMap<H, X>>,
+               AfterProduct<MapOfProduct<H, X>>, AfterProduct<MapInPlaceOfProduct<H, X>>>;
 
 using Kernels = Joined<
     GeluKernels<GeluTanh, real>, GeluKernels<GeluTanh, bf16>, GeluKernels<GeluErf, real>, GeluKernels<GeluErf, bf16>,
     KernelList<Fill, Noise, Accumulate, Round, Widen, Pixels, MapForward<Tanh>, MapBackward<Tanh>,
+               MapBackward<GeluTanh>, MapBackward<GeluErf>,
                AfterProduct<AddBias>, AfterProduct<AddBiasAndResidual>, AfterProduct<StoreProduct>, GateForward<Swish>,
                GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>,
                ColumnSumsOfChunk<RoundingValues>, SumOfChunks, LayerNormForward<real>, LayerNormForward<bf16>,

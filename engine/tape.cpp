@@ -75,8 +75,6 @@ std::vector<float> Tape::download(Tensor x) {
 
 Tensor Tape::make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs, Kept kept) {
   const bool wanted = std::any_of(inputs.begin(), inputs.end(), [&](Tensor x) { return wants_gradient(x); });
-  for (Tensor x : inputs)
-    if (x) node(x).readers++;
   if (!device.rounds_operands()) kept = Kept::full;
   Node n{.op = op, .shape = shape, .kept = kept, .owned = true, .wants_gradient = wanted};
   hold(n);
@@ -162,32 +160,17 @@ void Tape::on_backward(Tensor x, std::function<void()> backward) {
   if (node(x).wants_gradient) node(x).backward = std::move(backward);
 }
 
-void Tape::on_product_gradient(Tensor x, std::function<void(Gemm)> take) {
-  if (node(x).wants_gradient) node(x).take_product = std::move(take);
-}
-
-void Tape::add_product_gradient(Tensor to, Gemm product) {
-  if (const auto take = node(to).take_product) return take(product);
-  const Gradient g = add_gradient(to);
-  product.c = g.data;
-  product.beta = real(g.add);
-  device.gemm(product);
-}
-
 void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake = std::move(forward); }
 
 void Tape::drop(Tensor x) {
   const size_t bytes = x.shape.size() * (node(x).kept == Kept::full ? sizeof(real) : sizeof(bf16));
-  if (recording_ && spared_ + bytes <= device.spare_memory()) {
-    spared_ += bytes;
-    return;
-  }
-  release_value(node(x));
+  if (!spares(bytes)) release_value(node(x));
 }
 
-Output Tape::refill(Tensor x) {
-  hold(node(x));
-  return output(x);
+bool Tape::spares(size_t bytes) {
+  if (!recording_ || spared_ + bytes > device.spare_memory()) return false;
+  spared_ += bytes;
+  return true;
 }
 
 void Tape::hold(Node& n) {
@@ -229,13 +212,6 @@ Tape::ProductsGradient Tape::add_gradient_for_products(Tensor x) {
   return {{nullptr, n.rounded_gradient}, false};
 }
 
-void Tape::gradient_takes_value(Tensor x) {
-  Node& n = node(x);
-  n.gradient = std::exchange(n.value, nullptr);
-  n.rounded_gradient = std::exchange(n.rounded, nullptr);
-  n.written = true;
-}
-
 real* Tape::add_into_gradient(Tensor x) {
   const Gradient g = add_gradient(x);
   if (!g.add) device.each(x.shape.size(), Fill{g.data, 0});
@@ -264,7 +240,6 @@ void Tape::release_gradient(Node& n) {
 void Tape::backward(Tensor loss) { walk_back(loss, [](int) {}); }
 
 void Tape::backward(Tensor loss, std::initializer_list<Tensor> kept) {
-  releases_ = true;
   walk_back(loss, [&](int i) {
     if (std::none_of(kept.begin(), kept.end(), [i](Tensor x) { return x.node == i; })) release_value(nodes_[i]);
   });
@@ -281,7 +256,7 @@ void Tape::walk_back(Tensor loss, const std::function<void(int)>& done) {
       if (const Gradient g = add_gradient(tensor(i)); !g.add)
         device.each(n.shape.size(), Fill{g.data, 0});  // the loss does not depend on it
     if (n.backward && n.written) {
-      n.backward();
+      std::exchange(n.backward, {})();          // what it held goes with it
       release_gradient(n);
     }
     if (n.remake) release_value(n);                 // its readers came later on the tape and are done
@@ -297,7 +272,7 @@ void Tape::clear() {
   give_back_scratch();
   nodes_.clear();
   id_ = next_id();
-  done_ = releases_ = false;
+  done_ = false;
   spared_ = 0;
 }
 

@@ -1,6 +1,6 @@
 // The tape: an op runs at once and appends a node; backward() walks the nodes from the last to the first. Creation order is
 // a topological order, so there is no sort, no recursion and no reference count. Gradients only ever accumulate.
-// defines: Gradient, Kept, Temporary, Tape
+// defines: Gradient, Kept, Temporary, Saved, Tape
 #pragma once
 #include <functional>
 #include <map>
@@ -29,6 +29,8 @@ template <class T> struct Temporary {
   ~Temporary() { if (n) pool.give(data, n); }
   Temporary(const Temporary&) = delete;
 };
+// The same for as long as somebody holds it: the backward of an op, until it ran.
+template <class T> using Saved = std::shared_ptr<Temporary<T>>;
 
 class Tape {
  public:
@@ -55,6 +57,8 @@ class Tape {
   Tensor reshape(Tensor x, Shape shape);                          // of a leaf: the same memory in another shape
   real* scratch(size_t n);                                        // saved beside a node until clear(): means, maxima
   template <class T> Temporary<T> temporary(size_t n) { return {*pool_, n}; }
+  template <class T> Saved<T> saved(size_t n) { return std::make_shared<Temporary<T>>(*pool_, n); }
+  bool spares(size_t bytes);                                      // whether the device has room for what could be made again
   bool recording() const { return recording_; }
   // Leaves are rounded and packed for products once in the life of this tape: for passes over parameters that do not change meanwhile.
   void keep_leaves() { keeps_leaves_ = true; }
@@ -74,18 +78,10 @@ class Tape {
   // What the backward of `x` does; it may use value() and the gradient functions. Ignored when nobody will ask for it.
   void on_backward(Tensor x, std::function<void()> backward);
 
-  // Takes the product that makes the gradient of x (all but its c), and goes on with it while it is in the cache.
-  void on_product_gradient(Tensor x, std::function<void(Gemm)> take);
-  // d to += the product, or what follows from it by on_product_gradient.
-  void add_product_gradient(Tensor to, Gemm product);
-  // Whether what takes that product may as well refill x, which was dropped and has no reader left but the one whose backward runs.
-  bool refills_with_gradient(Tensor x) { return node(x).take_product && node(x).remake && !node(x).value && !node(x).rounded && dies_with_reader(x); }
-
   // Gives the memory of value(x) back, unless the device has memory to spare. For a tensor that is cheap to compute
   // again: `forward` refills it where it is read after that.
   void on_remake(Tensor x, std::function<void()> forward);
   void drop(Tensor x);
-  Output refill(Tensor x);                                        // memory for what was dropped; the caller writes the value there
   bool is_lost(Tensor x) { return !node(x).value && !node(x).rounded && !node(x).remake; }
 
   bool wants_gradient(Tensor x) { return x && node(x).wants_gradient; }
@@ -102,8 +98,6 @@ class Tape {
   ProductsGradient add_gradient_for_products(Tensor x);
   const bf16* rounded_gradient(Tensor x) { return node(x).rounded_gradient; }      // null where gradient(x) is full
   Operand kept_gradient(Tensor x) { return rounded_gradient(x) ? Operand(rounded_gradient(x)) : Operand(gradient(x)); }
-  bool dies_with_reader(Tensor x) { return releases_ && node(x).readers == 1; }     // one op read x, and nothing will after its backward
-  void gradient_takes_value(Tensor x);                            // d x comes at once, in the place of x
   real* add_into_gradient(Tensor x);                              // the same, zeroed if nothing was there: for ops that touch parts
   void pass_gradient(Tensor from, Tensor to);                     // d to += d from; ends the use of gradient(from)
 
@@ -136,9 +130,7 @@ class Tape {
     bool lent = false;                   // the gradient is the caller's
     bool written = false;                // the gradient holds something to add to
     bool takes_rounded_gradient = false;
-    int readers = 0;                     // ops that have it as input
     std::function<void()> backward = {}, remake = {};
-    std::function<void(Gemm)> take_product = {};
     GradientSink sink = {};
   };
   Tensor append(Node node);
@@ -154,7 +146,7 @@ class Tape {
   std::shared_ptr<Pool> pool_;
   uint64_t id_ = next_id();
   size_t spared_ = 0;                                             // bytes that drop() left where they were
-  bool recording_, done_ = false, releases_ = false, keeps_leaves_ = false;
+  bool recording_, done_ = false, keeps_leaves_ = false;
   std::map<const real*, std::pair<bf16*, size_t>> rounded_leaves_;
   std::map<const real*, std::pair<char*, size_t>> packed_leaves_;
   std::vector<Node> nodes_;

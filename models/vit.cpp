@@ -7,7 +7,7 @@
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/layerscale.h"
-#include "engine/ops/linear_gelu.h"
+#include "engine/ops/mlp.h"
 #include "engine/ops/patches.h"
 #include "engine/ops/remat.h"
 #include "engine/ops/tokens.h"
@@ -193,11 +193,11 @@ Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) cons
 }
 
 Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual, const std::string& scale) const {
-  Tensor a = linear_gelu(pass.t, normalised, pass(name + ".fc1.weight"), pass(name + ".fc1.bias"), config_.gelu == "erf", Kept::for_products);
+  const MlpParameters p{pass(name + ".fc1.weight"), pass(name + ".fc1.bias"), pass(name + ".fc2.weight"), pass(name + ".fc2.bias")};
+  const Tensor lambda = pass.if_learned(scale);
+  Tensor y = ::mlp(pass.t, normalised, p, lambda ? Tensor{} : residual, config_.gelu == "erf");
   pass.t.drop(normalised);
-  Tensor y = pass.branch(a, name + ".fc2", residual, scale);
-  pass.t.drop(a);
-  return y;
+  return lambda ? layerscale(pass.t, residual, y, lambda) : y;
 }
 
 // BigVision's MAPHead: a learned query attends to the tokens (softmax, as there), then x + mlp(norm(x)) -> [B, D]

@@ -25,10 +25,11 @@ cp /etc/resolv.conf "$root/etc/"
 cp /etc/apt/apt.conf.d/99* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
 
 mounted() { mountpoint -q "$root/$1"; }
-leave() { for m in proc dev; do ! mounted $m || umount -l "$root/$m"; done; }
+leave() { for m in proc dev/pts dev; do ! mounted $m || umount -l "$root/$m"; done; }
 trap leave EXIT
 mounted proc || mount -t proc proc "$root/proc"
-mounted dev || mount --bind /dev "$root/dev"
+mounted dev || { mount --bind /dev "$root/dev" && mount --make-private "$root/dev"; }
+mounted dev/pts || mount --bind /dev/pts "$root/dev/pts"              # terminals, which a bind of /dev leaves out
 rm -rf "$root/relucent" && mkdir "$root/relucent"
 git archive HEAD | tar -x -C "$root/relucent"
 

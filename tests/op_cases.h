@@ -14,7 +14,7 @@
 #include "engine/ops/channel_gate.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/layerscale.h"
-#include "engine/ops/linear_gelu.h"
+#include "engine/ops/mlp.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/mixup.h"
 #include "engine/ops/patches.h"
@@ -64,7 +64,7 @@ inline std::vector<OpCase> op_cases() {
          t.drop(a);
          return y;
        }},
-      {"a residual that is dropped before it was added",
+      {"a residual that is dropped",
        {{{3, 6}}, {{6}, 0.5, 1}, {{6}}, {{6, 6}}, {{6}}},
        [](Tape& t, In x) {
          Tensor n = layernorm(t, x[0], x[1], x[2]), y = linear(t, x[0], x[3], x[4], n);
@@ -73,20 +73,18 @@ inline std::vector<OpCase> op_cases() {
        }},
       {"gelu", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], false); }},
       {"gelu erf", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], true); }},
-      {"linear and gelu",
-       {{{2, 3, 4}}, {{5, 4}}, {{5}}, {{3, 5}}},
-       [](Tape& t, In x) { return linear(t, linear_gelu(t, x[0], x[1], x[2], false), x[3]); }},
-      {"linear and gelu erf, read twice",
-       {{{7, 4}}, {{4, 4}}, {{4}}, {{4, 4}}},
+      {"mlp",
+       {{{2, 3, 4}}, {{5, 4}}, {{5}}, {{6, 5}}, {{6}}},
+       [](Tape& t, In x) { return mlp(t, x[0], {x[1], x[2], x[3], x[4]}, {}, false); }},
+      {"mlp erf, added to its input",
+       {{{7, 4}}, {{5, 4}}, {{5}}, {{4, 5}}, {{4}}},
+       [](Tape& t, In x) { return mlp(t, x[0], {x[1], x[2], x[3], x[4]}, x[0], true); }},
+      {"mlp of a norm that is dropped, both layers of the same weights",
+       {{{7, 4}}, {{4}, 0.5, 1}, {{4}}, {{4, 4}}, {{4}}},
        [](Tape& t, In x) {
-         Tensor a = linear_gelu(t, x[0], x[1], x[2], true);
-         return linear(t, a, x[3], {}, linear(t, a, x[1]));
-       }},
-      {"linear and gelu, read by a product and as it is",
-       {{{7, 4}}, {{4, 4}}, {{4}}},
-       [](Tape& t, In x) {
-         Tensor a = linear_gelu(t, x[0], x[1], x[2], false);
-         return linear(t, a, x[1], x[2], a);
+         Tensor n = layernorm(t, x[0], x[1], x[2]), y = mlp(t, n, {x[3], x[4], x[3], x[4]}, x[0], false);
+         t.drop(n);
+         return gelu(t, y, false);
        }},
       {"tanh", {{{4, 9}}}, [](Tape& t, In x) { return tanh_op(t, x[0]); }},
       {"gate", {{{4, 9}}, {{4, 9}, 2}}, [](Tape& t, In x) { return gate(t, x[0], x[1]); }},

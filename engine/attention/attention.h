@@ -186,12 +186,6 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
     });
     backward.show_operands(t.device);
   });
-  if (t.device.rounds_operands()) {  // the backward pass reads d o in products alone
-    t.takes_rounded_gradient(o);
-    t.on_product_gradient(o, [=, &t](Gemm d_o) {
-      const auto [to, add] = t.add_gradient_for_products(o);
-      run_product(t, d_o, to, add, StoreProduct{to, o.shape.last(), add});
-    });
-  }
+  t.takes_rounded_gradient(o);
   return o;
 }

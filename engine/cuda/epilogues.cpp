@@ -1,14 +1,14 @@
 #include "engine/cuda/epilogues.h"
 #include <array>
 #include "engine/error.h"
-#include "engine/ops/linear_gelu.h"
+#include "engine/ops/mlp.h"
 
 std::optional<LibraryEpilogue> library_epilogue(std::type_index body, const void* fields) {
   auto after = [&]<class Then>(std::type_identity<Then>) -> const Then* {
     return body == typeid(AfterProduct<Then>) ? &static_cast<const AfterProduct<Then>*>(fields)->then : nullptr;
   };
   using Gelu = GeluTanh;
-  if (const auto* x = after(std::type_identity<StoreProduct>()); x && x->y.rounded && !x->add)
+  if (const auto* x = after(std::type_identity<StoreProduct>()); x && x->y.rounded)
     return LibraryEpilogue{CUBLASLT_EPILOGUE_DEFAULT, x->y.rounded};
   if (const auto* x = after(std::type_identity<AddBias>()); x && x->y.rounded)
     return LibraryEpilogue{CUBLASLT_EPILOGUE_BIAS, x->y.rounded, x->bias};
@@ -16,7 +16,7 @@ std::optional<LibraryEpilogue> library_epilogue(std::type_index body, const void
     return LibraryEpilogue{CUBLASLT_EPILOGUE_GELU_AUX_BIAS, x->a.rounded, x->bias, x->h};
   if (const auto* x = after(std::type_identity<BiasThenMap<Gelu, bf16>>()); x && x->a.rounded)
     return LibraryEpilogue{CUBLASLT_EPILOGUE_GELU_BIAS, x->a.rounded, x->bias};
-  if (const auto* x = after(std::type_identity<MapOfProduct<Gelu, bf16>>()); x && x->dh.rounded && !x->add)
+  if (const auto* x = after(std::type_identity<MapOfProduct<Gelu, bf16>>()); x && x->dh.rounded)
     return LibraryEpilogue{CUBLASLT_EPILOGUE_DGELU, x->dh.rounded, nullptr, const_cast<bf16*>(x->h)};
   if (const auto* x = after(std::type_identity<AddBiasAndResidual>()))
     return LibraryEpilogue{x->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT, x->y, x->bias, nullptr,

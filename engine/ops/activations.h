@@ -9,29 +9,20 @@ template <class H, class X = real> struct MapForward {       // y = h(x)
   Output y; const X* x;
   HD void operator()(size_t i) const { y.set(i, H::value(widened(x[i]))); }
 };
-template <class H, class X = real> struct MapBackward {      // dx += h'(x) dy
-  real* dx; const real* dy; const X* x; int add;
-  HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + H::slope(widened(x[i])) * dy[i]; }
+template <class H> struct MapBackward {                      // dx += h'(x) dy
+  real* dx; const real* dy; const real* x; int add;
+  HD void operator()(size_t i) const { dx[i] = previous(add, dx[i]) + H::slope(x[i]) * dy[i]; }
 };
-
-// x as X: reals, or what is kept rounded
-template <class X> X* stored(Tape& t, Tensor x) {
-  if constexpr (std::is_same_v<X, bf16>) return t.output(x).rounded;
-  else return t.value(x);
-}
-
-template <class H, class X = real> void on_map_backward(Tape& t, Tensor y, Tensor x) {
-  t.on_remake(y, [=, &t] { t.device.each(x.shape.size(), MapForward<H, X>{t.output(y), stored<X>(t, x)}); });
-  t.on_backward(y, [=, &t] {
-    const Gradient dx = t.add_gradient(x);
-    t.device.each(x.shape.size(), MapBackward<H, X>{dx.data, t.gradient(y), stored<X>(t, x), dx.add});
-  });
-}
 
 template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
   Tensor y = t.make(op, x.shape, {x});
-  t.device.each(x.shape.size(), MapForward<H>{t.output(y), t.value(x)});
-  on_map_backward<H>(t, y, x);
+  auto forward = [=, &t] { t.device.each(x.shape.size(), MapForward<H>{t.output(y), t.value(x)}); };
+  forward();
+  t.on_remake(y, forward);
+  t.on_backward(y, [=, &t] {
+    const Gradient dx = t.add_gradient(x);
+    t.device.each(x.shape.size(), MapBackward<H>{dx.data, t.gradient(y), t.value(x), dx.add});
+  });
   return y;
 }
 

@@ -1,6 +1,6 @@
 // Sums over rows in a fixed order, for the gradients of what every row shares: biases, scales, position embeddings.
 // Rows are summed in chunks and the chunks in order, so the result does not depend on the number of threads.
-// defines: add_sum_of_chunks, add_column_sums, Values, RoundedValues, RoundingValues
+// defines: add_sum_of_chunks, add_column_sums, Values, RoundedValues, RoundingValues, row_values
 #pragma once
 #include <algorithm>
 #include "engine/ops/elementwise.h"
@@ -40,6 +40,8 @@ struct RoundedValues {                                 // the same of rounded va
   const bf16* x; size_t stride;
   HD real operator()(size_t row, int c) const { return from_bf16(x[row * stride + c]); }
 };
+inline Values row_values(const real* x, int C) { return {x, size_t(C)}; }
+inline RoundedValues row_values(const bf16* x, int C) { return {x, size_t(C)}; }
 struct RoundingValues {                                // the term x[row, c] of contiguous rows, left rounded on the way
   bf16* rounded; const real* x; size_t stride;
   HD real operator()(size_t row, int c) const { return x[row * stride + c]; }

@@ -1,5 +1,5 @@
 // Bodies over plain arrays.
-// defines: previous, Divisor, Output, widened, put, KeepNothing, Fill, Noise, Accumulate, Round, Widen
+// defines: previous, Divisor, Output, output_to, widened, put, KeepNothing, Fill, Noise, Accumulate, Round, Widen
 #pragma once
 #include <bit>
 #include "engine/bf16.h"
@@ -30,6 +30,8 @@ struct Output {
   HD Output operator+(size_t n) const { return rounded ? Output{nullptr, rounded + n} : Output{full + n}; }
   HD void set(size_t i, real x) const { if (rounded) rounded[i] = to_bf16(float(x)); else full[i] = x; }
 };
+inline Output output_to(real* full) { return {full}; }
+inline Output output_to(bf16* rounded) { return {nullptr, rounded}; }
 
 // Values whose type says how they are kept. put returns what a reader will find.
 HD inline real widened(real x) { return x; }

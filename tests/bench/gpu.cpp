@@ -4,7 +4,7 @@
 #include "engine/attention/attention.h"
 #include "engine/console.h"
 #include "engine/ops/layernorm.h"
-#include "engine/ops/linear_gelu.h"
+#include "engine/ops/mlp.h"
 #include "engine/optimizer.h"
 #include "models/diagnose.h"
 

@@ -2,11 +2,13 @@
 // defines: check_gradients
 #pragma once
 #include <doctest/doctest.h>
+#include "engine/parameters.h"
 #include "tests/op_cases.h"
 
 static_assert(sizeof(real) == 8, "gradient checks are compiled with -DREAL=double");
 
-// d/dx Σ r ⊙ op(x) for random r, added to random gradients that were there before, and written where there was none.
+// d/dx Σ r ⊙ op(x) for random r, added to random gradients that were there before, written where there was none, and as
+// those of a model's parameters.
 // Returns the op names on the tape.
 inline std::vector<std::string> check_gradients(Device& device, const OpCase& c) {
   const auto& [name, inputs, op] = c;
@@ -47,6 +49,25 @@ inline std::vector<std::string> check_gradients(Device& device, const OpCase& c)
   const std::vector<std::vector<real>> written = gradients;
   add = true;
 
+  std::vector<Parameter> list;
+  for (size_t i = 0; i < inputs.size(); i++) list.push_back({std::to_string(i), inputs[i].shape, i % 2 == 0});
+  Parameters parameters(device, list);
+  tape.clear();
+  std::vector<Tensor> leaves;
+  for (size_t i = 0; i < inputs.size(); i++) {
+    const Parameter& p = parameters.list()[i];
+    device.upload(parameters.values() + p.offset, values[i].data(), values[i].size() * sizeof(real));
+    leaves.push_back(inputs[i].differentiate ? parameters.leaf(tape, p.name)
+                                             : tape.leaf("input", p.shape, parameters.values() + p.offset));
+  }
+  go_back(op(tape, leaves));
+  auto of_parameter = [&](size_t i, size_t j) {
+    const size_t at = parameters.list()[i].offset + j;
+    for (const GradientPiece& piece : parameters.gradients())
+      if (at >= piece.first && at < piece.first + piece.size && piece.data) return piece.data[at - piece.first];
+    return real(NAN);
+  };
+
   auto objective = [&] {
     Tensor out = run();
     const real* v = tape.value(out);
@@ -79,6 +100,10 @@ inline std::vector<std::string> check_gradients(Device& device, const OpCase& c)
         worst = NAN;
         where = fmt::format("input {} element {}: {} written where there was nothing, {} added", i, j, written[i][j],
                             analytic);
+      }
+      if (const real p = of_parameter(i, j); !(std::abs(p - analytic) <= 1e-9 * std::max(1.0, std::abs(analytic)))) {
+        worst = NAN;
+        where = fmt::format("input {} element {}: {} as a parameter's, {} as a leaf's", i, j, p, analytic);
       }
       const double error = std::abs(analytic - numeric[i][j]) / std::max({std::abs(numeric[i][j]), 1e-2 * largest, 1e-12});
       if (!std::isnan(worst) && !(error <= worst)) { worst = error; where = fmt::format("input {} element {}: {} recorded, {} by differences", i, j, analytic, numeric[i][j]); }
