@@ -23,6 +23,7 @@ struct Operand {
   Operand(const bf16* values) : rounded(values) {}
   static Operand from_packed(const void* memory) { Operand x(static_cast<const real*>(nullptr)); x.packed = memory; return x; }
   void operator+=(size_t n) {
+    if (packed) fail(ExitCode::failed, "operand: packed values have no order in which to take {} off the front", n);
     if (full) full += n;
     else rounded += n;
   }

@@ -1,16 +1,7 @@
 #include "engine/profile.h"
-#include <cxxabi.h>
 #include <fmt/format.h>
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-
-namespace {
-std::string name_of(std::type_index body) {
-  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(body.name(), nullptr, nullptr, nullptr), std::free);
-  return name ? name.get() : body.name();
-}
-}  // namespace
+#include "engine/text.h"
 
 std::string_view part_of(std::string_view kernel) {
   // The first whose name is in the kernel's; so what is special stands before what is general.
@@ -19,7 +10,7 @@ std::string_view part_of(std::string_view kernel) {
       {"Attention", "attention"}, {"Weights", "attention"}, {"forward_kernel", "attention"}, {"statistics_kernel", "attention"}, {"keys_kernel", "attention"},
       {"queries_kernel", "attention"}, {"::Forward<", "attention"}, {"::Backward<", "attention"}, {"LayerNorm", "normalisation"}, {"RmsNorm", "normalisation"},
       {"Adam", "optimizer"}, {"SquaresOfChunk", "optimizer"}, {"RootOfSum", "optimizer"}, {"Average", "optimizer"}, {"Map", "activations"}, {"Gate", "activations"},
-      {"AddBias", "bias, rounding and sums"}, {"StoreProduct", "bias, rounding and sums"}, 
+      {"AddBias", "bias, rounding and sums"}, {"StoreProduct", "bias, rounding and sums"},
       {"Round", "bias, rounding and sums"}, {"Widen", "bias, rounding and sums"}, {"Fill", "bias, rounding and sums"}, {"Accumulate", "bias, rounding and sums"},
       {"ColumnSums", "bias, rounding and sums"}, {"SumOfChunks", "bias, rounding and sums"}};
   for (const auto& [name, part] : parts)
@@ -29,7 +20,7 @@ std::string_view part_of(std::string_view kernel) {
 
 std::vector<Profiler::Pass> Profiler::passes() const {
   std::vector<Pass> passes{{"products", "gemm", products_.seconds, products_.calls}};
-  for (const auto& [body, time] : times_) passes.push_back({std::string(part_of(name_of(body))), name_of(body), time.seconds, time.calls});
+  for (const auto& [body, time] : times_) passes.push_back({std::string(part_of(demangled(body))), demangled(body), time.seconds, time.calls});
   std::sort(passes.begin(), passes.end(), [](const Pass& a, const Pass& b) { return a.seconds > b.seconds; });
   return passes;
 }

@@ -1,10 +1,11 @@
 // Text from outside, and what is made of it.
 // defines: split, trimmed, printable, shell_word, nearest, did_you_mean, same_name, unknown_name, csv_line, wrapped, without_mark,
-//          lines_of, text_of_file, lines_of_file
+//          lines_of, text_of_file, lines_of_file, demangled
 #pragma once
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <typeindex>
 #include <vector>
 
 // The parts between separators, empty ones too: one more than there are separators.
@@ -53,3 +54,6 @@ std::vector<std::string> lines_of(std::string_view text);      // without the ma
 // Whoever finds fault with line i names it FILE:i+1.
 std::string text_of_file(const std::filesystem::path& path);
 std::vector<std::string> lines_of_file(const std::filesystem::path& path);
+
+// The name of a type as it stands in the source.
+std::string demangled(std::type_index type);

@@ -7,8 +7,11 @@
 #include <map>
 #include <string>
 #include <vector>
+#include "engine/pool.h"
 
 namespace {
+
+const bool filled = Arena::fills_with_nan = true;
 
 // Of each CHECK(error <= bound) in each test case. doctest gives the numbers to reporters only under -s.
 class ErrorsReporter final : public doctest::ConsoleReporter {

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string_view>
 #include <vector>
-#include "engine/device.h"
+#include "engine/forwarding_device.h"
 
 inline bool on_cuda() {
   const char* device = std::getenv("RELUCENT_TEST_DEVICE");
@@ -44,34 +44,15 @@ class DeviceValues {
   float* data_;
 };
 
-// Passes everything on and counts allocations.
-class CountingDevice : public Device {
+// Counts allocations.
+class CountingDevice : public ForwardingDevice {
  public:
-  std::string description() const override { return inner_->description(); }
-  void* allocate(size_t bytes) override { allocations++; return inner_->allocate(bytes); }
-  void release(void* memory) override { releases++; inner_->release(memory); }
-  size_t slab(size_t held) const override { return inner_->slab(held); }
-  bool is_host() const override { return inner_->is_host(); }
-  void upload(void* device, const void* host, size_t bytes) override { inner_->upload(device, host, bytes); }
-  void download(void* host, const void* device, size_t bytes) override { inner_->download(host, device, bytes); }
-  void gemm(const Gemm& product) override { inner_->gemm(product); }
-  size_t packed_bytes(int n, int k) const override { return inner_->packed_bytes(n, k); }
-  void pack(void* to, const real* w, int n, int k) override { packs++, inner_->pack(to, w, n, k); }
-  bool rounds_operands() const override { return inner_->rounds_operands(); }
-  bool keeps_pieces(const Gemm& p, std::type_index body, const void* fields) const override {
-    return inner_->keeps_pieces(p, body, fields);
-  }
-  size_t spare_memory() const override { return inner_->spare_memory(); }
-  void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { inner_->gemm_then(product, body, fields); }
-  bool fuses_attention() const override { return inner_->fuses_attention(); }
-  std::optional<size_t> fuses(const TilesBody& body) const override { return inner_->fuses(body); }
-  ColumnTeams column_teams(size_t rows, int columns) const override { return inner_->column_teams(rows, columns); }
-  bool keeps_rounded_weights() const override { return inner_->keeps_rounded_weights(); }
-  void run(std::type_index body, size_t n, const void* fields) override { inner_->run(body, n, fields); }
-  void run_tiles(const TilesBody& body) override { inner_->run_tiles(body); }
-  explicit CountingDevice(std::unique_ptr<Device> inner = test_device(1)) : inner_(std::move(inner)) {}
+  explicit CountingDevice(std::unique_ptr<Device> inner = test_device(1)) : ForwardingDevice(*inner), owned_(std::move(inner)) {}
+  void* allocate(size_t bytes) override { allocations++; return inner_.allocate(bytes); }
+  void release(void* memory) override { releases++; inner_.release(memory); }
+  void pack(void* to, const real* w, int n, int k) override { packs++, inner_.pack(to, w, n, k); }
   int allocations = 0, releases = 0, packs = 0;
 
  private:
-  std::unique_ptr<Device> inner_;
+  std::unique_ptr<Device> owned_;
 };

@@ -13,6 +13,7 @@
 #include "engine/error.h"
 #include "engine/kernels.h"
 #include "engine/machine.h"
+#include "engine/text.h"
 
 // There in a program that has the sanitizer, in whichever of its parts.
 extern "C" {
@@ -84,7 +85,7 @@ using RowKernels = std::unordered_map<std::type_index, void (*)(size_t n, const 
 
 template <class Table> auto find(const Table& table, std::type_index body) {
   const auto entry = table.find(body);
-  if (entry == table.end()) fail(ExitCode::failed, "cpu: kernel {} is not in engine/kernels.h", body.name());
+  if (entry == table.end()) fail(ExitCode::failed, "cpu: kernel {} is not in engine/kernels.h", demangled(body));
   return entry->second;
 }
 

@@ -100,9 +100,12 @@ Description packed_description(int n, int k, dnnl::memory::data_type type) {
   return chosen(a, b, c, {}).weights_desc();
 }
 
+template <class T> void matmul_into_column(const Gemm& p, const T* a, const void* b, int lda, int ldb);
+
 // Rows of a start every lda elements, those of b every ldb; ldb 0: b is packed.
 template <class T> void matmul(const Gemm& p, const T* a, const void* b, int lda, int ldb) {
   using namespace dnnl;
+  if (p.n == 1 && p.stride_c() != 1) return matmul_into_column(p, a, b, lda, ldb);
   struct Product { memory a, b, c; dnnl::matmul multiply; };
   // Made once a thread for each kind of product, since making one costs more than a small product.
   static thread_local std::map<std::array<float, 10>, Product> products;
@@ -126,6 +129,17 @@ template <class T> void matmul(const Gemm& p, const T* a, const void* b, int lda
   product.b.set_data_handle(const_cast<void*>(b));
   product.c.set_data_handle(p.c);
   product.multiply.execute(stream(), {{DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.c}});
+}
+
+// A column with gaps between its rows: oneDNN 3.7 writes one of a product in bfloat16 as if there were none.
+template <class T> void matmul_into_column(const Gemm& p, const T* a, const void* b, int lda, int ldb) {
+  static thread_local std::vector<real> values;
+  values.resize(p.m);
+  for (int i = 0; i < p.m; i++) values[i] = p.c[size_t(i) * p.ldc];
+  Gemm column = p;
+  column.c = values.data(), column.ldc = 0;
+  matmul(column, a, b, lda, ldb);
+  for (int i = 0; i < p.m; i++) p.c[size_t(i) * p.ldc] = values[i];
 }
 
 template <class T> size_t packed_bytes(int n, int k) {
