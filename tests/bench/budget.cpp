@@ -32,6 +32,7 @@ class Walk {
     embed_backward(P);
     const double parameters = double(parameter_count(c_));
     const int pieces = int(gradient_pieces(ViT::parameter_list(c_)).size()); // of the gradients, each a launch
+    pass(rounding, 0, 4 * parameters, 0, 1, pieces);                         // zeros
     pass("optimizer", 4 * parameters, 0, 0, 1, pieces + 1);                  // norm
     pass("optimizer", 14 * parameters, 10 * parameters, 0, 1, pieces);       // Adam, with m in bf16
     return budget_;
@@ -46,6 +47,8 @@ class Walk {
   void product(double m, double n, double k, double beta = 0) {
     pass("products", half * (m * k + k * n) + 4 * m * n * beta, 4 * m * n, 2 * m * n * k, limits_.products);
   }
+  // dW, to which it is added
+  void weight_gradient(double out, double in, double rows) { product(out, in, rows, 1); }
   void round(double n) {
     if (bf16_) pass(rounding, 4 * n, 2 * n);
   }
@@ -83,7 +86,7 @@ class Walk {
   }
   void linear_backward(double rows, double in, double out, bool input_gradient, double written = 4) {
     sums(rounding, rows, out, 4 * rows * out, bf16_ ? 2 * rows * out : 0);
-    product(out, in, rows);
+    weight_gradient(out, in, rows);
     if (input_gradient && written == 2) fused_product(rows, in, out, 0, 2 * rows * in);
     else if (input_gradient) product(rows, in, out);
   }
@@ -143,9 +146,9 @@ class Walk {
       product(outputs, M, D);
       pass("activations", 8 * hidden, 4 * hidden);
     }
-    product(D, M, outputs);
+    weight_gradient(D, M, outputs);
     sums(rounding, outputs, M, half * hidden, 0); // fc1
-    product(M, D, outputs), product(outputs, D, M);
+    weight_gradient(M, D, outputs), product(outputs, D, M);
     norm_backward(outputs, D, outputs * D, true);
     linear_backward(outputs, D, D, true, outputs == N ? half : 4); // proj
     if (outputs < N)
@@ -155,7 +158,7 @@ class Walk {
       for (int i = 0; i < 2; i++) norm_backward(N * c_.heads, c_.head_width(), n, true, false, half);
     if (fused() && !c_.qk_norm) sums(rounding, N, 3 * D, 6 * n, 0); // qkv
     else sums(rounding, N, 3 * D, 12 * n, bf16_ ? 6 * n : 0);
-    product(3 * D, D, N), product(N, D, 3 * D);
+    weight_gradient(3 * D, D, N), product(N, D, 3 * D);
     norm_backward(N, D, n, true);
   }
 
