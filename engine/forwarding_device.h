@@ -1,4 +1,4 @@
-// A device that passes everything on to another: the base of those that measure or count, which override what they look at.
+// A device that passes everything on to another: the base of those that measure or count.
 // defines: ForwardingDevice
 #pragma once
 #include "engine/device.h"

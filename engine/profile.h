@@ -30,7 +30,9 @@ class Profiler final : public ForwardingDevice {
     if (keeps_pieces(p, body, fields)) measure(products_, [&] { inner_.gemm_then(p, body, fields); });
     else Device::gemm_then(p, body, fields);
   }
-  void run(std::type_index body, size_t n, const void* fields) override { measure(times_[body], [&] { inner_.run(body, n, fields); }); }
+  void run(std::type_index body, size_t n, const void* fields) override {
+    measure(times_[body], [&] { inner_.run(body, n, fields); });
+  }
   void run_tiles(const TilesBody& body) override { measure(times_[body.type], [&] { inner_.run_tiles(body); }); }
 
  private:

@@ -58,7 +58,7 @@ class Tape {
   real* scratch(size_t n);                                        // saved beside a node until clear(): means, maxima
   template <class T> Temporary<T> temporary(size_t n) { return {*pool_, n}; }
   template <class T> Saved<T> saved(size_t n) { return std::make_shared<Temporary<T>>(*pool_, n); }
-  bool spares(size_t bytes);                                      // whether the device has room for what could be made again
+  bool spares(size_t bytes);  // whether the device has room for what could be made again
   bool recording() const { return recording_; }
   // Leaves are rounded and packed for products once in the life of this tape: for passes over parameters that do not change meanwhile.
   void keep_leaves() { keeps_leaves_ = true; }

@@ -189,6 +189,7 @@ std::string text_of_file(const std::filesystem::path& path) {
 std::vector<std::string> lines_of_file(const std::filesystem::path& path) { return lines_of(text_of_file(path)); }
 
 std::string demangled(std::type_index type) {
-  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr), std::free);
+  const std::unique_ptr<char, void (*)(void*)> name(abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr),
+                                                    std::free);
   return name ? name.get() : type.name();
 }

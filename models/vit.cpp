@@ -193,7 +193,8 @@ Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) cons
 }
 
 Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual, const std::string& scale) const {
-  const MlpParameters p{pass(name + ".fc1.weight"), pass(name + ".fc1.bias"), pass(name + ".fc2.weight"), pass(name + ".fc2.bias")};
+  const MlpParameters p{pass(name + ".fc1.weight"), pass(name + ".fc1.bias"), pass(name + ".fc2.weight"),
+                        pass(name + ".fc2.bias")};
   const Tensor lambda = pass.if_learned(scale);
   Tensor y = ::mlp(pass.t, normalised, p, lambda ? Tensor{} : residual, config_.gelu == "erf");
   pass.t.drop(normalised);

@@ -142,7 +142,8 @@ TEST_CASE("a backward pass that is told what will be read gives the rest back as
   CHECK(held[1] < 0.9 * double(held[0]));
 }
 
-TEST_CASE("an MLP's gradients are those of its parts, its hidden layer kept or made again, and kept takes more memory") {
+TEST_CASE(
+    "an MLP's gradients are those of its parts, its hidden layer kept or made again, and kept takes more memory") {
   struct Roomy final : CountingDevice {
     Roomy(std::unique_ptr<Device> device, size_t spare) : CountingDevice(std::move(device)), spare(spare) {}
     size_t spare_memory() const override { return spare; }
@@ -156,16 +157,24 @@ TEST_CASE("an MLP's gradients are those of its parts, its hidden layer kept or m
       size_t held[3];
       for (const int way : {parts, made_again, kept}) {
         Roomy device(exact_test_device(1, precision), way == kept ? size_t(1) << 30 : 0);
-        const DeviceValues x_values(device, random_values(rows * C, 1)), w1(device, random_values(M * C, 2)), w2(device, random_values(C * M, 3));
+        const DeviceValues x_values(device, random_values(rows * C, 1)), w1(device, random_values(M * C, 2)),
+            w2(device, random_values(C * M, 3));
         const DeviceValues b1(device, random_values(M, 4)), b2(device, random_values(C, 5));
-        const DeviceValues dx(device, std::vector<float>(rows * C)), dw1(device, std::vector<float>(M * C)), dw2(device, std::vector<float>(C * M)), db1(device, std::vector<float>(M)), db2(device, std::vector<float>(C));
+        const DeviceValues dx(device, std::vector<float>(rows * C)), dw1(device, std::vector<float>(M * C)),
+            dw2(device, std::vector<float>(C * M)), db1(device, std::vector<float>(M)),
+            db2(device, std::vector<float>(C));
         Tape tape(device);
-        const MlpParameters p{tape.leaf("w1", {M, C}, w1.data(), dw1.data()), tape.leaf("b1", {M}, b1.data(), db1.data()), tape.leaf("w2", {C, M}, w2.data(), dw2.data()), tape.leaf("b2", {C}, b2.data(), db2.data())};
+        const MlpParameters p{
+            tape.leaf("w1", {M, C}, w1.data(), dw1.data()), tape.leaf("b1", {M}, b1.data(), db1.data()),
+            tape.leaf("w2", {C, M}, w2.data(), dw2.data()), tape.leaf("b2", {C}, b2.data(), db2.data())};
         Tensor x = tape.leaf("x", {rows, C}, x_values.data(), dx.data()), residual = has_residual ? x : Tensor{};
-        Tensor y = way == parts ? linear(tape, gelu(tape, linear(tape, x, p.w1, p.b1), false), p.w2, p.b2, residual) : mlp(tape, x, p, residual, false);
+        Tensor y = way == parts ? linear(tape, gelu(tape, linear(tape, x, p.w1, p.b1), false), p.w2, p.b2, residual)
+                                : mlp(tape, x, p, residual, false);
         tape.backward(y, {y});
         held[way] = tape.bytes_held();
-        for (const std::vector<float>& part : {tape.download(y), dx.read(), dw1.read(), dw2.read(), db1.read(), db2.read()}) results[way].insert(results[way].end(), part.begin(), part.end());
+        for (const std::vector<float>& part :
+             {tape.download(y), dx.read(), dw1.read(), dw2.read(), db1.read(), db2.read()})
+          results[way].insert(results[way].end(), part.begin(), part.end());
       }
       INFO((has_residual ? "residual, " : ""), (precision == Precision::f32 ? "f32" : "bf16"));
       CHECK(largest_error(results[made_again], results[kept]) <= 1e-6);
@@ -278,7 +287,8 @@ TEST_CASE("what only products read is kept rounded, and says so where something 
   const DeviceValues w(device, random_values(48 * 48, 2)), b(device, random_values(48, 3)), dw(device, std::vector<float>(48 * 48));
   Tape tape(device);
   Tensor weight = tape.leaf("w", {48, 48}, w.data(), dw.data()), bias = tape.leaf("b", {48}, b.data());
-  Tensor x = tape.input("x", {64, 48}, random_values(64 * 48, 1)), a = layernorm(tape, x, bias, bias, Kept::for_products);
+  Tensor x = tape.input("x", {64, 48}, random_values(64 * 48, 1)),
+         a = layernorm(tape, x, bias, bias, Kept::for_products);
   for (float v : tape.download(a)) CHECK(v == from_bf16(to_bf16(v)));
   CHECK(says(error_of(ExitCode::failed, [&] { tape.value(a); }), {"layernorm", "[64, 48]", "products alone"}));
   const std::vector<float> before = tape.download(a);
@@ -320,7 +330,8 @@ TEST_CASE("weights that are kept are packed once where the device has an order f
     for (const int threads : {1, 2, 3}) {
       CountingDevice device(test_device(threads, precision));
       const int rows = 700, in = 100, out = 130;
-      const DeviceValues w(device, random_values(out * in, 2)), b(device, random_values(out, 3)), w2(device, random_values(in * out, 4)), b2(device, random_values(in, 5));
+      const DeviceValues w(device, random_values(out * in, 2)), b(device, random_values(out, 3)),
+          w2(device, random_values(in * out, 4)), b2(device, random_values(in, 5));
       const std::vector<float> x = random_values(rows * in, 1);
       auto pass = [&](Tape& tape, bool whole) {
         tape.clear();
@@ -364,7 +375,8 @@ TEST_CASE("all but one tensor is given back where nothing is recorded, and nothi
   for (const bool recording : {true, false}) {
     Tape tape(*device, recording);
     Tensor before = tape.input("before", {rows, C}, random_values(rows * C, 4));
-    Tensor x = tape.input("x", {rows, C}, random_values(rows * C, 1)), weight = tape.leaf("w", {C, C}, w.data()), bias = tape.leaf("b", {C}, b.data());
+    Tensor x = tape.input("x", {rows, C}, random_values(rows * C, 1)), weight = tape.leaf("w", {C, C}, w.data()),
+           bias = tape.leaf("b", {C}, b.data());
     Tensor h = linear(tape, x, weight), y = linear(tape, h, weight, bias, h);
     tape.keep_only(y, x);
     for (Tensor other : {x, h}) CHECK(tape.is_lost(other) == !recording);

@@ -47,7 +47,8 @@ class DeviceValues {
 // Counts allocations.
 class CountingDevice : public ForwardingDevice {
  public:
-  explicit CountingDevice(std::unique_ptr<Device> inner = test_device(1)) : ForwardingDevice(*inner), owned_(std::move(inner)) {}
+  explicit CountingDevice(std::unique_ptr<Device> inner = test_device(1))
+      : ForwardingDevice(*inner), owned_(std::move(inner)) {}
   void* allocate(size_t bytes) override { allocations++; return inner_.allocate(bytes); }
   void release(void* memory) override { releases++; inner_.release(memory); }
   void pack(void* to, const real* w, int n, int k) override { packs++, inner_.pack(to, w, n, k); }

@@ -71,7 +71,8 @@ class Cuda final : public Device {
   void run(std::type_index body, size_t n, const void* fields) override {
     if (n == 0) return;
     const auto kernel = launchers_.find(body);
-    if (kernel == launchers_.end()) fail(ExitCode::failed, "cuda: kernel {} is not in engine/kernels.h", demangled(body));
+    if (kernel == launchers_.end())
+      fail(ExitCode::failed, "cuda: kernel {} is not in engine/kernels.h", demangled(body));
     gpu::check(kernel->second(n, fields, compute_.get()), body.name());
   }
   void run_tiles(const TilesBody& body) override {

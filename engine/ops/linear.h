@@ -1,7 +1,7 @@
 // y[..,out] = x[..,in] Wᵀ + b, plus a residual of y's shape if given. W[out,in], b[out].
 //   backward  dW += dyᵀ x,  dx += dy W,  db += Σ_rows dy,  d residual += dy
-// defines: linear, LinearShape, OutputGradient, run_product, add_weight_gradient, add_input_gradient, StoreProduct, AddBias,
-// AddBiasAndResidual
+// defines: linear, LinearShape, OutputGradient, run_product, add_weight_gradient, add_input_gradient, StoreProduct,
+// AddBias, AddBiasAndResidual
 #pragma once
 #include "engine/error.h"
 #include "engine/ops/column_sums.h"
@@ -42,17 +42,26 @@ template <class Then> void run_product(Tape& t, Gemm product, const Output& to, 
 struct LinearShape {
   int rows, in, out;
   Shape y;
-  LinearShape(const Shape& x, Tensor w, Tensor b) : rows(int(x.rows())), in(x.last()), out(w.shape[0]), y(x.with_last(out)) {
-    if (w.shape != Shape{out, in}) fail(ExitCode::failed, "linear: weight is {}, expected [{}, {}] for an input of {}", w.shape.text(), out, in, x.text());
+  LinearShape(const Shape& x, Tensor w, Tensor b)
+      : rows(int(x.rows())), in(x.last()), out(w.shape[0]), y(x.with_last(out)) {
+    if (w.shape != Shape{out, in})
+      fail(ExitCode::failed, "linear: weight is {}, expected [{}, {}] for an input of {}", w.shape.text(), out, in,
+           x.text());
     if (b && b.shape != Shape{out}) fail(ExitCode::failed, "linear: bias is {}, expected [{}]", b.shape.text(), out);
   }
-  Gemm forward(Operand x, Operand w) const { return {.c = nullptr, .a = x, .b = w, .m = rows, .n = out, .k = in, .tb = true}; }
-  Gemm dw(Operand dy, Operand x) const { return {.c = nullptr, .a = dy, .b = x, .m = out, .n = in, .k = rows, .ta = true}; }
+  Gemm forward(Operand x, Operand w) const {
+    return {.c = nullptr, .a = x, .b = w, .m = rows, .n = out, .k = in, .tb = true};
+  }
+  Gemm dw(Operand dy, Operand x) const {
+    return {.c = nullptr, .a = dy, .b = x, .m = out, .n = in, .k = rows, .ta = true};
+  }
   Gemm dx(Operand dy, Operand w) const { return {.c = nullptr, .a = dy, .b = w, .m = rows, .n = in, .k = out}; }
 };
 
-inline void linear_forward(Tape& t, const LinearShape& shape, Operand x, Tensor w, Tensor b, Tensor residual, Output y) {
-  if (residual && residual.shape != shape.y) fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.y.text());
+inline void linear_forward(Tape& t, const LinearShape& shape, Operand x, Tensor w, Tensor b, Tensor residual,
+                           Output y) {
+  if (residual && residual.shape != shape.y)
+    fail(ExitCode::failed, "linear: residual is {}, expected {}", residual.shape.text(), shape.y.text());
   Gemm product = shape.forward(x, t.weight(w));
   const real* bias = b ? t.value(b) : nullptr;
   if (residual) run_product(t, product, y, AddBiasAndResidual{y.full, bias, t.value(residual), shape.out});

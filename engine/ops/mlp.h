@@ -1,6 +1,7 @@
-// y = H(x W1ᵀ + b1) W2ᵀ + b2, plus a residual of y's shape if given: the MLP of a block, H a form of GELU. One op, because
-// its hidden layer is the largest activation of a ViT: the passes over it happen while pieces of the products before them
-// are in the cache. Kept for the backward pass is h = x W1ᵀ + b1, rounded where products round; a = H(h) is made again.
+// y = H(x W1ᵀ + b1) W2ᵀ + b2, plus a residual of y's shape if given: the MLP of a block, H a form of GELU. One op,
+// because its hidden layer is the largest activation of a ViT: the passes over it happen while pieces of the products
+// before them are in the cache. Kept for the backward pass is h = x W1ᵀ + b1, rounded where products round; a = H(h) is
+// made again where memory is short.
 // defines: mlp, MlpParameters, BiasAndMap, BiasThenMap, MapOfProduct, MapInPlaceOfProduct
 #pragma once
 #include "engine/ops/activations.h"

@@ -47,7 +47,8 @@ TEST_CASE("several sizes: what follows a product is what a pass of its own does,
   for (const bool erf : {false, true})
     for (const auto& [rows, in, hidden, out] :
          {std::array{70, 48, 96, 32}, {1, 8, 16, 8}, {33, 24, 40, 16}, {16, 20, 12, 36}}) {
-      const auto got = layers(*fused, rows, in, hidden, out, erf), expected = layers(*apart, rows, in, hidden, out, erf);
+      const auto got = layers(*fused, rows, in, hidden, out, erf),
+                 expected = layers(*apart, rows, in, hidden, out, erf);
       for (size_t i = 0; i < got.size(); i++) {
         INFO(rows, " rows, ", in, ", ", hidden, ", ", out, " channels, erf ", erf, ": result ", i);
         CHECK(norm_error(got[i], expected[i]) <= 6e-3);
