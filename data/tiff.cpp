@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdarg>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <tiffio.h>
@@ -52,9 +53,17 @@ int keep_reason(TIFF*, void* handle, const char*, const char* format, va_list ar
   return 1;
 }
 
-// libtiff tells of it in words alone; more than largest_block, or nothing, is the file's fault.
+bool is_memory_left() {
+  void* volatile probe = std::malloc(size_t(1) << 28);  // volatile: or there would be no call
+  std::free(probe);
+  return probe != nullptr;
+}
+
+// libtiff tells of it in words alone; more than largest_block, or nothing, is the file's fault, and, from version 4.7 on,
+// a tag that is longer than the file.
 bool wants_memory(const std::string& reason) {
   const auto has = [&](const char* words) { return reason.find(words) != reason.npos; };
+  if (has("Out of memory reading of")) return !is_memory_left();
   return (has("emory") || has("No space for")) && !has("beyond the") && !has("(0 elements");
 }
 
