@@ -285,23 +285,26 @@ planted-bugs:
 	@tests/emulator/planted/run $(BUILD)/planted
 
 CUDA_HEADERS = $(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h)
-# Of a function in a header the linker takes the first it meets, so that of the library, which is checked.
-# At -Og g++ 12 finds its own header of AVX-512 uninitialized.
 ASAN_RUN = RELUCENT_BUILD=$(BUILD)/asan $(BUILD)/asan/tests/run $(SWEEPS)
 # They start programs by the hundred, or train for long: nothing that the other tests have not done under sanitizers.
 SWEEPS = -tce="one batch is learned by*,no flag of any program*,every subcommand*,a signal is known as soon*"
 # As long as all others together.
 HALF = "mutations,attention,attention layer,inspect"
+# Of a function in a header the linker takes the first it meets, so that of the library, which is checked.
+# -Wno-uninitialized: at -Og g++ 12 warns of its own header of AVX-512.
 asan:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(TESTS:%.cpp=$(BUILD)/%.o) $(BENCH:%.cpp=$(BUILD)/%.o) $(if $(CUDA_HEADERS),$(DEVICE_TESTS))
-	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -Wno-uninitialized" $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan PLAIN=$(BUILD) CUDA=0 OPT="-Og -g1 -ffp-contract=off" \
+	@CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -Wno-uninitialized" \
+	  $(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/asan PLAIN=$(BUILD) CUDA=0 OPT="-Og -g1 -ffp-contract=off" \
 	  $(PROGRAMS:$(BUILD)/%=$(BUILD)/asan/%) $(BUILD)/asan/tests/run $(if $(CUDA_HEADERS),$(BUILD)/asan/emulated/tests/run)
-	@export ASAN_OPTIONS=allocator_may_return_null=1:quarantine_size_mb=64 RELUCENT_MUTATIONS=2000; tests/side_by_side '$(ASAN_RUN) -ts=$(HALF)' '$(ASAN_RUN) -tse=$(HALF)' \
+	@export ASAN_OPTIONS=allocator_may_return_null=1:quarantine_size_mb=64 RELUCENT_MUTATIONS=2000; \
+	  tests/side_by_side '$(ASAN_RUN) -ts=$(HALF)' '$(ASAN_RUN) -tse=$(HALF)' \
 	  $(if $(CUDA_HEADERS),'RELUCENT_TEST_DEVICE=cuda $(BUILD)/asan/emulated/tests/run $(KERNEL_SUITES) -tce="many tiles"','echo skipped: the emulated CUDA device: there are no headers of the CUDA Toolkit')
 
 odr: packages
 	@echo "odr: compiles the programs and tests for a link as one unit, which shows types of two definitions"
-	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/odr CUDA=0 OPT="-O0 -flto=auto -Werror=odr" LDFLAGS="-r -flinker-output=rel" LDLIBS= $(PROGRAMS:$(BUILD)/%=$(BUILD)/odr/%) $(BUILD)/odr/tests/run
+	@$(MAKE) --no-print-directory -s -j$$(nproc) BUILD=$(BUILD)/odr CUDA=0 OPT="-O0 -flto=auto -Werror=odr" \
+	  LDFLAGS="-r -flinker-output=rel" LDLIBS= $(PROGRAMS:$(BUILD)/%=$(BUILD)/odr/%) $(BUILD)/odr/tests/run
 	@echo "odr: every type has one definition"
 
 warnings: packages

@@ -59,8 +59,8 @@ bool is_memory_left() {
   return probe != nullptr;
 }
 
-// libtiff tells of it in words alone; more than largest_block, or nothing, is the file's fault, and, from version 4.7 on,
-// a tag that is longer than the file.
+// libtiff tells of it in words alone; more than largest_block, or nothing, is the file's fault, and, from version 4.7
+// on, a tag that is longer than the file.
 bool wants_memory(const std::string& reason) {
   const auto has = [&](const char* words) { return reason.find(words) != reason.npos; };
   if (has("Out of memory reading of")) return !is_memory_left();

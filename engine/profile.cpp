@@ -20,8 +20,10 @@ std::string_view part_of(std::string_view kernel) {
 
 std::vector<Profiler::Pass> Profiler::passes() const {
   std::vector<Pass> passes{{"products", "gemm", products_.seconds, products_.calls}};
-  for (const auto& [body, time] : times_)
-    passes.push_back({std::string(part_of(demangled(body))), demangled(body), time.seconds, time.calls});
+  for (const auto& [body, time] : times_) {
+    const std::string name = demangled(body);
+    passes.push_back({std::string(part_of(name)), name, time.seconds, time.calls});
+  }
   std::sort(passes.begin(), passes.end(), [](const Pass& a, const Pass& b) { return a.seconds > b.seconds; });
   return passes;
 }

@@ -73,11 +73,11 @@ class Cuda final : public Device {
     const auto kernel = launchers_.find(body);
     if (kernel == launchers_.end())
       fail(ExitCode::failed, "cuda: kernel {} is not in engine/kernels.h", demangled(body));
-    gpu::check(kernel->second(n, fields, compute_.get()), body.name());
+    gpu::check(kernel->second(n, fields, compute_.get()), body);
   }
   void run_tiles(const TilesBody& body) override {
     if (body.images == 0) return;
-    if (fuses(body)) return gpu::check(launch_fused_attention(body, compute_.get()), body.type.name());
+    if (fuses(body)) return gpu::check(launch_fused_attention(body, compute_.get()), body.type);
     const int most = tile_.images(body.queries, body.keys);
     for (int h = 0; h < body.heads; h++)
       for (int b = 0; b < body.images; b += most) body(tile_, h, b, std::min(most, body.images - b));

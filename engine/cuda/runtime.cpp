@@ -2,9 +2,13 @@
 #include <dlfcn.h>
 #include <algorithm>
 #include "engine/error.h"
+#include "engine/text.h"
 
 namespace gpu {
 
+void check(cudaError_t status, std::type_index kernel) {
+  if (status != cudaSuccess) check(status, demangled(kernel).c_str());
+}
 void check(cudaError_t status, const char* call) {
   if (status != cudaSuccess) fail(ExitCode::failed, "cuda: {} failed: {} ({})", call, cudaGetErrorString(status), cudaGetErrorName(status));
 }

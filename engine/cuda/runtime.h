@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 #include <memory>
 #include <string>
+#include <typeindex>
 #include <utility>
 
 #define CUDA_CALL(call) ::gpu::check(call, #call)
@@ -12,6 +13,7 @@
 namespace gpu {
 
 void check(cudaError_t status, const char* call);
+void check(cudaError_t status, std::type_index kernel);                      // named only where it failed
 
 template <auto destroy> struct Destroy {
   template <class T> void operator()(T* handle) const { destroy(handle); }

@@ -86,8 +86,8 @@ struct OutputGradient {
   Operand operand;
 };
 
+// For a w that wants one: of another, the operands of dw need not be made.
 inline void add_weight_gradient(Tape& t, Tensor w, Gemm dw) {
-  if (!t.wants_gradient(w)) return;
   const Gradient to = t.add_gradient(w);
   dw.c = to.data, dw.beta = real(to.add);
   t.device.gemm(dw);

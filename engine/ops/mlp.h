@@ -90,10 +90,10 @@ template <class H, class X> Tensor mlp_as(Tape& t, Tensor x, const MlpParameters
       if (!kept && in_place_is_best<H>(t.device, da, h->data)) {
         dh = h;
         run_product(t, da, output_to(a->data), MapInPlaceOfProduct<H, X>{h->data, output_to(a->data), M});
-        add_weight_gradient(t, p.w2, fc2.dw(dy.operand, a->data));
+        if (t.wants_gradient(p.w2)) add_weight_gradient(t, p.w2, fc2.dw(dy.operand, a->data));
       } else {
         if (!kept) t.device.each(hidden, MapForward<H, X>{output_to(a->data), h->data});
-        add_weight_gradient(t, p.w2, fc2.dw(dy.operand, a->data));
+        if (t.wants_gradient(p.w2)) add_weight_gradient(t, p.w2, fc2.dw(dy.operand, a->data));
         dh = t.saved<X>(hidden);
         run_product(t, da, output_to(dh->data), MapOfProduct<H, X>{output_to(dh->data), h->data, M});
       }
@@ -101,7 +101,7 @@ template <class H, class X> Tensor mlp_as(Tape& t, Tensor x, const MlpParameters
     }
     if (residual) t.pass_gradient(y, residual);                  // it may move dy
     add_column_sums(t, p.b1, row_values(dh->data, M), fc1.rows);
-    add_weight_gradient(t, p.w1, fc1.dw(dh->data, t.operand(x)));
+    if (t.wants_gradient(p.w1)) add_weight_gradient(t, p.w1, fc1.dw(dh->data, t.operand(x)));
     add_input_gradient(t, x, fc1, dh->data, p.w1);
   });
   return y;

@@ -48,7 +48,8 @@ TEST_CASE("several functions with heads of 32 channels") {
 
 TEST_CASE("several functions, all of q, k, v, o and their gradients rounded, as in a model") {
   const int B = 2, H = 2;
-  for (const auto& [d, L] : {std::pair(32, 50), {64, 70}})  // o passes through the tile that is read last if they are odd
+  // with an odd number of tiles o passes through the one that is read last
+  for (const auto& [d, L] : {std::pair(32, 50), {64, 70}})
     for (const char* f : {"softmax", "relu"}) {
       std::vector<std::vector<float>> results[2];
       for (const bool is_fused : {true, false}) {
