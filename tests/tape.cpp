@@ -176,7 +176,7 @@ TEST_CASE(
              {tape.download(y), dx.read(), dw1.read(), dw2.read(), db1.read(), db2.read()})
           results[way].insert(results[way].end(), part.begin(), part.end());
       }
-      INFO((has_residual ? "residual, " : ""), (precision == Precision::f32 ? "f32" : "bf16"));
+      INFO(std::string(has_residual ? "residual, " : ""), std::string(precision == Precision::f32 ? "f32" : "bf16"));
       CHECK(largest_error(results[made_again], results[kept]) <= 1e-6);
       CHECK(norm_error(results[made_again], results[parts]) <= (precision == Precision::f32 ? 1e-6 : 1e-2));
       CHECK(held[made_again] < held[kept]);
