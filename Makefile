@@ -312,7 +312,8 @@ warnings: packages
 
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
-FUZZED = $(DATA) models/run_log.cpp $(addprefix engine/,console.cpp dtype.cpp error.cpp files.cpp flags.cpp json.cpp machine.cpp npy.cpp safetensors.cpp signals.cpp text.cpp)
+FUZZED = $(DATA) $(addprefix models/,attention_layer.cpp attention_list.cpp bigvision.cpp checkpoint.cpp classes.cpp fields.cpp foreign.cpp learned.cpp presets.cpp run_log.cpp vit.cpp weights.cpp weights_file.cpp) \
+  $(addprefix engine/,console.cpp dtype.cpp error.cpp files.cpp flags.cpp json.cpp machine.cpp npy.cpp optimizer.cpp parameters.cpp safetensors.cpp signals.cpp tape.cpp text.cpp)
 FUZZ_CXX = $(shell command -v clang++)
 FUZZ_FLAGS = -std=c++20 -O1 -g -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined
 $(BUILD)/fuzz/%.o: %.cpp $(BUILD)/settings

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <thread>
 #include "engine/bf16.h"
+#include "engine/cpu/sharing.h"
 #include "engine/optimizer.h"
 #include "engine/ops/elementwise.h"
 #include "engine/ops/linear.h"
@@ -202,6 +203,28 @@ TEST_CASE("errors") {
   CHECK(says(error_of(ExitCode::failed, [&] { device->each(1, Unlisted{}); }), {"kernel", "engine/kernels.h"}));
   CHECK(says(error_of(ExitCode::usage, [] { make_device({.device = "tpu"}); }), {"--device", "'tpu'", "cpu or cuda"}));
   CHECK(says(error_of(ExitCode::usage, [] { make_device({.precision = Precision::tf32}); }), {"--precision tf32", "--device cuda"}));
+}
+
+TEST_CASE("a pass is shared among threads if it takes long enough") {
+  Sharing sharing(4);
+  const auto threads_of = [&](std::type_index kind, size_t n, std::chrono::microseconds each) {
+    std::vector<int> runs(n);
+    int last_threads = 0;
+    sharing(kind, n, [&](size_t first, size_t end, int threads) {
+      for (size_t i = first; i < end; i++) runs[i]++;
+      if (end - first <= n / 2) std::this_thread::sleep_for(each * (end - first));
+      last_threads = threads;
+    });
+    CHECK(runs == std::vector<int>(n, 1));
+    return last_threads;
+  };
+  int short_pass = 4;
+  for (int pass = 0; pass < 5; pass++) {
+    CHECK(threads_of(typeid(int), 1000, std::chrono::microseconds(10)) == 4);
+    CHECK(threads_of(typeid(int), 1, std::chrono::microseconds(0)) == 1);
+    short_pass = threads_of(typeid(float), 200, std::chrono::microseconds(0));
+  }
+  CHECK(short_pass == 1);                          // the shortest of three times counts
 }
 
 TEST_SUITE_END();

@@ -1,9 +1,12 @@
 // Files damaged in a way that can be repeated: the same number gives the same bytes.
-// defines: mutated
+// defines: mutated, right_checksum
 #pragma once
 #include <algorithm>
+#include <cstring>
+#include <fmt/format.h>
 #include <string>
 #include <vector>
+#include <zlib.h>
 
 #include "engine/random.h"
 
@@ -30,4 +33,17 @@ inline std::string mutated(const std::vector<std::string>& seeds, uint64_t numbe
     }
   }
   return bytes;
+}
+
+// Makes the checksum in the header of a safetensors file that of its data, so that what is behind it is read.
+inline void right_checksum(std::string& bytes) {
+  const std::string key = "\"crc32\":\"";
+  const size_t at = bytes.find(key);
+  uint64_t header = 0;
+  if (at == bytes.npos || at + key.size() + 8 > bytes.size()) return;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (header > bytes.size() - sizeof header) return;
+  const std::string_view data = std::string_view(bytes).substr(sizeof header + header);
+  const auto sum = crc32_z(0, reinterpret_cast<const Bytef*>(data.data()), data.size());
+  bytes.replace(at + key.size(), 8, fmt::format("{:08x}", sum));
 }

@@ -109,11 +109,6 @@ void repair_cache(std::string& bytes) {
   std::memcpy(&bytes[bytes.size() - 8], &sum, sizeof sum);
 }
 
-// A safetensors file tells its checksum in its header, which is one of other data then.
-void without_checksum(std::string& bytes) {
-  if (const size_t at = bytes.find("\"crc32\""); at != bytes.npos) bytes[at + 5] = '3';
-}
-
 std::string shard_with_everything() {
   return tar_entry("a/1.jpg", "image") + tar_entry("a/1.cls", "7 3\n") + tar_entry("d/", "", '5') +
          tar_entry("././@LongLink", std::string(150, 'k') + ".txt", 'L') + tar_entry("cut", "third") +
@@ -208,7 +203,7 @@ TEST_SUITE("mutations") {
           const Weights weights = read_weights(path, all_fields(config), true);
           class_names(weights.metadata, weights.config.classes, path);
         },
-        without_checksum);
+        right_checksum);
   }
 
   TEST_CASE("what a run keeps") {
@@ -227,7 +222,7 @@ TEST_SUITE("mutations") {
           const TrainingState state = load_state(path, vit, adam, identity);
           CHECK((state.step >= 0 && state.step == saved_step(path) && state.window.steps >= 0));
         },
-        without_checksum);
+        right_checksum);
 
     const std::string rows =
         "{\"step\":1,\"loss\":2.5,\"images_per_second\":100}\n{\"step\":2,\"val_accuracy\":0.5,\"val_loss\":null}\n";

@@ -10,6 +10,8 @@
 #include <numeric>
 #include <unordered_map>
 #include "engine/cpu/gemm.h"
+#include "engine/cpu/sharing.h"
+#include "engine/cpu/thread_team.h"
 #include "engine/error.h"
 #include "engine/kernels.h"
 #include "engine/machine.h"
@@ -22,63 +24,6 @@ extern "C" {
 }
 
 namespace {
-
-// A team of one thread; its loops become SIMD code.
-struct Thread {
-  template <class F> [[gnu::always_inline]] auto sum(int n, F f) const {
-    decltype(f(0)) s = 0;
-#pragma omp simd reduction(+ : s)
-    for (int i = 0; i < n; i++) s += f(i);
-    return s;
-  }
-  template <class F> [[gnu::always_inline]] real max(int n, F f) const {
-    real m = f(0);
-#pragma omp simd reduction(max : m)
-    for (int i = 1; i < n; i++) { const real x = f(i); m = m < x ? x : m; }
-    return m;
-  }
-  template <class F> [[gnu::always_inline]] void each(int n, F f) const {
-#pragma omp simd
-    for (int i = 0; i < n; i++) f(i);
-  }
-  template <class Read, class Write> [[gnu::always_inline]] void each(int n, Read read, Write write) const {
-    each(n, [=](int i) { write(i, read(i)); });
-  }
-  template <class F> void once(F f) const { f(); }
-  // values[n] that are read more than once; a GPU keeps them in registers
-  template <class T> T* held(T* values, int /*n*/) const { return values; }
-  // a[c] and b[c] = sums over rows [first, end): the function that make(team) returns takes a row and add(c, of a, of
-  // b) for each of its terms
-  template <class Make>
-  [[gnu::always_inline]] void two_column_sums(size_t first, size_t end, int width, real* a, real* b, Make make) const {
-    each(width, [=](int c) { a[c] = 0, b[c] = 0; });
-    const auto row = make(*this);
-    for (size_t r = first; r < end; r++) row(r, [=](int c, real of_a, real of_b) { a[c] += of_a, b[c] += of_b; });
-  }
-  // sums[c] = Σ over rows [first, end) of f(row, c), each handed to keep(row, c, value)
-  template <class F, class Keep = KeepNothing> [[gnu::always_inline]] void columns(size_t first, size_t end, int width, real* sums, F f, Keep keep = {}) const {
-    each(width, [&](int c) { sums[c] = 0; });
-    for (size_t row = first; row < end; row++)
-      each(width, [&](int c) {
-        const real x = f(row, c);
-        keep(row, c, x);
-        sums[c] += x;
-      });
-  }
-};
-
-template <class Body> concept OnRows = std::invocable<const Body&, Thread, size_t>;
-
-// Flattened: all of a body becomes part of its loop, or the loop would not become SIMD code.
-template <class Body> [[gnu::flatten]] void run_elements(const Body& fields, size_t first, size_t end) {
-  const Body body = fields;
-#pragma omp simd
-  for (size_t i = first; i < end; i++) body(i);
-}
-template <class Body> [[gnu::flatten]] void run_row(const Body& body, size_t row) { body(Thread{}, row); }
-template <class Then> [[gnu::flatten]] void run_piece(const Then& then, const Gemm& piece, int first_row, int first_column) {
-  for (int row = 0; row < piece.m; row++) then(Thread{}, size_t(first_row) + row, first_column, piece.n, piece.c + size_t(row) * piece.ldc);
-}
 
 // Rows of a body, in a loop.
 using RowKernels = std::unordered_map<std::type_index, void (*)(size_t n, const void* fields)>;
@@ -215,7 +160,8 @@ class Cpu final : public Device {
     }
     int m = part(p.m, m_tiles), n = part(p.n, n_tiles);
     if (whole_rows && m < 256) m = (p.m + m_tiles - 1) / m_tiles;        // equal parts count more than whole registers
-    parallel(size_t(m_tiles) * n_tiles, [&](size_t tile, int thread) {
+    const size_t tiles = size_t(m_tiles) * n_tiles;
+    parallel(0, tiles, tiles > 1 ? threads_ : 1, [&](size_t tile, int thread) {
       const int i = int(tile) % m_tiles * m, j = int(tile) / m_tiles * n;
       if (i >= p.m || j >= p.n) return;
       Gemm piece = p;
@@ -244,7 +190,10 @@ class Cpu final : public Device {
     if (n > 0) kernel(*this, n, fields);
   }
   void run_tiles(const TilesBody& body) override {
-    parallel(size_t(body.images) * body.heads, [&](size_t i, int thread) { body(tiles_[thread], int(i) % body.heads, int(i) / body.heads, 1); });
+    sharing_(body.type, size_t(body.images) * body.heads, [&](size_t first, size_t end, int threads) {
+      parallel(first, end, threads,
+               [&](size_t i, int thread) { body(tiles_[thread], int(i) % body.heads, int(i) / body.heads, 1); });
+    });
   }
 
  private:
@@ -262,22 +211,22 @@ class Cpu final : public Device {
   GemmFunction own_product() const { return onednn_ && (precision_ == Precision::f32 || rounds_operands()) ? tile_product(rounds_operands()) : nullptr; }
 
   template <class Body> void launch(size_t n, const Body& fields) {
-    if constexpr (!OnRows<Body>) {
-      constexpr size_t block = 8192;
-      const size_t blocks = (n + block - 1) / block;
-#pragma omp parallel for schedule(static) num_threads(threads_) if (blocks > 1)
-      for (size_t k = 0; k < blocks; k++) run_elements(fields, k * block, std::min(n, (k + 1) * block));
-    } else {
-#pragma omp parallel for schedule(static) num_threads(threads_) if (n > 1)
-      for (size_t row = 0; row < n; row++) run_row(fields, row);
-    }
+    constexpr size_t block = OnRows<Body> ? 1 : 8192;          // elements or rows that one thread takes at least
+    const auto run_blocks = [&](size_t k) {
+      if constexpr (OnRows<Body>) run_row(fields, k);
+      else run_elements(fields, k * block, std::min(n, (k + 1) * block));
+    };
+    sharing_(typeid(Body), (n + block - 1) / block, [&](size_t first, size_t end, int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+      for (size_t k = first; k < end; k++) run_blocks(k);
+    });
   }
 
-  // Calls work(i, thread) for every i below n. An exception leaves the parallel region only after its end.
-  template <class Work> void parallel(size_t n, Work work) {
+  // Calls work(i, thread) for every i in [first, end). An exception leaves the parallel region only after its end.
+  template <class Work> static void parallel(size_t first, size_t end, int threads, Work work) {
     std::exception_ptr error;
-#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (n > 1)
-    for (size_t i = 0; i < n; i++) {
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+    for (size_t i = first; i < end; i++) {
       try {
         work(i, omp_get_thread_num());
       } catch (...) {
@@ -289,6 +238,7 @@ class Cpu final : public Device {
   }
 
   int threads_;
+  Sharing sharing_{threads_};
   bool onednn_;
   Precision precision_;
   GemmFunction product_;
