@@ -89,11 +89,6 @@ Tensor Tape::reshape(Tensor x, Shape shape) {
   return {shape, x.node, id_};
 }
 
-real* Tape::scratch(size_t n) {
-  scratch_.push_back({pool_->take<real>(n), n});
-  return scratch_.back().first;
-}
-
 real* Tape::value(Tensor x) {
   Node& n = node(x);
   if (n.kept == Kept::for_products) fail(ExitCode::failed, "tape: {} {} is kept for products alone", n.op, n.shape.text());
@@ -140,8 +135,6 @@ Operand Tape::weight(Tensor w) {
   if (is_new && (size = device.packed_bytes(rows, columns))) packed = pool_->take<char>(size), device.pack(packed, n.value, rows, columns);
   return packed ? Operand::from_packed(packed) : operand(w);
 }
-
-Operand Tape::kept(Tensor x) { return node(x).kept == Kept::for_products ? operand(x) : value(x); }
 
 void Tape::keep_for_products(Tensor x) {
   if (!device.rounds_operands()) return;
@@ -269,21 +262,14 @@ void Tape::clear() {
     release_value(n);
     release_gradient(n);
   }
-  give_back_scratch();
   nodes_.clear();
   id_ = next_id();
   done_ = false;
   spared_ = 0;
 }
 
-void Tape::give_back_scratch() {
-  for (auto [block, n] : scratch_) pool_->give(block, n);
-  scratch_.clear();
-}
-
 void Tape::keep_only(Tensor x, Tensor first) {
   if (recording_) return;
   for (int i = first.node; i < int(nodes_.size()); i++)
-    if (i != x.node) release_value(nodes_[i]);
-  give_back_scratch();
+    if (i != x.node) release_value(nodes_[i]), nodes_[i].remake = {};
 }

@@ -29,7 +29,7 @@ template <class T> struct Temporary {
   ~Temporary() { if (n) pool.give(data, n); }
   Temporary(const Temporary&) = delete;
 };
-// The same for as long as somebody holds it: the backward of an op, until it ran.
+// The same for as long as somebody holds it: what the backward of an op needs beside its inputs, until it ran.
 template <class T> using Saved = std::shared_ptr<Temporary<T>>;
 
 class Tape {
@@ -55,7 +55,6 @@ class Tape {
   // The result of an op, from the pool. It wants a gradient if one of its inputs does.
   Tensor make(std::string_view op, Shape shape, std::initializer_list<Tensor> inputs, Kept kept = Kept::full);
   Tensor reshape(Tensor x, Shape shape);                          // of a leaf: the same memory in another shape
-  real* scratch(size_t n);                                        // saved beside a node until clear(): means, maxima
   template <class T> Temporary<T> temporary(size_t n) { return {*pool_, n}; }
   template <class T> Saved<T> saved(size_t n) { return std::make_shared<Temporary<T>>(*pool_, n); }
   bool spares(size_t bytes);  // whether the device has room for what could be made again
@@ -67,7 +66,6 @@ class Tape {
   Output output(Tensor x);                                        // where the op that makes x writes it
   Operand operand(Tensor x);                                      // x as input of a product; rounded on first use, kept until clear()
   Operand weight(Tensor w);                                       // w[n,k] as right-hand input of x wᵀ: a leaf that is kept is packed
-  Operand kept(Tensor x);                                         // as it is: rounded where it is kept for products alone, else full
   bool is_kept_rounded(Tensor x) { return node(x).kept == Kept::for_products; }
   void keep_for_products(Tensor x);                               // nothing else will read it
   void drop_rounded(Tensor x);                                    // of a leaf, where the device does not keep it: operand(x) will round it again
@@ -140,7 +138,6 @@ class Tape {
   void hold(Node& node);                                          // memory for its value, as it is kept
   void release_value(Node& node);
   void release_gradient(Node& node);
-  void give_back_scratch();
   static uint64_t next_id();
 
   std::shared_ptr<Pool> pool_;
@@ -150,5 +147,4 @@ class Tape {
   std::map<const real*, std::pair<bf16*, size_t>> rounded_leaves_;
   std::map<const real*, std::pair<char*, size_t>> packed_leaves_;
   std::vector<Node> nodes_;
-  std::vector<std::pair<real*, size_t>> scratch_;
 };

@@ -97,10 +97,7 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   if (c.block == "gau") return gated_unit(pass, c, name, x, n, probe);
 
   const Kept read_by_products = is_linear(c.attention) ? Kept::full : Kept::for_products;
-  // Before their norm q and k stay full on the CPU. A GPU, where memory is what takes time, rounds them as mixed
-  // precision does elsewhere.
-  const bool full = c.form == "laser" || (c.qk_norm && !t.device.fuses_attention());
-  Tensor qkv = pass.linear(n, name + "qkv", {}, full ? Kept::full : read_by_products);      // [B, L, 3 D]
+  Tensor qkv = pass.linear(n, name + "qkv", {}, c.form == "laser" ? Kept::full : read_by_products);    // [B, L, 3 D]
   HeadView q{qkv, 0}, k{qkv, c.width}, v{qkv, 2 * c.width};
   if (c.qk_norm) {
     q = {headnorm(t, qkv, q.offset, c.heads, pass(name + "q_norm.weight"), read_by_products)};
@@ -213,7 +210,7 @@ double attention_kept(const ViTConfig& c, bool rounded) {
   if (c.block == "gau") return 9 * D + 4 * d;
   const int norms = c.output_norm == "none" ? c.form == "differential" : c.output_norm == "rms" ? 1 : 2;
   const double of_products = rounded ? 0.5 : 1;
-  const double qkv = c.qk_norm || c.form == "laser" || is_linear(c.attention) ? 3 : 3 * of_products, normalised = c.qk_norm ? 2 * of_products : 0;
+  const double qkv = c.form == "laser" || is_linear(c.attention) ? 3 : 3 * of_products, normalised = c.qk_norm ? 2 * of_products : 0;
   return D * (1 + qkv + normalised + of_products + 2 * c.gate + norms + (c.form == "laser") + 2 * (c.block == "hybrid-norm"));
 }
 

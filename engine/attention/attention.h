@@ -19,7 +19,7 @@ struct HeadView { Tensor x; int offset = 0; };
 
 // Where the heads of a view lie, and where their gradients go.
 inline HeadOperands product_heads(Tape& t, HeadView view) {
-  Operand x = t.device.fuses_attention() ? t.operand(view.x) : t.kept(view.x);
+  Operand x = t.operand(view.x);
   x += size_t(view.offset);
   return {x, view.x.shape[1], view.x.shape[2]};
 }
@@ -165,21 +165,28 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
   Tensor o =
       t.make("attention", {n.B, n.Lq, heads * n.dv},
              {q.x, k.x, v.x, learned.alpha, learned.log_gamma, learned.bias, learned.log_temperature, learned.number},
-             fused ? kept : Kept::full);
-  real* const saved = t.wants_gradient(o) && fused.value_or(0) ? t.scratch(*fused) : nullptr;
-  pass.o = {t.output(o), n.Lq, heads * n.dv}, pass.saved = saved;
+             kept);
+  const Saved<real> saved = t.saved<real>(t.wants_gradient(o) ? fused.value_or(0) : 0);
+  const Output output = t.output(o);
+  const Temporary<real> full = t.temporary<real>(output.rounded && !fused ? o.shape.size() : 0);
+  pass.o = {full.data ? Output{full.data} : output, n.Lq, heads * n.dv}, pass.saved = saved->data;
   t.device.tiles(pass);
-  if (kept == Kept::for_products && !fused) t.keep_for_products(o);
+  if (full.data) t.device.each(o.shape.size(), Round{output.rounded, full.data});
   t.on_backward(o, [=, &t] {
     const bool rounds = fused && !t.rounded_gradient(o);
     const Temporary<bf16> rounded = t.temporary<bf16>(rounds ? o.shape.size() : 0);
     if (rounds) t.device.each(o.shape.size(), Round{rounded.data, t.gradient(o)});
     const HeadOperands d_o{rounds ? Operand(rounded.data) : t.kept_gradient(o), n.Lq, heads * n.dv};
     const size_t rows = size_t(n.B) * n.Lq * heads;
-    const auto parts = learned.map<real*>([&](Tensor x) { return t.wants_gradient(x) ? t.scratch(rows) : nullptr; });
+    size_t wanted = 0;
+    learned.each_with(learned, [&](Tensor x, Tensor) { wanted += t.wants_gradient(x); });
+    const Temporary<real> memory = t.temporary<real>(wanted * rows);
+    real* next = memory.data;
+    const auto parts = learned.map<real*>(
+        [&](Tensor x) { return t.wants_gradient(x) ? std::exchange(next, next + rows) : nullptr; });
     const auto [dq, dk, dv, add] = write_heads(t, q, k, v, n, fused.has_value());
     AttentionBackward backward{dq, dk, dv, d_o, forward(fused ? t.output(o) : Output{}), parts, add};
-    backward.forward.saved = saved;
+    backward.forward.saved = saved->data;
     t.device.tiles(backward);
     learned.each_with(parts, [&](Tensor x, real* part) {
       if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());

@@ -92,7 +92,6 @@ inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v
   if (maps % 2) fail(ExitCode::failed, "differential attention: {} maps, expected an even number", maps);
   Tensor o = t.make("differential attention", {n.B, n.L, maps * d}, {q.x, k.x, v.x, lambda});
   const size_t rows = size_t(n.B) * (maps / 2) * n.L;
-  real* dlambda = t.recording() ? t.scratch(rows) : nullptr;
   const auto f = row_function(function, alpha, n.L);
   if (f->has_number) fail(ExitCode::failed, "differential attention: {} has a number of the head, for which there is no place", function);
   auto forward = [=, &t](real* output) {
@@ -102,10 +101,11 @@ inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v
   t.on_backward(o, [=, &t] {
     const HeadOperands d_o{t.gradient(o), n.L, maps * d};
     AttentionBackward both{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), {}};
-    t.device.tiles(DifferentialBackward{both, t.value(lambda), dlambda});
+    const Temporary<real> dlambda = t.temporary<real>(rows);
+    t.device.tiles(DifferentialBackward{both, t.value(lambda), dlambda.data});
     both.forward.n.dv = d;                                    // to a probe a map has half of the head's values
     both.show_operands(t.device);
-    add_column_sums(t, lambda, Values{dlambda, 1}, rows);
+    add_column_sums(t, lambda, Values{dlambda.data, 1}, rows);
   });
   return o;
 }
@@ -131,11 +131,13 @@ struct LambdaBackward {
 inline Tensor differential_lambda(Tape& t, Tensor q1, Tensor k1, Tensor q2, Tensor k2, double first) {
   const int d = q1.shape.last();
   Tensor lambda = t.make("differential lambda", {1}, {q1, k1, q2, k2});
-  real* exponentials = t.scratch(2);
-  t.device.rows(1, LambdaForward{t.value(lambda), exponentials, t.value(q1), t.value(k1), t.value(q2), t.value(k2), d, real(first)});
+  const Saved<real> exponentials = t.saved<real>(2);
+  t.device.rows(1, LambdaForward{t.value(lambda), exponentials->data, t.value(q1), t.value(k1), t.value(q2), t.value(k2),
+                                 d, real(first)});
   t.on_backward(lambda, [=, &t] {
     const Gradient dq1 = t.add_gradient(q1), dk1 = t.add_gradient(k1), dq2 = t.add_gradient(q2), dk2 = t.add_gradient(k2);
-    t.device.each(d, LambdaBackward{dq1, dk1, dq2, dk2, t.gradient(lambda), exponentials, t.value(q1), t.value(k1), t.value(q2), t.value(k2)});
+    t.device.each(d, LambdaBackward{dq1, dk1, dq2, dk2, t.gradient(lambda), exponentials->data, t.value(q1),
+                                    t.value(k1), t.value(q2), t.value(k2)});
   });
   return lambda;
 }

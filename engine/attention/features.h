@@ -120,19 +120,21 @@ inline Tensor token_normalised(Tape& t, HeadView view, int heads, int d) {
   require_heads("token normalised", view, view.x.shape[0], view.x.shape[1], heads, d);
   const int B = view.x.shape[0], L = view.x.shape[1], C = heads * d;
   Tensor y = t.make("token normalised", view.x.shape.with_last(C), {view.x});
-  real *norm = t.scratch(size_t(B) * C), *dot = t.recording() ? t.scratch(size_t(B) * C) : nullptr;
+  const Saved<real> norm = t.saved<real>(size_t(B) * C);
   auto forward = [=, &t] {
     const auto x = read_heads(t, view);
-    sum_over_tokens(t.device, norm, AbsoluteTerm{x.data, x.width}, B, L, C);
-    t.device.rows(size_t(B) * L, TokenNormalised{t.value(y), x.data, norm, L, C, x.width});
+    sum_over_tokens(t.device, norm->data, AbsoluteTerm{x.data, x.width}, B, L, C);
+    t.device.rows(size_t(B) * L, TokenNormalised{t.value(y), x.data, norm->data, L, C, x.width});
   };
   forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
     const auto x = read_heads(t, view);
     const real* dy = t.gradient(y);
-    sum_over_tokens(t.device, dot, ProductTerm{dy, t.value(y), C, C}, B, L, C);
-    t.device.rows(size_t(B) * L, TokenNormalisedBackward{write_heads(t, view).data, dy, x.data, norm, dot, L, C, x.width});
+    const Temporary<real> dot = t.temporary<real>(size_t(B) * C);
+    sum_over_tokens(t.device, dot.data, ProductTerm{dy, t.value(y), C, C}, B, L, C);
+    t.device.rows(size_t(B) * L, TokenNormalisedBackward{write_heads(t, view).data, dy, x.data, norm->data, dot.data, L,
+                                                         C, x.width});
   });
   return y;
 }
@@ -201,13 +203,13 @@ inline Tensor positive_features(Tape& t, HeadView view, int heads, int d, Tensor
   const int B = view.x.shape[0], L = view.x.shape[1], m = w.shape[0];
   const size_t tokens = view.x.shape.rows(), rows = tokens * heads;
   Tensor y = t.make("positive features", view.x.shape.with_last(heads * m), {view.x});
-  real* largest = t.scratch(rows);
+  const Saved<real> largest = t.saved<real>(rows);
   auto forward = [=, &t] {
     const auto x = read_heads(t, view);
     project_features(t, t.value(y), x, tokens, heads, d, w);
-    t.device.rows(rows, Exponents{t.value(y), largest, x, heads, d, m});
-    if (keys) t.device.rows(size_t(B) * heads, LargestOfHead{largest, L, heads});
-    t.device.rows(rows, ExponentialFeatures{t.value(y), largest, m});
+    t.device.rows(rows, Exponents{t.value(y), largest->data, x, heads, d, m});
+    if (keys) t.device.rows(size_t(B) * heads, LargestOfHead{largest->data, L, heads});
+    t.device.rows(rows, ExponentialFeatures{t.value(y), largest->data, m});
   };
   forward();
   t.on_remake(y, forward);

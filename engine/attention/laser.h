@@ -60,12 +60,12 @@ inline Tensor laser_attention(Tape& t, HeadView q, HeadView k, HeadView v, int h
   const int B = v.x.shape[0], L = v.x.shape[1], C = heads * d;
   require_heads("laser", v, B, L, heads, d);
   const size_t rows = size_t(B) * L;
-  real* m = t.scratch(size_t(B) * C);
+  const Saved<real> m = t.saved<real>(size_t(B) * C);
   Tensor E = t.make("laser exponentials", v.x.shape.with_last(C), {v.x});
   auto exponentials = [=, &t] {
     const auto values = read_heads(t, v);
-    t.device.each(size_t(B) * C, LaserLargest{m, values.data, L, C, values.width});
-    t.device.rows(rows, LaserExponentials{t.value(E), values.data, m, L, C, values.width});
+    t.device.each(size_t(B) * C, LaserLargest{m->data, values.data, L, C, values.width});
+    t.device.rows(rows, LaserExponentials{t.value(E), values.data, m->data, L, C, values.width});
   };
   exponentials();
   t.on_remake(E, exponentials);
@@ -77,7 +77,7 @@ inline Tensor laser_attention(Tape& t, HeadView q, HeadView k, HeadView v, int h
   Tensor x = attention(t, q, k, {E}, heads, d, function, alpha, probe);
   t.drop(E);
   Tensor y = t.make("laser logarithm", x.shape, {x});
-  t.device.rows(rows, LaserLogarithm{t.value(y), t.value(x), m, L, C});
+  t.device.rows(rows, LaserLogarithm{t.value(y), t.value(x), m->data, L, C});
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x);
     t.device.each(x.shape.size(), LaserLogarithmBackward{dx.data, t.gradient(y), t.value(x), dx.add});

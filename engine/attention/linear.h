@@ -140,19 +140,20 @@ inline Tensor hydra_product(Tape& t, Tensor q, Tensor k, HeadView v) {
   if (k.shape != q.shape) fail(ExitCode::failed, "hydra: keys are {}, expected {}", k.shape.text(), q.shape.text());
   require_heads("hydra", v, B, L, 1, C);
   Tensor o = t.make("hydra", q.shape, {q, k, v.x});
-  real *s = t.scratch(size_t(B) * C), *ds = t.recording() ? t.scratch(size_t(B) * C) : nullptr;
+  const Saved<real> s = t.saved<real>(size_t(B) * C);
   const auto values = read_heads(t, v);
   const size_t rows = size_t(B) * L;
-  sum_over_tokens(t.device, s, ProductTerm{t.value(k), values.data, C, values.width}, B, L, C);
-  t.device.rows(rows, ScaleByImage{t.value(o), t.value(q), s, L, C, C, C, 0});
+  sum_over_tokens(t.device, s->data, ProductTerm{t.value(k), values.data, C, values.width}, B, L, C);
+  t.device.rows(rows, ScaleByImage{t.value(o), t.value(q), s->data, L, C, C, C, 0});
   t.on_backward(o, [=, &t] {
     const real* d_o = t.gradient(o);
     const auto values = read_heads(t, v);
     const Gradient dq = t.add_gradient(q), dk = t.add_gradient(k);
-    sum_over_tokens(t.device, ds, ProductTerm{d_o, t.value(q), C, C}, B, L, C);
-    t.device.rows(rows, ScaleByImage{dq.data, d_o, s, L, C, C, C, dq.add});
-    t.device.rows(rows, ScaleByImage{dk.data, values.data, ds, L, C, C, values.width, dk.add});
-    t.device.rows(rows, ScaleByImage{write_heads(t, v).data, t.value(k), ds, L, C, values.width, C, 1});
+    const Temporary<real> ds = t.temporary<real>(size_t(B) * C);
+    sum_over_tokens(t.device, ds.data, ProductTerm{d_o, t.value(q), C, C}, B, L, C);
+    t.device.rows(rows, ScaleByImage{dq.data, d_o, s->data, L, C, C, C, dq.add});
+    t.device.rows(rows, ScaleByImage{dk.data, values.data, ds.data, L, C, C, values.width, dk.add});
+    t.device.rows(rows, ScaleByImage{write_heads(t, v).data, t.value(k), ds.data, L, C, values.width, C, 1});
   });
   return o;
 }

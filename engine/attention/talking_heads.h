@@ -97,7 +97,6 @@ inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView 
     if (matrix.shape != Shape{heads, heads}) fail(ExitCode::failed, "talking heads: a mixing matrix is {}, expected [{}, {}]", matrix.shape.text(), heads, heads);
   Tensor o = t.make("talking heads", {n.B, n.L, heads * d}, {q.x, k.x, v.x, pre, post});
   const size_t size = size_t(n.B) * heads * heads;
-  real *dpre = t.recording() ? t.scratch(size) : nullptr, *dpost = t.recording() ? t.scratch(size) : nullptr;
   const auto f = row_function(function, alpha, n.L);
   if (f->has_number) fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
   auto forward = [=, &t](real* output) {
@@ -109,10 +108,11 @@ inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView 
     const HeadOperands d_o{t.gradient(o), n.L, heads * d};
     const TalkingForward again = forward(nullptr);
     const AttentionBackward heads_alone{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, again.heads_, {}};
-    t.device.tiles(TalkingBackward{heads_alone, again, dpre, dpost});
+    const Temporary<real> dpre = t.temporary<real>(size), dpost = t.temporary<real>(size);
+    t.device.tiles(TalkingBackward{heads_alone, again, dpre.data, dpost.data});
     heads_alone.show_operands(t.device);
-    add_column_sums(t, pre, Values{dpre, size_t(heads) * heads}, n.B);
-    add_column_sums(t, post, Values{dpost, size_t(heads) * heads}, n.B);
+    add_column_sums(t, pre, Values{dpre.data, size_t(heads) * heads}, n.B);
+    add_column_sums(t, post, Values{dpost.data, size_t(heads) * heads}, n.B);
   });
   return o;
 }

@@ -69,14 +69,14 @@ Tensor normalise_as(Tape& t, std::string_view op, const NormalisedRows& in, Shap
                     Kept kept) {
   auto at = [=](auto* data) { return RowsOf<std::remove_pointer_t<decltype(data)>>{data + in.offset, Divisor(in.per, in.rows), in.stride, in.width}; };
   auto input = [=, &t] {
-    if constexpr (std::is_same_v<X, bf16>) return at(t.kept(in.x).rounded);
+    if constexpr (std::is_same_v<X, bf16>) return at(t.operand(in.x).rounded);
     else return at(static_cast<const real*>(t.value(in.x)));
   };
   Tensor y = t.make(op, shape, {in.x, w, b}, kept);
-  real *mean = t.scratch(in.rows), *rstd = t.scratch(in.rows);
+  const Saved<real> mean = t.saved<real>(in.rows), rstd = t.saved<real>(in.rows);
   auto forward = [=, &t] {
-    t.device.rows(in.rows, LayerNormForward<X>{t.output(y), mean, rstd, input(), t.value(w), b ? t.value(b) : nullptr,
-                                               in.width});
+    t.device.rows(in.rows, LayerNormForward<X>{t.output(y), mean->data, rstd->data, input(), t.value(w),
+                                               b ? t.value(b) : nullptr, in.width});
   };
   forward();
   t.on_remake(y, forward);
@@ -92,8 +92,8 @@ Tensor normalise_as(Tape& t, std::string_view op, const NormalisedRows& in, Shap
                         : all   ? t.add_gradient(in.x)
                                 : Gradient{t.add_into_gradient(in.x), true};
     real *dw = partial.data, *db = partial.data + sums;
-    t.device.rows(chunks, LayerNormBackward<X>{at(dx.data), dy, input(), t.value(w), mean, rstd, dw, db, in.rows,
-                                               chunk_rows, in.width, dx.add});
+    t.device.rows(chunks, LayerNormBackward<X>{at(dx.data), dy, input(), t.value(w), mean->data, rstd->data, dw, db,
+                                               in.rows, chunk_rows, in.width, dx.add});
     if (t.wants_gradient(w)) add_sum_of_chunks(t, w, dw, chunks);
     if (t.wants_gradient(b)) add_sum_of_chunks(t, b, db, chunks);
   });

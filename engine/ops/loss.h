@@ -53,11 +53,11 @@ template <class Forward, class Backward> Tensor cross_entropy(Tape& t, Tensor lo
   const int B = logits.shape[0], C = logits.shape[1];
   if (labels.shape != logits.shape) fail(ExitCode::failed, "{}: labels are {}, expected {}", Forward::name, labels.shape.text(), logits.shape.text());
   Tensor losses = t.make(Forward::name, {B}, {logits});
-  real* log_sum = t.scratch(B);
-  t.device.rows(B, Forward{t.value(losses), log_sum, t.value(logits), t.value(labels), C});
+  const Saved<real> log_sum = t.saved<real>(B);
+  t.device.rows(B, Forward{t.value(losses), log_sum->data, t.value(logits), t.value(labels), C});
   t.on_backward(losses, [=, &t] {
     const Gradient dz = t.add_gradient(logits);
-    t.device.rows(B, Backward{dz.data, t.gradient(losses), log_sum, t.value(logits), t.value(labels), C, dz.add});
+    t.device.rows(B, Backward{dz.data, t.gradient(losses), log_sum->data, t.value(logits), t.value(labels), C, dz.add});
   });
   return losses;
 }

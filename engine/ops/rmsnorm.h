@@ -40,16 +40,18 @@ inline Tensor rmsnorm(Tape& t, Tensor x, int offset, int heads, int d, Tensor w,
   auto input = [=, &t] { const real* data = t.value(x); return at(data); };
   auto scale = [=, &t] { return w ? t.value(w) : nullptr; };
   Tensor y = t.make("rmsnorm", x.shape.with_last(heads * d), {x, w});
-  real* rrms = t.scratch(rows);
-  auto forward = [=, &t] { t.device.rows(rows, RmsNormForward{t.value(y), rrms, input(), scale(), d, real(epsilon), real(factor)}); };
+  const Saved<real> rrms = t.saved<real>(rows);
+  auto forward = [=, &t] {
+    t.device.rows(rows, RmsNormForward{t.value(y), rrms->data, input(), scale(), d, real(epsilon), real(factor)});
+  };
   forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
     const real* dy = t.gradient(y);
-    if (w) add_column_sums(t, w, RmsNormScaleTerm{dy, input(), rrms, d, real(factor)}, rows);
+    if (w) add_column_sums(t, w, RmsNormScaleTerm{dy, input(), rrms->data, d, real(factor)}, rows);
     if (!t.wants_gradient(x)) return;
     const Gradient dx = heads * d == W ? t.add_gradient(x) : Gradient{t.add_into_gradient(x), true};
-    t.device.rows(rows, RmsNormBackward{at(dx.data), dy, input(), scale(), rrms, d, real(factor), dx.add});
+    t.device.rows(rows, RmsNormBackward{at(dx.data), dy, input(), scale(), rrms->data, d, real(factor), dx.add});
   });
   return y;
 }
