@@ -1,7 +1,7 @@
 // The subcommands features and fewshot of eval.
 #include <fmt/ranges.h>
 #include <numeric>
-#include "data/scan_cache.h"
+#include "data/shards/scan_cache.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"

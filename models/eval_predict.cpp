@@ -1,10 +1,9 @@
 // The subcommand predict of eval.
 #include <numeric>
-#include "data/cifar.h"
 #include "data/info.h"
-#include "data/names.h"
-#include "data/scan_cache.h"
-#include "data/tar.h"
+#include "data/paths.h"
+#include "data/shards/scan_cache.h"
+#include "data/shards/shard.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
@@ -17,16 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A shard of train's, which says its labels; else a tar is pictures in folders.
-bool has_labels(const fs::path& tar) {
-  const File file(tar);
-  TarReader reader(file, 0, file.size());
-  TarMember member;
-  while (reader.next(member))
-    if (member.name.ends_with(".cls")) return true;
-  return false;
-}
-
 bool holds_tars(const fs::path& folder) {
   const fs::directory_iterator files(folder);
   return std::any_of(begin(files), end(files), [](const auto& entry) { return entry.path().extension() == ".tar"; });
@@ -35,7 +24,7 @@ bool holds_tars(const fs::path& folder) {
 bool is_source(const std::string& text) {
   const fs::path path = text;
   if (fs::is_directory(path)) return !info_of_folder(path).empty() || holds_tars(path);
-  if (fs::exists(path)) return is_cifar(path) || (path.extension() == ".tar" && has_labels(path));
+  if (fs::exists(path)) return format_of(path) && open_shard(path)->has_labels();
   if (text.find_first_of("*?[{") == text.npos && text.find("::") == text.npos && !is_info(path))
     fail(ExitCode::failed, "no such file: {}", text);
   return true;

@@ -11,9 +11,11 @@
 #include "data/labels.h"
 #include "data/matlab.h"
 #include "data/members.h"
-#include "data/scan_cache.h"
+#include "data/shards/scan_cache.h"
+#include "data/shards/shard.h"
+#include "data/shards/tar.h"
+#include "data/shards/tar_shard.h"
 #include "data/source.h"
-#include "data/tar.h"
 #include "data/tiff.h"
 #include "engine/hash.h"
 #include "engine/npy.h"
@@ -164,6 +166,8 @@ TEST_SUITE("mutations") {
             CHECK(sample.offset + sample.size <= fs::file_size(shard));
             for (const int32_t label : scan->labels_of(sample)) CHECK((label >= 0 && label < most_classes));
           }
+          if (const auto opened = open_shard(shard); scan && opened->could_have(*scan))
+            for (size_t k = 0; k < scan->samples.size(); k++) CHECK(!opened->where(*scan, k).empty());
         },
         repair_cache);
   }

@@ -1,7 +1,6 @@
 // Tars: WebDataset shards, tars of tars, long names. What the index finds is read, and its names are.
-#include "data/scan.h"
-
-#include "data/tar.h"
+#include "data/shards/tar.h"
+#include "data/shards/tar_shard.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/tar_builder.h"
 
