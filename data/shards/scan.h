@@ -43,5 +43,5 @@ struct Scan {
   int32_t add_label_set(std::span<const int32_t> labels);              // what Sample::label says of them
   std::span<const int32_t> labels_of(const Sample& sample) const;
   void relabel(std::span<const int32_t> map);    // each label k becomes map[k]; all are below its size
-  void keep(const std::function<bool(size_t sample)>& wanted);    // drops the other samples; asks once of each, in order
+  void keep(const std::function<bool(size_t sample)>& wanted);    // drops the others; asks once of each, in order
 };

@@ -35,7 +35,7 @@ class Shard {
 
   // It says what its images show, so eval predict takes it as a source; else as pictures in an archive or a folder.
   virtual bool has_labels() const { return true; }
-  // The file by whose state a cached scan is known to be still true; null where to scan is as fast as to read the cache.
+  // The file by whose state a cached scan is known to be still true; null where scanning is as fast as the cache.
   virtual const File* cached_file() const { return nullptr; }
   // A scan from the cache, whose labels and extents are sound, can be one of this shard: name_of() may trust it.
   virtual bool could_have(const Scan&) const { return true; }

@@ -145,7 +145,8 @@ class Grouping {
   }
 
   [[noreturn]] void refuse_label(const TarMember& member, std::string_view content) const {
-    refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", content.substr(0, std::min(content.find_last_not_of(" \t\r\n") + 1, size_t(64)))));
+    const std::string_view shown = content.substr(0, std::min(content.find_last_not_of(" \t\r\n") + 1, size_t(64)));
+    refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", shown));
   }
 
   // Keys such as n02692877_10026 say which class the label should be.
@@ -155,7 +156,8 @@ class Grouping {
     if (scan_.classes.size() <= size_t(label)) scan_.classes.resize(size_t(label) + 1);
     std::string& known = scan_.classes[size_t(label)];
     if (known.empty()) known = wnid;
-    if (known != wnid) refuse(image_, fmt::format("label {} for {}, but for {} before it: which one is it?", label, wnid, known));
+    if (known != wnid)
+      refuse(image_, fmt::format("label {} for {}, but for {} before it: which one is it?", label, wnid, known));
   }
 
   const File& file_;
