@@ -6,7 +6,7 @@
 #include <set>
 
 #include "data/decimal.h"
-#include "data/info.h"
+#include "data/info_json.h"
 #include "data/shard_writer.h"
 #include "data/shards/shard.h"
 #include "engine/error.h"

@@ -1,7 +1,7 @@
 // The subcommand predict of eval.
 #include <memory>
 #include <numeric>
-#include "data/info.h"
+#include "data/info_json.h"
 #include "data/paths.h"
 #include "data/shards/scan_cache.h"
 #include "data/shards/shard.h"
