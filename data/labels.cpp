@@ -112,8 +112,9 @@ std::vector<int64_t> labels_of_devkit(const fs::path& truth, const fs::path& ids
 
 // It is a shard whose labels are numbers.
 bool has_given_labels(const fs::path& path) try {
-  if (!fs::is_regular_file(path) || !format_of(path)) return false;
-  const Scan scan = open_shard(path)->scan();
+  const ShardFormat* format = fs::is_regular_file(path) ? format_of(path) : nullptr;
+  if (!format) return false;
+  const Scan scan = format->open(path)->scan();
   return scan.labels == LabelKind::given && !scan.samples.empty();
 } catch (const Error&) {    // an archive of another kind
   return false;

@@ -32,8 +32,11 @@ bool holds_tars(const fs::path& folder) {
 
 bool is_source(const std::string& text) {
   const fs::path path = text;
-  if (fs::is_directory(path)) return !info_of_folder(path).empty() || holds_tars(path);
-  if (fs::exists(path)) return format_of(path) && open_shard(path)->has_labels();
+  if (fs::is_directory(path) && (!info_of_folder(path).empty() || holds_tars(path))) return true;
+  if (fs::exists(path)) {
+    const ShardFormat* format = format_of(path);
+    return format && format->open(path)->has_labels();
+  }
   if (text.find_first_of("*?[{") == text.npos && text.find("::") == text.npos && !is_info(path))
     fail(ExitCode::failed, "no such file: {}", text);
   return true;

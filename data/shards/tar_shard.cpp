@@ -1,5 +1,5 @@
-#include "data/shards/tar_shard.h"
-
+// One tar: which members are images, and their labels. A WebDataset shard, ILSVRC2012's training tar (a tar of each
+// class in it), or its validation tar (no labels in it).
 #include <algorithm>
 #include <fstream>
 #include <string>
@@ -217,6 +217,19 @@ bool is_nested(const File& file) {
   return false;
 }
 
+// WebDataset: adjacent members with one key are a sample. An image without a label, a label that is no number, an
+// extension or key that appears twice, one label for keys of two wnids: data errors that name shard, member and offset.
+// A .cls may hold several labels.
+Scan scan_tar(const File& file) {
+  if (is_nested(file)) return scan_nested(file);
+  Scan scan;
+  TarReader reader(file, 0, file.size());
+  Grouping grouping(file, scan);
+  for (TarMember member; reader.next(member);) grouping.add(member, reader);
+  grouping.end();
+  return scan;
+}
+
 class TarShard : public FileShard {
  public:
   using FileShard::FileShard;
@@ -264,13 +277,3 @@ bool is_tar(const std::filesystem::path& path) {
 }
 
 extern const ShardFormat tar_format{.recognises = is_tar, .open = open_as<TarShard>};
-
-Scan scan_tar(const File& file) {
-  if (is_nested(file)) return scan_nested(file);
-  Scan scan;
-  TarReader reader(file, 0, file.size());
-  Grouping grouping(file, scan);
-  for (TarMember member; reader.next(member);) grouping.add(member, reader);
-  grouping.end();
-  return scan;
-}

@@ -7,8 +7,6 @@
 #include <iterator>
 
 #include "data/shards/shard.h"
-#include "data/shards/tar.h"
-#include "data/shards/tar_shard.h"
 #include "engine/hash.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/tar_builder.h"
@@ -22,7 +20,7 @@ const std::filesystem::path& shard() {
 std::filesystem::path cache() { return shard().parent_path() / "cache"; }
 std::filesystem::path kept() {
   static const std::filesystem::path path = [] {
-    write_cached_scan(cache(), File(shard()), scan_tar(File(shard())));
+    write_cached_scan(cache(), File(shard()), open_shard(shard())->scan());
     return std::filesystem::directory_iterator(cache())->path();
   }();
   return path;
