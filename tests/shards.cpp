@@ -37,6 +37,7 @@ TEST_SUITE("index") {
     const std::string cifar = source.write(record + record, "test_batch.bin");
     source.write(png, "set/cat/1.png");
     source.write(png, "set/dog/2.png");
+    source.write(png, "train.bin/cat/1.png");
     for (const std::string& path : {tar, noext, cifar, source.path("set").string()}) {
       CAPTURE(path);
       CHECK(format_of(path));
@@ -45,6 +46,7 @@ TEST_SUITE("index") {
     check_sample(*open_shard(noext), 1, "b.jpg", 8);
     check_sample(*open_shard(cifar), 1, "1", 32);
     check_sample(*open_shard(source.path("set")), 1, "dog/2.png", 8);
+    check_sample(*open_shard(source.path("train.bin")), 0, "cat/1.png", 8);
     const auto members = std::make_shared<Members>(source.path(""));
     members->add(source.path("set"), is_packable_image);
     check_sample(*shard_of_members(members), 1, "dog/2.png", 8);

@@ -12,7 +12,8 @@ bool is_cifar100(const std::filesystem::path& path) { return path.stem() == "tra
 // data_batch_1.bin ... test_batch.bin (CIFAR-10), train.bin, test.bin (CIFAR-100)
 bool is_cifar(const std::filesystem::path& path) {
   const std::string stem = path.stem().string();
-  return path.extension() == ".bin" && (stem.starts_with("data_batch_") || stem == "test_batch" || is_cifar100(path));
+  const bool named = stem.starts_with("data_batch_") || stem == "test_batch" || is_cifar100(path);
+  return named && path.extension() == ".bin" && !std::filesystem::is_directory(path);
 }
 
 class CifarShard : public FileShard {

@@ -64,7 +64,7 @@ class FileShard : public Shard {
 };
 
 struct ShardFormat {
-  bool (*recognises)(const std::filesystem::path& path);    // by name, kind or first bytes; false of what is not there
+  bool (*recognises)(const std::filesystem::path& path);    // by its name, its kind or its first bytes
   std::shared_ptr<const Shard> (*open)(const std::filesystem::path& path);
   // Names of lists of classes that come with it, beside a shard: a name a line.
   std::span<const char* const> class_lists = {};
