@@ -55,7 +55,7 @@ ENGINE = $(wildcard engine/*.cpp engine/cpu/*.cpp)
 KERNELS = $(wildcard engine/cuda/*.cu)
 ON_CUDA = $(wildcard engine/cuda/*.cpp)
 MODELS = $(wildcard models/*.cpp)
-DATA   = $(filter-out data/pack.cpp,$(wildcard data/*.cpp))
+DATA   = $(filter-out data/pack.cpp,$(wildcard data/*.cpp data/shards/*.cpp))
 TESTS  = $(wildcard tests/*.cpp)
 DOUBLE = $(wildcard tests/double/*.cpp) tests/main.cpp
 BENCH  = $(wildcard tests/bench/*.cpp)
@@ -157,7 +157,7 @@ $(BUILD)/data/imagenet.o: data/wnids.txt
 $(BUILD)/engine/cpu/%.o $(BUILD)/eigen/engine/cpu/%.o: OPT = -O3 -fno-math-errno -fno-trapping-math
 $(BUILD)/models/statistics.o: OPT = -O3
 $(BUILD)/data/transform.o $(BUILD)/data/randaug.o: OPT = -O3 -ffp-contract=off
-$(addprefix $(BUILD)/,engine/dtype.o models/train_step.o models/evaluate.o models/fewshot.o $(patsubst %,data/%.o,image jpeg png cifar draw encode tar scan scan_cache)) $(BUILD)/tests/emulator/%.o $(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: OPT = -O2
+$(addprefix $(BUILD)/,engine/dtype.o models/train_step.o models/evaluate.o models/fewshot.o $(patsubst %,data/%.o,image jpeg png synthetic encode)) $(BUILD)/data/shards/%.o $(BUILD)/tests/emulator/%.o $(BUILD)/emulated/%.o $(BUILD)/tsan/%.o: OPT = -O2
 # Eigen's AVX-512 packets set off a false alarm of g++ 12 (as fmt does with -Wstringop-overflow).
 $(BUILD)/engine/cpu/gemm.o $(BUILD)/double/engine/cpu/gemm.o $(BUILD)/eigen/engine/cpu/gemm.o $(BUILD)/tests/emulator/cublas.o $(BUILD)/models/fewshot.o: CXXFLAGS += -Wno-maybe-uninitialized -Wno-uninitialized
 

@@ -5,7 +5,7 @@
 #include <map>
 #include <set>
 
-#include "data/names.h"
+#include "data/paths.h"
 #include "engine/text.h"
 
 namespace {

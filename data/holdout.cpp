@@ -1,13 +1,15 @@
+#include <utility>
+
 #include "data/index.h"
 #include "data/order.h"
 #include "engine/error.h"
 
 // Only the samples that `wanted` says of by position.
 void Index::keep(const std::function<bool(size_t)>& wanted) {
-  size_t position = 0, kept = 0;
-  for (Shard& shard : shards_) {
-    shard.first = kept;
-    std::erase_if(shard.scan.samples, [&](const Sample&) { return !wanted(position++); });
+  size_t kept = 0;
+  for (ScannedShard& shard : shards_) {
+    const size_t first = std::exchange(shard.first, kept);
+    shard.scan.keep([&](size_t sample) { return wanted(first + sample); });
     kept += shard.scan.samples.size();
   }
   size_ = kept;

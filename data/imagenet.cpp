@@ -1,6 +1,9 @@
 #include "data/imagenet.h"
 
-#include "data/names.h"
+#include <algorithm>
+
+#include "data/decimal.h"
+#include "data/paths.h"
 
 // data/wnids.txt, a line for each wnid of any list: the wnid, a space, a letter for each list that has it.
 asm(".pushsection .rodata\n"
@@ -50,4 +53,11 @@ std::string_view wnid_of(std::string_view text) {
   const bool ends = text.size() == wnid_size || (text.size() > wnid_size && (text[wnid_size] == '_' || text[wnid_size] == ' '));
   const bool digits = wnid.find_first_not_of("0123456789", 1) == wnid.npos;
   return ends && digits && wnid[0] == 'n' ? wnid : std::string_view();
+}
+
+int32_t validation_number(std::string_view key) {
+  constexpr std::string_view prefix = "ILSVRC2012_val_";
+  const std::string_view name = file_name(key);
+  if (!name.starts_with(prefix) || name.size() != prefix.size() + 8) return 0;
+  return int32_t(std::max<int64_t>(decimal(name.substr(prefix.size())).value_or(0), 0));
 }

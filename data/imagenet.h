@@ -1,7 +1,8 @@
 // ImageNet's classes by their WordNet identifiers (wnids), in the order of the labels, which is the sorted one. The
 // identifiers are those of timm 1.0 (PyPI), timm/data/_info.
-// defines: ImagenetList, imagenet_lists, imagenet_list_of, imagenet_list_with, wnid_of
+// defines: ImagenetList, imagenet_lists, imagenet_list_of, imagenet_list_with, wnid_of, validation_number
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,3 +21,6 @@ const ImagenetList* imagenet_list_with(const std::vector<std::string>& wnids);  
 
 // "n02692877" of a key such as "train/n02692877_airship" or of a class name such as "n02692877 airship"; empty if there is none
 std::string_view wnid_of(std::string_view text);
+
+// 123 of a key "ILSVRC2012_val_00000123"; 0 if it is none
+int32_t validation_number(std::string_view key);

@@ -12,14 +12,15 @@
 #include "data/class_names.h"
 #include "data/image.h"
 #include "data/members.h"
-#include "data/scan.h"
+#include "data/shards/scan.h"
+#include "data/shards/shard.h"
 
 // The classes of an image: one, several in a set with multi-hot labels, or none that counts.
 using Labels = std::span<const int32_t>;
 
 class Index {
  public:
-  // Scans the shards, or reads scans of tars from cache_dir (see scan_cache.h); an empty cache_dir means no cache. Where
+  // Scans the shards, or reads scans from cache_dir (see scan_cache.h); an empty cache_dir means no cache. Where
   // classes are named by wnids and `classes` is the size of a list of ImageNet that has them, that list numbers them.
   static Index open(const std::string& source, const std::filesystem::path& cache_dir, int classes = 0);
   // The images that `members` lists, in its order and without labels. Data error where there is none.
@@ -56,20 +57,17 @@ class Index {
   void require_labels_below(int classes, const std::string& of = "the model") const;
 
  private:
-  struct Shard {
-    std::filesystem::path path;
-    std::shared_ptr<const File> file;    // an image folder has none: its samples are files, opened as they are read
-    std::shared_ptr<const Members> members;    // else these, by Sample::offset
-    size_t first = 0;            // number of its first sample
-    Scan scan;
+  struct ScannedShard {
+    std::shared_ptr<const Shard> shard;
+    Scan scan;           // its labels as the index counts them
+    size_t first = 0;    // number of its first sample
+    const std::filesystem::path& path() const { return shard->path(); }
   };
   struct Location {
-    const Shard& shard;
-    const Sample& sample;
+    const ScannedShard& in;
+    size_t sample;    // of in.scan
   };
   Location at(size_t i) const;
-  std::string member_name(size_t i) const;
-  const Member* member_of(size_t i) const;    // null of a shard
   void scan_all(const std::filesystem::path& cache_dir);
   void number_classes(const std::string& source, int classes);
   void number_by_lists(const std::string& source, const std::vector<const std::vector<std::string>*>& lists);
@@ -80,7 +78,7 @@ class Index {
   void keep(const std::function<bool(size_t)>& wanted);
   void count(const std::string& source, const std::filesystem::path& cache_dir);
 
-  std::vector<Shard> shards_;
+  std::vector<ScannedShard> shards_;
   std::vector<std::string> classes_;
   size_t size_ = 0;
   int max_label_ = -1;

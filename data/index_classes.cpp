@@ -47,11 +47,11 @@ void Index::number_classes(const std::string& source, int classes) {
   std::map<std::filesystem::path, Names> read;
   std::vector<const Names*> lists;
   Names found;
-  const Shard* named = nullptr;
-  const Shard* numbered = nullptr;
-  for (Shard& shard : shards_) {
-    if (shard.scan.labels == LabelKind::image_number) take_label_file(shard.path, shard.scan);
-    const std::filesystem::path file = class_list_file(shard.path);
+  const ScannedShard* named = nullptr;
+  const ScannedShard* numbered = nullptr;
+  for (ScannedShard& shard : shards_) {
+    if (shard.scan.labels == LabelKind::image_number) take_label_file(shard.path(), shard.scan);
+    const std::filesystem::path file = class_list_file(shard.path());
     if (!file.empty() && !read.contains(file)) read[file] = read_class_list(file);
     lists.push_back(file.empty() ? nullptr : &read[file]);
     if (shard.scan.labels == LabelKind::class_position)
@@ -60,15 +60,15 @@ void Index::number_classes(const std::string& source, int classes) {
   }
   if (!read.empty()) return number_by_lists(source, lists);
   if (!named) {
-    const std::filesystem::path folder = shards_.front().path.parent_path();
-    const auto elsewhere = [&](const Shard& shard) { return shard.path.parent_path() != folder; };
+    const std::filesystem::path folder = shards_.front().path().parent_path();
+    const auto elsewhere = [&](const ScannedShard& shard) { return shard.path().parent_path() != folder; };
     if (std::any_of(shards_.begin(), shards_.end(), elsewhere)) by_place_ = shards_.size();
     return;
   }
   if (numbered)
     fail(ExitCode::data, "'{}' mixes classes by name, as in {}, and by number, as in {}: expected a classes.txt beside "
-         "{} that numbers the names", source, named->path.string(), numbered->path.string(),
-         shards_.front().path.string());
+         "{} that numbers the names", source, named->path().string(), numbered->path().string(),
+         shards_.front().path().string());
   by_name_ = true;
   sort_classes(found);
   classes_ = std::move(found);
@@ -76,32 +76,32 @@ void Index::number_classes(const std::string& source, int classes) {
   const ImagenetList* asked = all_numbers(classes_) ? nullptr : imagenet_list_of(classes);
   if (asked && std::includes(asked->wnids.begin(), asked->wnids.end(), classes_.begin(), classes_.end())) list = asked;
   if (list) classes_ = list->wnids, list_ = list->title;
-  for (Shard& shard : shards_)
-    if (shard.scan.labels == LabelKind::class_position) label_by_name(shard.path, shard.scan, classes_);
+  for (ScannedShard& shard : shards_)
+    if (shard.scan.labels == LabelKind::class_position) label_by_name(shard.path(), shard.scan, classes_);
 }
 
 // A shard's labels count the list beside it; all are put in terms of the first list and of what the others add to it.
 void Index::number_by_lists(const std::string& source, const std::vector<const Names*>& lists) {
   const Names* first = nullptr;
-  const Shard* other = nullptr;          // its list differs from the first one
+  const ScannedShard* other = nullptr;    // its list differs from the first one
   for (size_t s = 0; s < shards_.size(); s++) {
     if (!lists[s]) continue;
     if (!first) classes_ = *(first = lists[s]);
     if (*lists[s] == *first) continue;
     other = &shards_[s];
-    if (*lists[s] != classes_) merge_names(classes_, *lists[s], other->path);
+    if (*lists[s] != classes_) merge_names(classes_, *lists[s], other->path());
   }
   for (size_t s = 0; s < shards_.size(); s++) {
     Scan& scan = shards_[s].scan;
     const bool by_name = scan.labels == LabelKind::class_position;
     if (scan.samples.empty()) continue;
-    const bool by_place = !by_name || label_by_name(shards_[s].path, scan, lists[s] ? *lists[s] : classes_);
+    const bool by_place = !by_name || label_by_name(shards_[s].path(), scan, lists[s] ? *lists[s] : classes_);
     if (!lists[s] && by_place) {
       if (other)
         fail(ExitCode::data,
              "{}: no class list says what its labels count, and those of '{}' differ, as beside {}: put a classes.txt "
              "beside it",
-             shards_[s].path.string(), source, other->path.string());
+             shards_[s].path().string(), source, other->path().string());
       by_place_++;
     }
     if (!lists[s] || *lists[s] == classes_) continue;
@@ -111,7 +111,7 @@ void Index::number_by_lists(const std::string& source, const std::vector<const N
           fail(ExitCode::data,
                "{}: label {}, but the class list beside it names {}, and other shards have another list: correct the "
                "list or the label",
-               shards_[s].path.string(), label, lists[s]->size());
+               shards_[s].path().string(), label, lists[s]->size());
     const std::vector<int32_t> map = class_map(*lists[s], classes_);
     scan.relabel(map);
     if (by_name || scan.classes.empty()) continue;
@@ -125,7 +125,7 @@ void Index::number_by_lists(const std::string& source, const std::vector<const N
 // Labels that are numbers, against the wnids that keys start with: a set whose labels are shifted by one trains as
 // well, and only its accuracy on other data shows it.
 void Index::check_wnids(int classes) {
-  for (const Shard& shard : shards_) {
+  for (const ScannedShard& shard : shards_) {
     if (shard.scan.labels != LabelKind::given) continue;
     if (key_wnids_.size() < shard.scan.classes.size()) key_wnids_.resize(shard.scan.classes.size());
     for (size_t label = 0; label < shard.scan.classes.size(); label++) {
@@ -134,7 +134,7 @@ void Index::check_wnids(int classes) {
       if (!wnid.empty() && wnid != key_wnids_[label])
         fail(ExitCode::data,
              "{}: its keys have label {} for {}, but other shards for {}: these shards do not belong together",
-             shard.path.string(), label, wnid, key_wnids_[label]);
+             shard.path().string(), label, wnid, key_wnids_[label]);
     }
   }
   if (key_wnids_.empty()) return;
@@ -159,7 +159,7 @@ void Index::hold_wnids_against(const Names& names, const std::string& title) con
 
 void Index::take_real_labels(const std::filesystem::path& path) {
   const std::vector<std::vector<int32_t>> labels = read_real_labels(path);
-  for (Shard& shard : shards_)
+  for (ScannedShard& shard : shards_)
     for (size_t k = 0; k < shard.scan.samples.size(); k++) {
       const size_t i = shard.first + k, number = size_t(validation_number(key(i)));
       if (number == 0 || number > labels.size())
@@ -175,7 +175,7 @@ void Index::take_real_labels(const std::filesystem::path& path) {
 
 void Index::find_max_label() {
   max_label_ = -1;
-  for (const Shard& shard : shards_)
+  for (const ScannedShard& shard : shards_)
     for (const Sample& sample : shard.scan.samples)
       for (const int32_t label : shard.scan.labels_of(sample)) max_label_ = std::max(max_label_, int(label));
 }
@@ -208,7 +208,7 @@ std::string Index::count_as(const Classes& wanted) {
              where(i), classes_[size_t(label)], wanted.names.size(), wanted.of, listed(wanted.names),
              all_numbers(classes_) ? ", as a classes.txt beside the folders does, whose label k is folder k" : "");
     }
-  for (Shard& shard : shards_) shard.scan.relabel(map);
+  for (ScannedShard& shard : shards_) shard.scan.relabel(map);
   classes_ = wanted.names;
   find_max_label();
   return "";
@@ -230,7 +230,7 @@ bool Index::place_of_numbers(int count) {
     names[size_t(*number)] = name;
     map.push_back(int32_t(*number));
   }
-  for (Shard& shard : shards_) shard.scan.relabel(map);
+  for (ScannedShard& shard : shards_) shard.scan.relabel(map);
   classes_ = std::move(names);
   find_max_label();
   return true;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "data/cifar.h"
 #include "data/class_names.h"
 #include "data/decimal.h"
+#include "data/shards/shard.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/json.h"
@@ -14,8 +14,7 @@
 namespace fs = std::filesystem;
 
 namespace {
-constexpr const char *list_name = "classes.txt", *cifar10_list = "batches.meta.txt",
-                     *cifar100_list = "fine_label_names.txt";
+constexpr const char* list_name = "classes.txt";
 
 std::vector<std::string> read_lines(const fs::path& path) {
   std::vector<std::string> lines = lines_of_file(path);
@@ -111,16 +110,14 @@ std::vector<int64_t> labels_of_devkit(const fs::path& truth, const fs::path& ids
   return labels;
 }
 
-
-// It is a tar whose labels are numbers.
-bool has_given_labels(const fs::path& path) {
-  if (path.extension() != ".tar") return false;
-  try {
-    const Scan scan = scan_tar(File(path));
-    return scan.labels == LabelKind::given && !scan.samples.empty();
-  } catch (const Error&) {    // an archive of another kind
-    return false;
-  }
+// It is a shard whose labels are numbers.
+bool has_given_labels(const fs::path& path) try {
+  const ShardFormat* format = fs::is_regular_file(path) ? format_of(path) : nullptr;
+  if (!format) return false;
+  const Scan scan = format->open(path)->scan();
+  return scan.labels == LabelKind::given && !scan.samples.empty();
+} catch (const Error&) {    // an archive of another kind
+  return false;
 }
 }
 
@@ -129,15 +126,14 @@ fs::path class_list_file(const fs::path& shard) {
   const std::string of_set = set_name(shard) + "-classes.txt";
   for (const fs::path& list : {shard / list_name, folder / list_name, folder / of_set})
     if (fs::exists(list)) return list;
-  if (shard.extension() == ".bin")
-    for (const fs::path& list : {folder / cifar10_list, folder / cifar100_list})
-      if (fs::exists(list)) return list;
+  if (const ShardFormat* format = format_of(shard))
+    for (const char* list : format->class_lists)
+      if (fs::exists(folder / list)) return folder / list;
   return {};
 }
 
 std::vector<std::string> read_class_list(const fs::path& file) {
-  const bool plain = file.filename() == cifar10_list || file.filename() == cifar100_list;
-  return plain ? read_plain_names(file) : read_numbered_names(file);
+  return is_plain_class_list(file) ? read_plain_names(file) : read_numbered_names(file);
 }
 
 std::vector<std::string> class_list(const fs::path& shard) {
@@ -149,7 +145,7 @@ std::vector<int32_t> share_class_list(const fs::path& folder, const std::vector<
   const fs::path list = folder / list_name;
   if (!fs::exists(list)) {
     for (const auto& entry : fs::directory_iterator(folder))
-      if (is_cifar(entry.path()) || has_given_labels(entry.path()))
+      if (has_given_labels(entry.path()))
         fail(ExitCode::data,
              "{} is there already, and no {} says what its labels count, but one would be written beside it: choose "
              "another folder",

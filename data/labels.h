@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "data/scan.h"
+#include "data/shards/scan.h"
 
-// The list that names a shard's classes: classes.txt or SET-classes.txt ("label<TAB>name" a line), or CIFAR's own lists
-// (a name a line), beside the shard or in its folder; empty if none.
+// The list that names a shard's classes: classes.txt or SET-classes.txt ("label<TAB>name" a line), or its format's own
+// list (a name a line), beside the shard or in its folder; empty if none.
 std::filesystem::path class_list_file(const std::filesystem::path& shard);
 std::vector<std::string> read_class_list(const std::filesystem::path& file);    // names by label
 std::vector<std::string> class_list(const std::filesystem::path& shard);        // both; empty if none

@@ -8,8 +8,8 @@
 #include <unordered_map>
 
 #include "data/archive.h"
-#include "data/file.h"
 #include "data/image.h"
+#include "data/shards/file.h"
 #include "data/walk.h"
 #include "engine/error.h"
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/names.h"
+#include "data/paths.h"
 #include "data/tally.h"
 
 struct Member {

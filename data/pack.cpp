@@ -4,9 +4,9 @@
 #include <memory>
 
 #include "data/check.h"
-#include "data/draw.h"
 #include "data/labels.h"
 #include "data/shard_plan.h"
+#include "data/synthetic.h"
 #include "data/transfer.h"
 #include "engine/console.h"
 #include "engine/error.h"

@@ -6,12 +6,12 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "data/cifar.h"
 #include "data/class_names.h"
 #include "data/encode.h"
 #include "data/labels.h"
 #include "data/parallel.h"
 #include "data/shard_writer.h"
+#include "data/shards/cifar.h"
 #include "data/tiff.h"
 #include "data/transform.h"
 #include "engine/error.h"

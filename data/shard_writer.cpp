@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "data/scan.h"
-#include "data/tar.h"
+#include "data/paths.h"
+#include "data/shards/tar.h"
 #include "engine/error.h"
 #include "engine/files.h"
 

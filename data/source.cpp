@@ -1,16 +1,14 @@
 #include "data/source.h"
 
 #include <algorithm>
-#include <fstream>
 #include <glob.h>
 #include <optional>
 #include <set>
 
-#include "data/cifar.h"
 #include "data/decimal.h"
-#include "data/folder.h"
-#include "data/info.h"
+#include "data/info_json.h"
 #include "data/shard_writer.h"
+#include "data/shards/shard.h"
 #include "engine/error.h"
 #include "engine/text.h"
 
@@ -101,7 +99,7 @@ std::vector<fs::path> shards_of_folder(const fs::path& folder) {
   std::vector<fs::path> tars;
   for (const auto& entry : fs::directory_iterator(folder))
     if (entry.path().extension() == ".tar") tars.push_back(entry.path());
-  if (tars.empty() && is_image_folder(folder)) return {folder.has_filename() ? folder : folder.parent_path()};
+  if (tars.empty() && format_of(folder)) return {folder.has_filename() ? folder : folder.parent_path()};
   if (tars.empty())
     fail(ExitCode::data, "no *.tar and no folder of a class in the folder {}; CIFAR's files are named one by one, as "
          "in 'data_batch_{{1..5}}.bin'", folder.string());
@@ -119,14 +117,8 @@ std::vector<fs::path> matches_of_glob(const std::string& pattern) {
   return paths;
 }
 
-// A tar starts with a member's header, a list with a line of text. What is read from a pipe is gone, so that is a list.
-bool is_shard(const fs::path& path) {
-  if (!fs::is_regular_file(path)) return false;
-  if (path.extension() == ".tar" || is_cifar(path)) return true;
-  char block[512] = {};
-  std::ifstream(path, std::ios::binary).read(block, sizeof block);
-  return std::string_view(block + 257, 5) == "ustar";
-}
+// What is read from a pipe is gone, so that is a list.
+bool is_shard(const fs::path& path) { return fs::is_regular_file(path) && format_of(path); }
 
 void add_shards(const std::string& source, const fs::path& folder, bool within_list, std::vector<fs::path>& shards);
 

@@ -4,7 +4,7 @@
 #include <cctype>
 #include <fmt/format.h>
 
-#include "data/names.h"
+#include "data/paths.h"
 
 void Tally::add(const std::string& what, uint64_t count) {
   constexpr size_t most = 20;

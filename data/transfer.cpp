@@ -5,8 +5,8 @@
 #include <set>
 
 #include "data/decimal.h"
-#include "data/cifar.h"
 #include "data/matlab.h"
+#include "data/shards/cifar.h"
 #include "data/transfer_files.h"
 #include "engine/error.h"
 #include "engine/text.h"

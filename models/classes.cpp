@@ -3,7 +3,7 @@
 #include <fstream>
 #include <unordered_map>
 #include "data/imagenet.h"
-#include "data/scan_cache.h"
+#include "data/shards/scan_cache.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/safetensors.h"

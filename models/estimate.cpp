@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include "data/index.h"
-#include "data/scan_cache.h"
+#include "data/shards/scan_cache.h"
 #include "engine/console.h"
 #include "engine/machine.h"
 #include "models/diagnose.h"

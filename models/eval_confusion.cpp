@@ -1,16 +1,24 @@
 // The subcommand confusion of eval.
+#include <memory>
 #include "data/encode.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/flags.h"
 #include "engine/json.h"
 #include "models/classes.h"
 #include "models/confusion.h"
-#include "models/eval_commands.h"
+#include "models/eval_session.h"
 #include "models/evaluate.h"
 #include "models/page.h"
 
 namespace {
+
+struct Options : EvalFlags {
+  std::string data, out, real;
+  int pairs = 10;
+  LoaderFlags loader;
+};
 
 // The image as the model sees it.
 std::string picture_of(const Index& index, uint64_t sample, const Preprocess& preprocess) {
@@ -22,14 +30,12 @@ std::string picture_of(const Index& index, uint64_t sample, const Preprocess& pr
   return "<img alt=\"" + where + "\" title=\"" + where + "\" src='" + data_uri("image/png", encode_png(seen)) + "'>";
 }
 
-}    // namespace
-
-int confusion(const EvalOptions& o) {
+void confusion(const Options& o) {
   const EvalSession s = open(o);
   std::optional<FolderLock> lock;
   if (!o.out.empty()) lock.emplace(o.out);
   const Index index = open_counting("data", o.data, s.classes(o), o.real);
-  Loader loader(index, loader_options(o, s));
+  Loader loader(index, loader_options(o, o.loader, s));
   Confusion counts(s.class_names());
   const size_t classes = size_t(s.config().classes);
   for_each_batch(o, s, loader, index.size(), true, [&](const Batch& batch, const std::vector<float>& logits) {
@@ -56,9 +62,28 @@ int confusion(const EvalOptions& o) {
     nlohmann::ordered_json json = confusion_json(counts, pairs);
     json.update({{"bad_images", loader.bad_samples().size()}, {"files", files}});
     write_result(json_text(json) + "\n");
-    return 0;
+    return;
   }
   write_result(confusion_text(counts, pairs));
   for (const std::string& file : files) print_result("{}\n", file);
-  return 0;
+}
+
+}    // namespace
+
+void add_confusion(CLI::App& eval) {
+  const auto o = std::make_shared<Options>();
+  CLI::App* sub = eval.add_subcommand(
+      "confusion", "which classes are taken for which: accuracy of each, and the pairs most often confused");
+  o->add(*sub);
+  sub->add_option("--data", o->data, "images with labels: a shard pattern, a folder, a tar, or a text file of them")
+      ->required();
+  sub->add_option("--out", o->out,
+                  "a folder for report.html with pictures, confusion.csv (a row for each true class) and classes.csv");
+  sub->add_option("--pairs", o->pairs, "of classes that are confused, the most frequent first")
+      ->check(whole_number(1, 10'000))
+      ->capture_default_str();
+  sub->add_option("--real", o->real,
+                  "real.json: the labels of 'Are we done with ImageNet?' for the validation images");
+  o->loader.add(*sub);
+  sub->callback([o] { confusion(*o); });
 }

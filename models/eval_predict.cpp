@@ -1,31 +1,29 @@
 // The subcommand predict of eval.
+#include <memory>
 #include <numeric>
-#include "data/cifar.h"
-#include "data/info.h"
-#include "data/names.h"
-#include "data/scan_cache.h"
-#include "data/tar.h"
+#include "data/info_json.h"
+#include "data/paths.h"
+#include "data/shards/scan_cache.h"
+#include "data/shards/shard.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/files.h"
+#include "engine/flags.h"
 #include "engine/json.h"
 #include "engine/text.h"
-#include "models/eval_commands.h"
+#include "models/eval_session.h"
 #include "models/evaluate.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-// A shard of train's, which says its labels; else a tar is pictures in folders.
-bool has_labels(const fs::path& tar) {
-  const File file(tar);
-  TarReader reader(file, 0, file.size());
-  TarMember member;
-  while (reader.next(member))
-    if (member.name.ends_with(".cls")) return true;
-  return false;
-}
+struct Options : EvalFlags {
+  std::vector<std::string> images;
+  std::string input, out, logits, loss = "softmax";
+  int top = 5;
+  LoaderFlags loader;
+};
 
 bool holds_tars(const fs::path& folder) {
   const fs::directory_iterator files(folder);
@@ -34,8 +32,11 @@ bool holds_tars(const fs::path& folder) {
 
 bool is_source(const std::string& text) {
   const fs::path path = text;
-  if (fs::is_directory(path)) return !info_of_folder(path).empty() || holds_tars(path);
-  if (fs::exists(path)) return is_cifar(path) || (path.extension() == ".tar" && has_labels(path));
+  if (fs::is_directory(path) && (!info_of_folder(path).empty() || holds_tars(path))) return true;
+  if (fs::exists(path)) {
+    const ShardFormat* format = format_of(path);
+    return format && format->open(path)->has_labels();
+  }
   if (text.find_first_of("*?[{") == text.npos && text.find("::") == text.npos && !is_info(path))
     fail(ExitCode::failed, "no such file: {}", text);
   return true;
@@ -67,7 +68,7 @@ std::vector<Index> images_of(const std::vector<std::string>& arguments) {
 // What is said of each image: a list on stdout as it comes, or all at the end as JSON or in a file.
 class Predictions {
  public:
-  Predictions(const EvalOptions& o, const EvalSession& s) : o_(o), names_(s.class_names()) {
+  Predictions(const Options& o, const EvalSession& s) : o_(o), names_(s.class_names()) {
     std::vector<std::string> header = {"image", "true", "predicted", "probability"};
     for (int k = 2; k <= shown(); k++)
       header.push_back(fmt::format("class {}", k)), header.push_back(fmt::format("probability {}", k));
@@ -87,7 +88,7 @@ class Predictions {
  private:
   int shown() const { return std::min(o_.top, int(names_.size())); }
 
-  const EvalOptions& o_;
+  const Options& o_;
   const std::vector<std::string> names_;
   std::map<std::string, int> known_names_;
   std::string csv_;
@@ -148,9 +149,7 @@ std::string truth_of(const Index& index, size_t i, Predictions& all) {
   return !folder.empty() && all.class_of(folder) >= 0 ? folder : "";
 }
 
-}    // namespace
-
-int predict(const EvalOptions& o) {
+void predict(const Options& o) {
   if (o.images.empty() == o.input.empty())
     fail(ExitCode::usage, "predict: give images, folders, archives or shards, or --input x.npy");
   const EvalSession s = open(o);
@@ -169,7 +168,7 @@ int predict(const EvalOptions& o) {
   const std::vector<Index> sources = images_of(o.images);
   for (const Index& index : sources) {
     print_log("data    {}\n", index.summary());
-    Loader loader(index, loader_options(o, s));
+    Loader loader(index, loader_options(o, o.loader, s));
     for_each_batch(o, s, loader, index.size(), !all.listed(),
                    [&](const Batch& batch, const std::vector<float>& logits) {
                      for (size_t b = 0; b < size_t(batch.size); b++)
@@ -179,5 +178,26 @@ int predict(const EvalOptions& o) {
     left_out += loader.bad_samples().size();
   }
   all.finish(left_out);
-  return 0;
+}
+
+}    // namespace
+
+void add_predict(CLI::App& eval) {
+  const auto o = std::make_shared<Options>();
+  CLI::App* sub = eval.add_subcommand("predict", "the likeliest classes of pictures");
+  o->add(*sub);
+  sub->add_option("IMAGE", o->images,
+                  "JPEG or PNG files, folders with such files below them, tars and zips of them, and sources as of "
+                  "train --train");
+  sub->add_option("--input", o->input, "or x.npy, float32 [N, H, W, 3], in the model's range");
+  sub->add_option("--top", o->top, "how many classes of each picture")
+      ->check(whole_number(1, 100'000))
+      ->capture_default_str();
+  sub->add_option("--out", o->out,
+                  "a CSV file in place of the list: path, true class where it is known, predicted class, probability, "
+                  "the next ones");
+  sub->add_option("--logits", o->logits, "also write the logits, [N, classes], as .npy");
+  o->loader.add(*sub);
+  add_loss(*sub, o->loss);
+  sub->callback([o] { predict(*o); });
 }

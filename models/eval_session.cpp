@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fmt/ranges.h>
 #include "data/imagenet.h"
+#include "data/shards/scan_cache.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/progress.h"
@@ -13,12 +14,14 @@
 
 std::string describe(const EvalSession& s, const std::string& checkpoint) {
   const ViTConfig& c = s.config();
-  return fmt::format("{}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters", checkpoint, c.width, c.depth, c.heads, c.patch, c.image_size, c.pool,
-                     c.attention, has_alpha(c.attention) ? fmt::format(" alpha {}", c.alpha) : "", attention_options(c), c.classes, s.vit().parameters().size());
+  const std::string alpha = has_alpha(c.attention) ? fmt::format(" alpha {}", c.alpha) : "";
+  return fmt::format("{}: width {}, depth {}, heads {}, patch {}, image {}, {}, {}{}{}, {} classes, {} parameters",
+                     checkpoint, c.width, c.depth, c.heads, c.patch, c.image_size, c.pool, c.attention, alpha,
+                     attention_options(c), c.classes, s.vit().parameters().size());
 }
 
 // How pictures are cut: what the file says, else the flag, else what is usual here, and then it is said.
-static void take_crop(const EvalOptions& o, Loaded& loaded) {
+static void take_crop(const EvalFlags& o, Loaded& loaded) {
   const bool known = loaded.metadata.contains("crop"), given = o.given("--crop");
   if (known && given && o.crop != loaded.preprocess.crop)
     fail(ExitCode::usage, "--crop: {} is given, but {} says {}", o.crop, o.checkpoint, loaded.preprocess.crop);
@@ -28,8 +31,8 @@ static void take_crop(const EvalOptions& o, Loaded& loaded) {
         fmt::format("{} does not say how pictures are cut: --crop {} is assumed", o.checkpoint, o.crop));
 }
 
-EvalSession open(const EvalOptions& o, bool any_values) {
-  Stated stated = o.model.stated(*o.flags);
+EvalSession open(const EvalFlags& o, bool any_values) {
+  Stated stated = o.model.stated(*o.subcommand);
   stated.config.attention = o.attention, stated.config.alpha = o.alpha;
   const bool resize = o.given("--image-size");
   EvalSession s{o.device.open(), {}};
@@ -60,13 +63,16 @@ std::vector<std::string> EvalSession::class_names() const {
   return names;
 }
 
-LoaderOptions loader_options(const EvalOptions& o, const EvalSession& s) {
-  const int workers = o.workers.value_or(o.device.default_workers());
+LoaderOptions loader_options(const EvalFlags& o, const LoaderFlags& loader, const EvalSession& s) {
+  const int workers = loader.workers.value_or(o.device.default_workers());
   print_log("loader  {}\n", workers_text(workers));
-  return {.batch = o.batch, .preprocess = s.loaded.preprocess, .workers = workers, .on_bad = o.bad == "skip" ? OnBadImage::skip : OnBadImage::error};
+  return {.batch = o.batch,
+          .preprocess = s.loaded.preprocess,
+          .workers = workers,
+          .on_bad = loader.on_bad == "skip" ? OnBadImage::skip : OnBadImage::error};
 }
 
-void for_each_batch(const EvalOptions& o, const EvalSession& s, Loader& loader, size_t images, bool progress,
+void for_each_batch(const EvalFlags& o, const EvalSession& s, Loader& loader, size_t images, bool progress,
                     const UseLogits& use) {
   std::optional<Progress> bar;
   if (progress) bar.emplace(int64_t(images));
@@ -90,6 +96,28 @@ Array read_input(const EvalSession& s, const std::string& path) {
   Array x = read_npy(path);
   const int64_t side = s.config().image_size;
   if (x.shape.size() != 4 || x.shape[1] != side || x.shape[2] != side || x.shape[3] != 3)
-    fail(ExitCode::data, "{}: shape is [{}], expected [N, {}, {}, 3]; --image-size sets the model's", path, fmt::join(x.shape, ", "), side, side);
+    fail(ExitCode::data, "{}: shape is [{}], expected [N, {}, {}, 3]; --image-size sets the model's", path,
+         fmt::join(x.shape, ", "), side, side);
   return x;
+}
+
+Index open_source(const std::string& source) {
+  Index index = Index::open(source, default_cache_dir());
+  print_log("data    {}\n", index.summary());
+  return index;
+}
+
+SourceFeatures features_of(const EvalFlags& o, const EvalSession& s, const Index& index,
+                           const LoaderOptions& options) {
+  Loader loader(index, options);
+  SourceFeatures all;
+  Progress progress{int64_t(index.size())};
+  for (Batch batch; loader.next(batch);) {
+    forward_batches(s, host_images(batch.images, s.config()), o.batch,
+                    [&](Tape& tape, Tensor, const Features& f) { append(all.values, tape.download(f.pre_logits)); });
+    for (const Labels& labels : batch.labels) all.labels.push_back(labels[0]);
+    progress.show(int64_t(all.labels.size()), "images");
+  }
+  for (const auto& [sample, reason] : loader.bad_samples()) progress.say("left out " + reason);
+  return all;
 }

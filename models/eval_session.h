@@ -1,6 +1,6 @@
 // What the subcommands of eval share: flags, the model they open, its images.
-// defines: EvalOptions, add_model, add_source, add_loss, EvalSession, open, describe, loader_options,
-//          for_each_batch, read_input, forward_batches
+// defines: EvalFlags, LoaderFlags, add_loss, EvalSession, open, describe, loader_options, for_each_batch, read_input,
+//          open_source, SourceFeatures, features_of, append, forward_batches
 #pragma once
 #include "data/loader.h"
 #include "engine/npy.h"
@@ -8,33 +8,28 @@
 #include "models/checkpoint.h"
 #include "models/model_flags.h"
 
-struct EvalOptions {
-  int top = 5, pairs = 10;             // of predict, of confusion
-  std::string checkpoint, data, input, labels, out, logits, restrict_to, real, to, loss = "softmax", bad = "error",
-              crop = "inception";
-  std::vector<std::string> images, tasks, runs;
-  std::vector<int> shots{10};
-  int seeds = 3;
-  double l2 = 1024;
-  int image_count = 16, pictures = 2;              // of inspect
-  std::vector<int> layers;
-  std::vector<std::string> queries, arrays;
-  ModelFlags model;
-  std::string attention = "softmax";
+// Which weights, and where they run: the flags of every subcommand with a model, whose own options add theirs.
+struct EvalFlags {
+  std::string checkpoint, attention = "softmax", crop = "inception";    // these and alpha: what a file does not say
   double alpha = 1;
+  ModelFlags model;
   DeviceFlags device;
-  int batch = 64;
-  std::optional<int> workers;
+  int batch = 64;                      // images at a time
   bool json = false;
-  const CLI::App* flags = nullptr;     // of the subcommand
+  const CLI::App* subcommand = nullptr;
 
+  void add(CLI::App& app);             // in models/flags.cpp, as LoaderFlags::add and add_loss
   bool given(const std::string& flag) const;
 };
 
-// What every subcommand needs: the weights, and what a foreign file does not say of itself.
-void add_model(CLI::App& app, EvalOptions& o);       // these three: models/flags.cpp
-void add_source(CLI::App& app, EvalOptions& o);
-void add_loss(CLI::App& app, EvalOptions& o);
+// How the images of a source are read.
+struct LoaderFlags {
+  std::optional<int> workers;
+  std::string on_bad = "error";
+  void add(CLI::App& app);
+};
+
+void add_loss(CLI::App& app, std::string& loss);
 
 // A device and the model on it, announced on stderr.
 struct EvalSession {
@@ -42,25 +37,38 @@ struct EvalSession {
   Loaded loaded;
   const ViT& vit() const { return *loaded.vit; }
   const ViTConfig& config() const { return loaded.vit->config(); }
-  Classes classes(const EvalOptions& o) const { return {o.checkpoint, config().classes, loaded.classes}; }
-  // By class: the model's, else the wnids of the list of ImageNet that has as many classes, with a note, else "class 3".
+  Classes classes(const EvalFlags& o) const { return {o.checkpoint, config().classes, loaded.classes}; }
+  // By class: the model's, else the wnids of the list of ImageNet that has as many classes, with a note, else
+  // "class 3".
   std::vector<std::string> class_names() const;
 };
-EvalSession open(const EvalOptions& o, bool any_values = false);                  // see read_weights
+EvalSession open(const EvalFlags& o, bool any_values = false);                  // see read_weights
 std::string describe(const EvalSession& s, const std::string& checkpoint);       // the model in a line
 
-LoaderOptions loader_options(const EvalOptions& o, const EvalSession& s);
+LoaderOptions loader_options(const EvalFlags& o, const LoaderFlags& loader, const EvalSession& s);
 
-// Calls use(batch, logits) for each batch of the source, logits being [batch.size, classes], and names on stderr what was
-// left out. With `progress` the images done are shown.
+// Calls use(batch, logits) for each batch of the source, logits being [batch.size, classes], and names on stderr what
+// was left out. With `progress` the images done are shown.
 using UseLogits = std::function<void(const Batch& batch, const std::vector<float>& logits)>;
-void for_each_batch(const EvalOptions& o, const EvalSession& s, Loader& loader, size_t images, bool progress,
+void for_each_batch(const EvalFlags& o, const EvalSession& s, Loader& loader, size_t images, bool progress,
                     const UseLogits& use);
 
 // Images from x.npy, float32 [N, H, W, 3], already in the range the model was trained on.
 Array read_input(const EvalSession& s, const std::string& path);
 
-inline void append(std::vector<float>& all, const std::vector<float>& more) { all.insert(all.end(), more.begin(), more.end()); }
+// Opens a source for images without regard to what its labels count, and says on stderr what it holds.
+Index open_source(const std::string& source);
+
+// Of a source in its order, without the images left out: features [N, D], and each image's first label.
+struct SourceFeatures {
+  std::vector<float> values;
+  std::vector<int> labels;
+};
+SourceFeatures features_of(const EvalFlags& o, const EvalSession& s, const Index& index, const LoaderOptions& options);
+
+inline void append(std::vector<float>& all, const std::vector<float>& more) {
+  all.insert(all.end(), more.begin(), more.end());
+}
 
 // Calls use(tape, logits, features) for batch after batch of host images [n, S, S, 3].
 template <class Use> void forward_batches(const EvalSession& s, const HostImages& images, int batch, Use use) {
@@ -71,7 +79,8 @@ template <class Use> void forward_batches(const EvalSession& s, const HostImages
     const int count = int(std::min<size_t>(batch, n - first));
     tape.clear();
     Features features;
-    Tensor x = images_leaf(tape, {count, s.config().image_size, s.config().image_size, 3}, images.part(first * size, count * size));
+    Tensor x = images_leaf(tape, {count, s.config().image_size, s.config().image_size, 3},
+                           images.part(first * size, count * size));
     Tensor logits = s.vit().forward(tape, x, {}, &features);
     use(tape, logits, features);
   }

@@ -202,42 +202,45 @@ void TrainOptions::choose_length(CLI::App& app, const std::vector<std::string>& 
   other->default_str("");
 }
 
-bool EvalOptions::given(const std::string& flag) const { return flags->count(flag); }
+bool EvalFlags::given(const std::string& flag) const { return subcommand->count(flag); }
 
-void add_model(CLI::App& app, EvalOptions& o) {
-  app.add_option("--checkpoint", o.checkpoint,
+void EvalFlags::add(CLI::App& app) {
+  subcommand = &app;
+  app.add_option("--checkpoint", checkpoint,
                  "weights: our safetensors, timm's safetensors or BigVision's npz, or a run's folder")
       ->required();
-  o.model.add(app, true);
-  app.add_option("--attention", o.attention, "attention function (default softmax); --help-attention lists them")
+  model.add(app, true);
+  app.add_option("--attention", attention, "attention function (default softmax); --help-attention lists them")
       ->transform(as_known(known_attention))
       ->group(of_foreign);
-  app.add_option("--alpha", o.alpha,
+  app.add_option("--alpha", alpha,
                  "its exponent of L (default 1); with another --image-size than trained with: the exponent of the "
                  "change, from the factor of training")
       ->check(real_number(0))
       ->group(of_foreign);
-  app.add_option("--crop", o.crop,
+  app.add_option("--crop", crop,
                  "how pictures are cut for a foreign file: inception (the middle of 256/224 of the size), or none or "
                  "pad (the size itself)")
       ->transform(one_of({"inception", "pad", "none"}))
       ->capture_default_str()
       ->group(of_foreign);
   add_help_page(app, "attention", "the attention functions, their formulas and sources", attention_page);
-  o.device.add(app);
-  app.add_option("--batch", o.batch, "images at a time")->check(whole_number(1, 16'777'216))->capture_default_str();
-  app.add_flag("--json", o.json, "one JSON object on stdout");
+  device.add(app);
+  app.add_option("--batch", batch, "images at a time")->check(whole_number(1, 16'777'216))->capture_default_str();
+  app.add_flag("--json", json, "one JSON object on stdout");
 }
 
-void add_source(CLI::App& app, EvalOptions& o) {
-  app.add_option("--workers", o.workers, "threads that decode images ahead (default 1; where a GPU computes all cores but one)")->check(whole_number(0, 1024));
-  app.add_option("--on-bad-image", o.bad, "error, or skip and count")
+void LoaderFlags::add(CLI::App& app) {
+  app.add_option("--workers", workers,
+                 "threads that decode images ahead (default 1; where a GPU computes all cores but one)")
+      ->check(whole_number(0, 1024));
+  app.add_option("--on-bad-image", on_bad, "error, or skip and count")
       ->transform(one_of({"error", "skip"}))
       ->capture_default_str();
 }
 
-void add_loss(CLI::App& app, EvalOptions& o) {
-  app.add_option("--loss", o.loss, "softmax or sigmoid")
+void add_loss(CLI::App& app, std::string& loss) {
+  app.add_option("--loss", loss, "softmax or sigmoid")
       ->transform(one_of({"softmax", "sigmoid"}))
       ->capture_default_str();
 }

@@ -3,7 +3,7 @@
 #include <optional>
 #include <regex>
 #include <fmt/ranges.h>
-#include "data/names.h"
+#include "data/paths.h"
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/text.h"

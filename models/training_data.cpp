@@ -1,6 +1,7 @@
 #include "models/training_data.h"
 #include <filesystem>
-#include "data/scan_cache.h"
+#include "data/paths.h"
+#include "data/shards/scan_cache.h"
 #include "engine/console.h"
 #include "models/classes.h"
 

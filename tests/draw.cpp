@@ -1,5 +1,5 @@
 // The demo set: repeatable, balanced, real JPEGs, and beyond the reach of a linear classifier.
-#include "data/draw.h"
+#include "data/synthetic.h"
 
 #include <algorithm>
 #include <cmath>

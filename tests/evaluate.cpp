@@ -1,6 +1,6 @@
 // Accuracy on a source: each image once, ranks as argmax has them, and the way out before the end.
 #include <doctest/doctest.h>
-#include "data/draw.h"
+#include "data/synthetic.h"
 #include "models/checkpoint.h"
 #include "models/evaluate.h"
 #include "models/init.h"

@@ -3,8 +3,8 @@
 
 #include <numeric>
 
-#include "data/draw.h"
 #include "data/imagenet.h"
+#include "data/synthetic.h"
 #include "models/classes.h"
 #include "models/evaluate.h"
 #include "tests/error_of.h"

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <thread>
 
+#include "data/paths.h"
 #include "data/shard_writer.h"
 #include "data/source.h"
 #include "tests/error_of.h"

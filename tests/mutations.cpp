@@ -11,9 +11,9 @@
 #include "data/labels.h"
 #include "data/matlab.h"
 #include "data/members.h"
-#include "data/scan_cache.h"
+#include "data/shards/scan_cache.h"
+#include "data/shards/shard.h"
 #include "data/source.h"
-#include "data/tar.h"
 #include "data/tiff.h"
 #include "engine/hash.h"
 #include "engine/npy.h"
@@ -137,18 +137,18 @@ TEST_SUITE("mutations") {
         {shard_with_everything(),
          tar_entry("n01440764.tar", tar_entry("n01440764_1.JPEG", "one") + tar_end()) + tar_end()},
         [](const fs::path& path, auto) {
-          const File file(path);
-          const Scan scan = scan_tar(file);
-          for (const Sample& sample : scan.samples) {
-            CHECK(sample.offset + sample.size <= file.size());
-            if (sample.header) TarReader::name_at(file, sample.offset - sample.header * tar_block);
+          const auto shard = open_shard(path);
+          const Scan scan = shard->scan();
+          for (size_t k = 0; k < scan.samples.size(); k++) {
+            CHECK(scan.samples[k].offset + scan.samples[k].size <= fs::file_size(path));
+            shard->name_of(scan, k);
           }
         },
         repair_tar);
 
     const TempDir dir;
     const fs::path shard = write_file(dir.path() / "s.tar", shard_with_everything()), cache = dir.path() / "cache";
-    write_cached_scan(cache, File(shard), scan_tar(File(shard)));
+    write_cached_scan(cache, File(shard), open_shard(shard)->scan());
     const fs::path kept = fs::directory_iterator(cache)->path();
     on_mutations(
         "x.scan", {read_text(kept)},
@@ -159,6 +159,8 @@ TEST_SUITE("mutations") {
             CHECK(sample.offset + sample.size <= fs::file_size(shard));
             for (const int32_t label : scan->labels_of(sample)) CHECK((label >= 0 && label < most_classes));
           }
+          if (const auto opened = open_shard(shard); scan && opened->could_have(*scan))
+            for (size_t k = 0; k < scan->samples.size(); k++) CHECK(!opened->where(*scan, k).empty());
         },
         repair_cache);
   }

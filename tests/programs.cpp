@@ -4,14 +4,14 @@
 #include <numeric>
 #include <set>
 
-#include "data/draw.h"
 #include "data/index.h"
+#include "data/synthetic.h"
 #include "engine/npy.h"
 #include "engine/safetensors.h"
 #include "models/checkpoint.h"
 #include "tests/error_of.h"
-#include "tests/tar_builder.h"
 #include "tests/run_program.h"
+#include "tests/tar_builder.h"
 
 namespace {
 namespace fs = std::filesystem;

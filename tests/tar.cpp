@@ -1,5 +1,5 @@
 // The tar reader on archives made by hand and by libarchive, whole and damaged.
-#include "data/tar.h"
+#include "data/shards/tar.h"
 
 #include <archive.h>
 #include <archive_entry.h>

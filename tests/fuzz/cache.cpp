@@ -1,12 +1,12 @@
 // The cache of a tar's index: what is believed of it lies in the tar. Its last 8 bytes are made its checksum.
-#include "data/scan_cache.h"
+#include "data/shards/scan_cache.h"
 
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 
-#include "data/tar.h"
+#include "data/shards/shard.h"
 #include "engine/hash.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/tar_builder.h"
@@ -20,7 +20,7 @@ const std::filesystem::path& shard() {
 std::filesystem::path cache() { return shard().parent_path() / "cache"; }
 std::filesystem::path kept() {
   static const std::filesystem::path path = [] {
-    write_cached_scan(cache(), File(shard()), scan_tar(File(shard())));
+    write_cached_scan(cache(), File(shard()), open_shard(shard())->scan());
     return std::filesystem::directory_iterator(cache())->path();
   }();
   return path;
@@ -36,6 +36,8 @@ void run(Bytes input) {
   const auto scan = read_cached_scan(cache(), File(shard()));
   for (const Sample& sample : scan ? scan->samples : std::vector<Sample>())
     if (sample.offset + sample.size > File(shard()).size() || scan->labels_of(sample).empty()) std::abort();
+  if (const auto opened = open_shard(shard()); scan && opened->could_have(*scan))
+    for (size_t k = 0; k < scan->samples.size(); k++) opened->where(*scan, k);
 }
 
 std::vector<std::string> seeds() {

@@ -1,20 +1,20 @@
 // Tars: WebDataset shards, tars of tars, long names. What the index finds is read, and its names are.
-#include "data/scan.h"
-
-#include "data/tar.h"
+#include "data/shards/shard.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/tar_builder.h"
 
 void run(Bytes input) {
-  const File file(scratch("shard.tar", text_of(input)));
-  const Scan scan = scan_tar(file);
+  const auto shard = open_shard(scratch("shard.tar", text_of(input)));
+  const Scan scan = shard->scan();
+  if (!shard->could_have(scan)) std::abort();
+  const File file(shard->path());
   std::string bytes;
-  for (const Sample& sample : scan.samples) {
+  for (size_t k = 0; k < scan.samples.size(); k++) {
+    const Sample& sample = scan.samples[k];
     bytes.resize(sample.size);
     if (file.read(sample.offset, bytes.data(), bytes.size()) != bytes.size()) std::abort();    // promised to be there
-    if (sample.header) TarReader::name_at(file, sample.offset - sample.header * tar_block);
+    shard->name_of(scan, k);
   }
-  for (const HardLink& link : scan.links) TarReader::name_at(file, link.header);
 }
 
 std::vector<std::string> seeds() {

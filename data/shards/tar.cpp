@@ -1,4 +1,4 @@
-#include "data/tar.h"
+#include "data/shards/tar.h"
 
 #include <algorithm>
 #include <charconv>

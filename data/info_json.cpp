@@ -1,4 +1,4 @@
-#include "data/info.h"
+#include "data/info_json.h"
 
 #include "engine/error.h"
 #include "engine/json.h"

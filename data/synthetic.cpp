@@ -1,4 +1,4 @@
-#include "data/draw.h"
+#include "data/synthetic.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "data/scan_cache.h"
+#include "data/shards/scan_cache.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -8,7 +8,6 @@
 
 #include "data/class_names.h"
 #include "data/decimal.h"
-#include "data/tar.h"
 #include "engine/error.h"
 #include "engine/files.h"
 #include "engine/hash.h"
@@ -83,7 +82,7 @@ Tally tally_of(const std::vector<std::string>& words) {
   return tally;
 }
 
-// Whoever wrote the cache: labels that there are, and bytes that lie in the shard.
+// Whoever wrote the cache: labels that there are, and bytes that lie in the file. The shard checks the rest.
 bool could_be_of(const Scan& scan, const File& shard) {
   const auto is_label = [&](int64_t label) {
     if (scan.labels == LabelKind::class_position) return label >= 0 && uint64_t(label) < scan.classes.size();
@@ -95,20 +94,10 @@ bool could_be_of(const Scan& scan, const File& shard) {
     const auto set = left.subspan(1, size_t(left[0]));
     return std::all_of(set.begin(), set.end(), is_label);
   };
-  const auto is_sample = [&](const Sample& sample) {
-    return sample.offset >= std::max<uint64_t>(sample.header, 1) * tar_block && sample.offset <= shard.size() &&
-           sample.size <= shard.size() - sample.offset &&
+  return std::all_of(scan.samples.begin(), scan.samples.end(), [&](const Sample& sample) {
+    return sample.offset <= shard.size() && sample.size <= shard.size() - sample.offset &&
            (sample.label < 0 ? is_set(-1 - int64_t(sample.label)) : is_label(sample.label));
-  };
-  uint64_t links = 0, number = 0;
-  for (const Sample& sample : scan.samples) {
-    if (!is_sample(sample)) return false;
-    if (sample.header == 0 && (links == scan.links.size() || scan.links[links].sample != number ||
-                               scan.links[links++].header >= shard.size()))
-      return false;
-    number++;
-  }
-  return links == scan.links.size();
+  });
 }
 }
 

@@ -1,9 +1,10 @@
-#include "data/folder.h"
-
+// A folder of images, FOLDER/class/image: each image a file of its own.
 #include <algorithm>
 
 #include "data/class_folder.h"
 #include "data/class_names.h"
+#include "data/paths.h"
+#include "data/shards/shard.h"
 #include "data/walk.h"
 #include "engine/error.h"
 #include "engine/signals.h"
@@ -49,13 +50,12 @@ std::vector<std::string> images_within(const fs::path& class_folder, std::string
   }, others);
   return one ? images : std::vector<std::string>();
 }
-}
 
-bool is_image_folder(const fs::path& folder) { return !classes_of(folder).empty(); }
-
+// Classes as sort_classes has them and, within each, images sorted by name; of a class without images in its own folder
+// those in the one folder within it that has the same name for all such classes, as in CLASS/images/NAME. Links are
+// followed. Only names are read: listing a million files takes seconds.
 Scan scan_folder(const fs::path& folder) try {
   Scan scan;
-  scan.layout = Layout::files;
   scan.labels = LabelKind::class_position;
   scan.classes = classes_of(folder);
   if (scan.classes.empty())
@@ -84,3 +84,29 @@ Scan scan_folder(const fs::path& folder) try {
 } catch (const fs::filesystem_error& error) {
   fail(ExitCode::data, "cannot read {}: {}", error.path1().string(), error.code().message());
 }
+
+class FolderShard : public Shard {
+ public:
+  using Shard::Shard;
+
+  Scan scan() const override { return scan_folder(path()); }
+  std::string name_of(const Scan& scan, size_t k) const override {
+    return scan.names.c_str() + scan.samples[k].offset;
+  }
+  std::string where(const Scan& scan, size_t k) const override { return path().string() + "/" + name_of(scan, k); }
+  void read(const Scan& scan, size_t k, std::vector<uint8_t>& bytes) const override {
+    const File image(path() / name_of(scan, k));
+    read_range(image, 0, image.size(), scan, k, bytes);
+  }
+  // The name of an image's folder may be a class of the model, or anything else.
+  bool has_labels() const override { return false; }
+};
+
+bool is_image_folder(const fs::path& path) try {
+  return fs::is_directory(path) && !classes_of(path).empty();
+} catch (const fs::filesystem_error&) {    // scan() says why it cannot be read
+  return false;
+}
+}
+
+extern const ShardFormat folder_format{.recognises = is_image_folder, .open = open_as<FolderShard>};

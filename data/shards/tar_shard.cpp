@@ -1,7 +1,7 @@
-#include "data/scan.h"
-
+// One tar: which members are images, and their labels. A WebDataset shard, ILSVRC2012's training tar (a tar of each
+// class in it), or its validation tar (no labels in it).
 #include <algorithm>
-#include <array>
+#include <fstream>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -9,16 +9,17 @@
 #include "data/class_names.h"
 #include "data/decimal.h"
 #include "data/imagenet.h"
-#include "data/names.h"
-#include "data/tar.h"
+#include "data/paths.h"
+#include "data/shards/shard.h"
+#include "data/shards/tar.h"
 #include "engine/error.h"
 #include "engine/signals.h"
 #include "engine/text.h"
 
 namespace {
-constexpr std::array<std::string_view, 4> image_extensions = {"jpg", "jpeg", "png", "webp"};    // the first one counts
 constexpr int32_t most_named = 100'000;    // labels below it are compared with the wnids in keys
 
+// Of a sample's images the one whose extension comes first counts.
 size_t image_rank(std::string_view lower) {
   return size_t(std::find(image_extensions.begin(), image_extensions.end(), lower) - image_extensions.begin());
 }
@@ -144,7 +145,8 @@ class Grouping {
   }
 
   [[noreturn]] void refuse_label(const TarMember& member, std::string_view content) const {
-    refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", content.substr(0, std::min(content.find_last_not_of(" \t\r\n") + 1, size_t(64)))));
+    const std::string_view shown = content.substr(0, std::min(content.find_last_not_of(" \t\r\n") + 1, size_t(64)));
+    refuse(member, fmt::format("expected a label, a decimal number from 0, got '{}'", shown));
   }
 
   // Keys such as n02692877_10026 say which class the label should be.
@@ -154,7 +156,8 @@ class Grouping {
     if (scan_.classes.size() <= size_t(label)) scan_.classes.resize(size_t(label) + 1);
     std::string& known = scan_.classes[size_t(label)];
     if (known.empty()) known = wnid;
-    if (known != wnid) refuse(image_, fmt::format("label {} for {}, but for {} before it: which one is it?", label, wnid, known));
+    if (known != wnid)
+      refuse(image_, fmt::format("label {} for {}, but for {} before it: which one is it?", label, wnid, known));
   }
 
   const File& file_;
@@ -213,53 +216,10 @@ bool is_nested(const File& file) {
     if (member.regular && !is_hidden(member.name)) return member.name.ends_with(".tar");
   return false;
 }
-}
 
-bool split_member_name(std::string_view name, std::string_view& key, std::string_view& extension) {
-  const size_t base = name.rfind('/') + 1;    // npos + 1 is 0
-  const size_t dot = name.find('.', base);
-  if (dot == name.npos || dot == base) return false;
-  key = name.substr(0, dot);
-  extension = name.substr(dot + 1);
-  return true;
-}
-
-int32_t validation_number(std::string_view key) {
-  constexpr std::string_view prefix = "ILSVRC2012_val_";
-  const std::string_view name = file_name(key);
-  if (!name.starts_with(prefix) || name.size() != prefix.size() + 8) return 0;
-  return int32_t(std::max<int64_t>(decimal(name.substr(prefix.size())).value_or(0), 0));
-}
-
-int32_t Scan::add_label_set(std::span<const int32_t> labels) {
-  const int32_t at = int32_t(label_sets.size());
-  label_sets.push_back(int32_t(labels.size()));
-  label_sets.insert(label_sets.end(), labels.begin(), labels.end());
-  return -1 - at;
-}
-
-std::span<const int32_t> Scan::labels_of(const Sample& sample) const {
-  if (sample.label >= 0) return {&sample.label, 1};
-  const int32_t* set = &label_sets[size_t(-1 - sample.label)];
-  return {set + 1, size_t(*set)};
-}
-
-void Scan::relabel(std::span<const int32_t> map) {
-  for (Sample& sample : samples) {
-    if (sample.label >= 0) {
-      sample.label = map[size_t(sample.label)];
-      continue;
-    }
-    int32_t* set = &label_sets[size_t(-1 - sample.label)];
-    for (int32_t i = 1; i <= *set; i++) set[i] = map[size_t(set[i])];
-  }
-}
-
-bool is_image_name(std::string_view name) {
-  const size_t dot = name.rfind('.');
-  return dot != name.npos && image_rank(lower_case(name.substr(dot + 1))) < image_extensions.size();
-}
-
+// WebDataset: adjacent members with one key are a sample. An image without a label, a label that is no number, an
+// extension or key that appears twice, one label for keys of two wnids: data errors that name shard, member and offset.
+// A .cls may hold several labels.
 Scan scan_tar(const File& file) {
   if (is_nested(file)) return scan_nested(file);
   Scan scan;
@@ -269,3 +229,51 @@ Scan scan_tar(const File& file) {
   grouping.end();
   return scan;
 }
+
+class TarShard : public FileShard {
+ public:
+  using FileShard::FileShard;
+
+  Scan scan() const override { return scan_tar(file()); }
+  std::string name_of(const Scan& scan, size_t k) const override {
+    const Sample& sample = scan.samples[k];
+    if (sample.header) return TarReader::name_at(file(), sample.offset - sample.header * tar_block);
+    const auto before = [](const HardLink& link, uint64_t number) { return link.sample < number; };
+    return TarReader::name_at(file(),
+                              std::lower_bound(scan.links.begin(), scan.links.end(), k, before)->header);
+  }
+  const File* cached_file() const override { return &file(); }
+  // Each sample has its header before it, or as a hard link elsewhere.
+  bool could_have(const Scan& scan) const override {
+    size_t links = 0;
+    for (size_t k = 0; k < scan.samples.size(); k++) {
+      const Sample& sample = scan.samples[k];
+      if (sample.offset < std::max<uint64_t>(sample.header, 1) * tar_block) return false;
+      if (sample.header) continue;
+      if (links == scan.links.size() || scan.links[links].sample != k || scan.links[links].header >= file().size())
+        return false;
+      links++;
+    }
+    return links == scan.links.size();
+  }
+  // A tar by its name, with a .cls: another archive is one of pictures.
+  bool has_labels() const override {
+    if (path().extension() != ".tar") return false;
+    TarReader reader(file(), 0, file().size());
+    for (TarMember member; reader.next(member);)
+      if (member.name.ends_with(".cls")) return true;
+    return false;
+  }
+};
+
+// By name, or as it starts with a member's header.
+bool is_tar(const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path)) return false;
+  if (path.extension() == ".tar") return true;
+  char block[tar_block] = {};
+  std::ifstream(path, std::ios::binary).read(block, sizeof block);
+  return std::string_view(block + 257, 5) == "ustar";
+}
+}
+
+extern const ShardFormat tar_format{.recognises = is_tar, .open = open_as<TarShard>};

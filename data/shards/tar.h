@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/file.h"
+#include "data/shards/file.h"
 
 constexpr uint64_t tar_block = 512;
 

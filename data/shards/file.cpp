@@ -1,4 +1,4 @@
-#include "data/file.h"
+#include "data/shards/file.h"
 
 #include <cerrno>
 #include <fcntl.h>
