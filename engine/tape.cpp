@@ -149,8 +149,10 @@ void Tape::release_value(Node& n) {
   if (n.rounded) pool_->give(std::exchange(n.rounded, nullptr), n.shape.size());
 }
 
-void Tape::on_backward(Tensor x, std::function<void()> backward) {
-  if (node(x).wants_gradient) node(x).backward = std::move(backward);
+void Tape::on_backward(Tensor x, std::function<void()> backward, Kept read) {
+  Node& n = node(x);
+  n.gradient_read = read;
+  if (n.wants_gradient) n.backward = std::move(backward);
 }
 
 void Tape::on_remake(Tensor x, std::function<void()> forward) { node(x).remake = std::move(forward); }
@@ -179,13 +181,23 @@ real* Tape::gradient(Tensor x) {
   Node& n = node(x);
   if (!n.written) fail(ExitCode::failed, "tape: op {} {} has no gradient here", n.op, n.shape.text());
   if (!n.gradient)
-    fail(ExitCode::failed, "tape: the gradient of {} {} is rounded, for products alone: kept_gradient() has it", n.op,
+    fail(ExitCode::failed, "tape: the gradient of {} {} is rounded, for products alone: gradient_operand() has it", n.op,
          n.shape.text());
   return n.gradient;
 }
 
-Gradient Tape::add_gradient(Tensor x) {
+Operand Tape::gradient_operand(Tensor x) {
+  if (const bf16* rounded = node(x).rounded_gradient) return rounded;
+  return gradient(x);
+}
+
+Gradient Tape::add_gradient(Tensor x, Kept kept) {
   Node& n = node(x);
+  if (kept == Kept::for_products && n.gradient_read == kept && device.rounds_operands() && !n.written) {
+    n.rounded_gradient = pool_->take<bf16>(n.shape.size());
+    n.written = true;
+    return {nullptr, false, n.rounded_gradient};
+  }
   if (n.rounded_gradient) {                                      // more comes: full again
     n.gradient = pool_->take<real>(n.shape.size());
     device.each(n.shape.size(), Widen{n.gradient, n.rounded_gradient});
@@ -194,15 +206,6 @@ Gradient Tape::add_gradient(Tensor x) {
   if (!n.gradient && n.sink) n.gradient = n.sink(pool_), n.written = true;
   if (!n.gradient) n.gradient = pool_->take<real>(n.shape.size());
   return {n.gradient, int(std::exchange(n.written, true))};
-}
-
-Tape::ProductsGradient Tape::add_gradient_for_products(Tensor x) {
-  Node& n = node(x);
-  if (!device.rounds_operands() || n.written || !n.takes_rounded_gradient)
-    return ProductsGradient::full(add_gradient(x));
-  n.rounded_gradient = pool_->take<bf16>(n.shape.size());
-  n.written = true;
-  return {{nullptr, n.rounded_gradient}, false};
 }
 
 real* Tape::add_into_gradient(Tensor x) {

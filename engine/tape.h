@@ -11,14 +11,17 @@
 #include "engine/ops/elementwise.h"
 #include "engine/pool.h"
 
+// What is kept of an op's result, or of its gradient. for_products: where products round their inputs, the rounded
+// values alone.
+enum class Kept { full, for_products };
+
 // Where an op puts the gradient of an input: added to what is there, or written where nothing is yet.
 struct Gradient {
   real* data;
   int add;
+  bf16* rounded = nullptr;                                        // in place of data: nothing is there yet
+  Output output() const { return {data, rounded}; }
 };
-
-// What is kept of an op's result. for_products: where products round their inputs, the rounded values alone.
-enum class Kept { full, for_products };
 
 // Memory from the pool for the time of a scope.
 template <class T> struct Temporary {
@@ -74,7 +77,8 @@ class Tape {
   // x gets a gradient though no input of its op wants one: something that its op holds does.
   void want_gradient(Tensor x) { node(x).wants_gradient = recording_; }
   // What the backward of `x` does; it may use value() and the gradient functions. Ignored when nobody will ask for it.
-  void on_backward(Tensor x, std::function<void()> backward);
+  // read: for_products if only products and sums read the gradient of x there, by gradient_operand(x).
+  void on_backward(Tensor x, std::function<void()> backward, Kept read = Kept::full);
 
   // Gives the memory of value(x) back, unless the device has memory to spare. For a tensor that is cheap to compute
   // again: `forward` refills it where it is read after that.
@@ -84,18 +88,10 @@ class Tape {
 
   bool wants_gradient(Tensor x) { return x && node(x).wants_gradient; }
   real* gradient(Tensor x);                                       // of an op's result, inside its backward
-  Gradient add_gradient(Tensor x);                                // where to put all of it, or add all of it
-  // For a gradient that comes at once, where only products and sums read it (the op of x said so): rounded where they
-  // round, until more is added.
-  struct ProductsGradient {
-    Output output;
-    int add;
-    static ProductsGradient full(const Gradient& g) { return {{g.data}, g.add}; }
-  };
-  void takes_rounded_gradient(Tensor x) { node(x).takes_rounded_gradient = true; }  // its backward has kept_gradient(x)
-  ProductsGradient add_gradient_for_products(Tensor x);
-  const bf16* rounded_gradient(Tensor x) { return node(x).rounded_gradient; }      // null where gradient(x) is full
-  Operand kept_gradient(Tensor x) { return rounded_gradient(x) ? Operand(rounded_gradient(x)) : Operand(gradient(x)); }
+  Operand gradient_operand(Tensor x);                             // the same, rounded if it is kept so
+  // Where to put all of it, or add all of it. kept: for_products if the caller can write it rounded: it is, where
+  // nothing else reads it, until more is added.
+  Gradient add_gradient(Tensor x, Kept kept = Kept::full);
   real* add_into_gradient(Tensor x);                              // the same, zeroed if nothing was there: for ops that touch parts
   void pass_gradient(Tensor from, Tensor to);                     // d to += d from; ends the use of gradient(from)
 
@@ -127,7 +123,7 @@ class Tape {
     bool wants_gradient = false;
     bool lent = false;                   // the gradient is the caller's
     bool written = false;                // the gradient holds something to add to
-    bool takes_rounded_gradient = false;
+    Kept gradient_read = Kept::full;     // by its backward
     std::function<void()> backward = {}, remake = {};
     GradientSink sink = {};
   };

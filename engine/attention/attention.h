@@ -123,9 +123,8 @@ inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, co
   const int C = n.H * n.d, Cv = n.H * n.dv;
   const bool apart = q.x.node != k.x.node && k.x.node != v.x.node && q.x.node != v.x.node;
   auto whole = [&](Tensor x) {
-    const Tape::ProductsGradient g =
-        rounded ? t.add_gradient_for_products(x) : Tape::ProductsGradient::full(t.add_gradient(x));
-    return std::pair(HeadOutputs(g.output, x.shape[1], x.shape[2]), g.add);
+    const Gradient g = t.add_gradient(x, rounded ? Kept::for_products : Kept::full);
+    return std::pair(HeadOutputs(g.output(), x.shape[1], x.shape[2]), g.add);
   };
   auto alone = [&](HeadView view, int width) {
     return apart && view.x.shape.last() == width ? whole(view.x) : std::pair(HeadOutputs(write_heads(t, view)), 1);
@@ -173,10 +172,10 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
   t.device.tiles(pass);
   if (full.data) t.device.each(o.shape.size(), Round{output.rounded, full.data});
   t.on_backward(o, [=, &t] {
-    const bool rounds = fused && !t.rounded_gradient(o);
-    const Temporary<bf16> rounded = t.temporary<bf16>(rounds ? o.shape.size() : 0);
-    if (rounds) t.device.each(o.shape.size(), Round{rounded.data, t.gradient(o)});
-    const HeadOperands d_o{rounds ? Operand(rounded.data) : t.kept_gradient(o), n.Lq, heads * n.dv};
+    const Operand given = t.gradient_operand(o);
+    const Temporary<bf16> rounded = t.temporary<bf16>(fused && given.full ? o.shape.size() : 0);
+    if (rounded.data) t.device.each(o.shape.size(), Round{rounded.data, given.full});
+    const HeadOperands d_o{rounded.data ? Operand(rounded.data) : given, n.Lq, heads * n.dv};
     const size_t rows = size_t(n.B) * n.Lq * heads;
     size_t wanted = 0;
     learned.each_with(learned, [&](Tensor x, Tensor) { wanted += t.wants_gradient(x); });
@@ -192,7 +191,6 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
       if (part) add_column_sums(t, x, Values{part, x.shape.size()}, rows / x.shape.size());
     });
     backward.show_operands(t.device);
-  });
-  t.takes_rounded_gradient(o);
+  }, Kept::for_products);
   return o;
 }

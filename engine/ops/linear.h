@@ -1,7 +1,7 @@
 // y[..,out] = x[..,in] Wᵀ + b, plus a residual of y's shape if given. W[out,in], b[out].
 //   backward  dW += dyᵀ x,  dx += dy W,  db += Σ_rows dy,  d residual += dy
-// defines: linear, LinearShape, OutputGradient, run_product, add_weight_gradient, add_input_gradient, StoreProduct,
-// AddBias, AddBiasAndResidual
+// defines: linear, LinearShape, OutputGradient, gradient_read_by_products, run_product, add_weight_gradient,
+// add_input_gradient, StoreProduct, AddBias, AddBiasAndResidual
 #pragma once
 #include "engine/error.h"
 #include "engine/ops/column_sums.h"
@@ -71,17 +71,22 @@ inline void linear_forward(Tape& t, const LinearShape& shape, Operand x, Tensor 
   t.drop_rounded(w);
 }
 
+// How the gradient of a product's sum with a residual is read: the residual's part is passed on in full.
+inline Kept gradient_read_by_products(Tensor residual) { return residual ? Kept::full : Kept::for_products; }
+
 // dy of y[rows,out] as products read it: where they round, rounded once, by the pass that adds its sums to d bias.
 struct OutputGradient {
   OutputGradient(Tape& t, Tensor y, Tensor bias)
-      : memory(t.temporary<bf16>(t.device.rounds_operands() && !t.rounded_gradient(y) ? y.shape.size() : 0)),
-        operand(memory.data ? Operand(memory.data) : t.kept_gradient(y)) {
+      : dy(t.gradient_operand(y)),
+        memory(t.temporary<bf16>(t.device.rounds_operands() && dy.full ? y.shape.size() : 0)),
+        operand(memory.data ? Operand(memory.data) : dy) {
     const int rows = int(y.shape.rows()), C = y.shape.last();
-    if (const bf16* dy = t.rounded_gradient(y)) add_column_sums(t, bias, row_values(dy, C), rows);
-    else if (const real* dy = t.gradient(y); !memory.data) add_column_sums(t, bias, row_values(dy, C), rows);
-    else if (t.wants_gradient(bias)) add_column_sums(t, bias, RoundingValues{memory.data, dy, size_t(C)}, rows);
-    else t.device.each(y.shape.size(), Round{memory.data, dy});
+    if (dy.rounded) add_column_sums(t, bias, row_values(dy.rounded, C), rows);
+    else if (!memory.data) add_column_sums(t, bias, row_values(dy.full, C), rows);
+    else if (t.wants_gradient(bias)) add_column_sums(t, bias, RoundingValues{memory.data, dy.full, size_t(C)}, rows);
+    else t.device.each(y.shape.size(), Round{memory.data, dy.full});
   }
+  Operand dy;
   Temporary<bf16> memory;
   Operand operand;
 };
@@ -96,9 +101,9 @@ inline void add_weight_gradient(Tape& t, Tensor w, Gemm dw) {
 inline void add_input_gradient(Tape& t, Tensor x, const LinearShape& shape, Operand dy, Tensor w) {
   if (t.wants_gradient(x)) {
     Gemm dx = shape.dx(dy, t.operand(w));
-    const auto [to, add] = t.add_gradient_for_products(x);
-    if (to.rounded) run_product(t, dx, to, StoreProduct{to, shape.in});
-    else dx.c = to.full, dx.beta = real(add), t.device.gemm(dx);
+    const Gradient to = t.add_gradient(x, Kept::for_products);
+    if (to.rounded) run_product(t, dx, to.output(), StoreProduct{to.output(), shape.in});
+    else dx.c = to.data, dx.beta = real(to.add), t.device.gemm(dx);
   }
   t.drop_rounded(w);
 }
@@ -108,7 +113,6 @@ inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual
   const LinearShape shape(x.shape, w, b);
   Tensor y = t.make("linear", shape.y, {x, w, b, residual}, kept);
   linear_forward(t, shape, t.operand(x), w, b, residual, t.output(y));
-  if (!residual) t.takes_rounded_gradient(y);                    // a residual's is passed on in full
   t.on_backward(y, [=, &t] {
     {
       const OutputGradient dy(t, y, b);
@@ -116,6 +120,6 @@ inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual
       add_input_gradient(t, x, shape, dy.operand, w);
     }
     if (residual) t.pass_gradient(y, residual);                  // it may move dy
-  });
+  }, gradient_read_by_products(residual));
   return y;
 }

@@ -80,7 +80,6 @@ template <class H, class X> Tensor mlp_as(Tape& t, Tensor x, const MlpParameters
   linear_forward(t, fc2, a->data, p.w2, p.b2, residual, t.output(y));
 
   const Saved<X> kept = t.spares(hidden * sizeof(X)) ? a : nullptr;
-  if (!residual) t.takes_rounded_gradient(y);
   t.on_backward(y, [=, &t] {
     Saved<X> dh;
     {
@@ -103,7 +102,7 @@ template <class H, class X> Tensor mlp_as(Tape& t, Tensor x, const MlpParameters
     add_column_sums(t, p.b1, row_values(dh->data, M), fc1.rows);
     if (t.wants_gradient(p.w1)) add_weight_gradient(t, p.w1, fc1.dw(dh->data, t.operand(x)));
     add_input_gradient(t, x, fc1, dh->data, p.w1);
-  });
+  }, gradient_read_by_products(residual));
   return y;
 }
 
