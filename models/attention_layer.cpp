@@ -192,7 +192,7 @@ void check_attention(const ViTConfig& c) {
   require(c.block != "hybrid-norm" || !layerscale, "--block hybrid-norm and --learn layerscale are two ways to the same end; take one of them");
   require(c.gate || c.gate_function == "silu", "--gate-function is of a gate, but there is none; give --gate too");
   require(c.form == "plain" || !linear, fmt::format("--attention-form {} works on the L x L weights, which {} never makes; take a function that has them", c.form, c.attention));
-  require(c.form != "laser" || always_positive(c.attention, c.alpha),
+  require(c.form != "laser" || AttentionFunctions::find(c.attention)->always_positive,
           fmt::format("--attention-form laser takes the logarithm of a weighted sum, but {} has weights below 0, or rows of zeros alone; take one such as softmax", c.attention));
   if (c.form == "differential") {
     require(c.heads % 2 == 0, fmt::format("--attention-form differential makes one head of two maps, but there are {} of them; give an even --heads", c.heads));

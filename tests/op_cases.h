@@ -218,7 +218,7 @@ inline std::vector<OpCase> family_cases() {
       cases.push_back({name("talking heads"), {{{B, L, 3 * D}}, {{H, H}}, {{H, H}}}, [=](Tape& t, const std::vector<Tensor>& x) {
                          return talking_heads_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha, x[1], x[2]);
                        }});
-      if (always_positive(function.name, alpha))
+      if (function.always_positive)
         cases.push_back({name("laser"), {{{B, L, 3 * D}}}, [=](Tape& t, const std::vector<Tensor>& x) {
                            return laser_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha);
                          }});

@@ -1,26 +1,8 @@
 // LASER (Duvvuri & Dhillon 2024, 2411.03493, eq. 7): attention over the exponentials of the values, o = log(A e^(v - m)) + m, with m the largest
 // value of each channel over the tokens. m cancels, so it needs no gradient. For weights that are never negative nor all 0.
-// defines: laser_attention, always_positive
+// defines: laser_attention
 #pragma once
-#include <algorithm>
 #include "engine/attention/attention.h"
-#include "engine/attention/host_team.h"
-
-// Whether φ gives every row of scores weights of at least 0, some of them more: asked of φ itself, on rows that show it.
-inline bool always_positive(std::string_view function, double alpha) {
-  constexpr int L = 33;
-  bool positive = true;
-  AttentionFunctions::visit(function, alpha, L, [&](auto f) {
-    for (const auto& [first, slope] : {std::pair{-8, 0}, {0, 0}, {-8, 1}}) {      // scores of -8 alone; of 0 alone, as a class token begins; from -8 to 8
-      real s[L], a[L] = {};
-      for (int j = 0; j < L; j++) s[j] = first + real(slope * j) / 2;
-      if constexpr (decltype(f)::number.empty()) f.forward(HostTeam{}, a, s, L);
-      else a[0] = -1;                                                   // its number has no place here
-      positive = positive && *std::min_element(a, a + L) >= 0 && *std::max_element(a, a + L) > 0;
-    }
-  });
-  return positive;
-}
 
 struct LaserLargest {                                                    // m[b,c] = max_j v[b,j,c]
   real* m; const real* v; int L, C, stride;
