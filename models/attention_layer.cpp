@@ -15,6 +15,7 @@
 #include "engine/ops/tokens.h"
 #include "engine/text.h"
 #include "models/attention_list.h"
+#include "models/fields.h"
 #include "models/learned.h"
 #include "models/require.h"
 
@@ -169,17 +170,12 @@ double first_lambda(int layer) { return 0.8 - 0.6 * std::exp(-0.3 * layer); }
 
 std::string attention_options(const ViTConfig& c) {
   std::string text = c.qk_norm ? ", qk-norm" : "";
-  if (c.gate) text += ", gate" + (c.gate_function == "silu" ? "" : " " + c.gate_function);
-  for (const auto& [value, usual, name] : {std::tuple{c.form, "plain", ""}, {c.output_norm, "none", "output norm "}, {c.block, "pre-norm", ""}, {c.learn, "", "learned "}})
-    if (value != usual) text += std::string(", ") + name + value;
-  return text;
+  if (c.gate) text += ", gate";
+  for (const Variant& variant : variants(c)) text += variant.text;
+  return c.learn.empty() ? text : text + ", learned " + c.learn;
 }
 
 void check_attention(const ViTConfig& c) {
-  require_one_of("gate function", c.gate_function, {"silu", "sigmoid"});
-  require_one_of("attention form", c.form, {"plain", "differential", "laser", "talking-heads"});
-  require_one_of("output norm", c.output_norm, {"none", "rms", "rela"});
-  require_one_of("block", c.block, {"pre-norm", "hybrid-norm", "gau"});
   const bool linear = is_linear(c.attention);
   if (!linear && !AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](const auto&) {}))
     fail(ExitCode::usage, "{}", unknown_attention(c.attention));
@@ -224,8 +220,6 @@ double attention_kept(const ViTConfig& c, bool rounded) {
 }
 
 std::string only_here(const ViTConfig& c) {
-  if (c.gate && c.gate_function != "silu") return "--gate-function " + c.gate_function;
-  if (c.form != "plain") return "--attention-form " + c.form;
-  if (c.output_norm != "none") return "--output-norm " + c.output_norm;
-  return c.block != "pre-norm" ? "--block " + c.block : "";
+  const std::vector<Variant> list = variants(c);
+  return list.empty() ? "" : flag_of(list[0].field) + " " + list[0].value;
 }

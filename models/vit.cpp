@@ -1,4 +1,5 @@
 #include "models/vit.h"
+#include <fmt/format.h>
 #include <algorithm>
 #include "engine/attention/attention.h"
 #include "engine/error.h"
@@ -14,14 +15,17 @@
 #include "models/require.h"
 
 void check_config(const ViTConfig& c) {
-  for (auto [what, value] : {std::pair{"image size", c.image_size}, {"patch", c.patch}, {"width", c.width}, {"depth", c.depth}, {"heads", c.heads},
-                             {"mlp width", c.mlp_width}, {"classes", c.classes}})
-    require(value > 0, fmt::format("{} is {}, expected at least 1", what, value));
+  each_option([&](const auto& option) {
+    const auto& value = c.*option.member;
+    if constexpr (std::is_same_v<decltype(value), const int&>)
+      require(value > 0, fmt::format("{} is {}, expected at least 1", words_of(option.name), value));
+    if constexpr (std::is_same_v<decltype(value), const std::string&>)
+      require(option.values.empty() || std::ranges::count(option.values, value) > 0,
+              fmt::format("{} is '{}', expected one of {}", words_of(option.name), value,
+                          fmt::join(option.values, ", ")));
+  });
   require(c.width % c.heads == 0, fmt::format("width {} is not a multiple of {} heads", c.width, c.heads));
   require(c.patch <= c.image_size, fmt::format("patch {} is larger than the image size {}", c.patch, c.image_size));
-  require_one_of("pool", c.pool, {"gap", "cls", "map"});
-  require_one_of("position", c.position, {"learned", "sincos2d"});
-  require_one_of("gelu", c.gelu, {"tanh", "erf"});
   for (const auto& [what, channels, least] : {std::tuple{"mean", &c.mean, -HUGE_VALF}, {"std", &c.std, 0.0f}})
     for (const float x : *channels)
       require(std::isfinite(x) && x > least, fmt::format("{} is {}, expected three {}numbers", what,
