@@ -115,7 +115,7 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   if (c.output_norm == "rela") o = channel_gate(t, rmsnorm(t, o, 0, 1, c.width, pass(name + "norm.weight")), o, pass(name + "norm.gate"));
   if (c.gate) {
     Tensor g = outputs(pass.linear(n, name + "gate"));
-    o = c.gate_function == "sigmoid" ? sigmoid_gate(t, o, g) : gate(t, o, g);
+    o = gate(t, o, g, c.gate_function);
   }
   t.drop(n);
   x = outputs(x);

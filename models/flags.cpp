@@ -48,7 +48,7 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
       ->transform(as_known(known_models))
       ->capture_default_str()
       ->group("Model");
-  each_option([&](const auto& o) { if (!o.of_foreign && o.help) add(o); });
+  each_option([&](const auto& o) { if (!o.of_foreign && !o.help.empty()) add(o); });
 }
 
 Stated ModelFlags::stated(const CLI::App& app) const {

@@ -2,18 +2,20 @@
 // and of states, the identity of a run, and how reports tell of a model. An option's default is that of its member.
 // defines: Option, model_options, each_option
 #pragma once
+#include <fmt/format.h>
 #include <cstdint>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "engine/ops/smooth.h"
 #include "models/config.h"
 
 template <class Value>
 struct Option {
   const char* name;                        // "mlp_width": of metadata; its flag is --mlp-width
   Value ViTConfig::*member;
-  const char* help = nullptr;              // none: the flag is of each program by itself
+  std::string help = "";                   // none: the flag is of each program by itself
   std::vector<std::string> values = {};    // all that a string may be
   uint64_t most = 0;                       // of a whole number, which is at least 1
   bool of_variant = false;                 // --model says it, too, and what no flag says follows from that
@@ -26,21 +28,30 @@ struct Option {
 inline constexpr const char* channels_help =
     "of red, green and blue, with commas: a pixel x of 0 ... 1 is (x - mean) / std to the model; or imagenet, or half";
 
+inline std::string activations_and_sources() {
+  std::string text;
+  for (const std::string& name : MlpActivations::names())
+    MlpActivations::visit(name, [&]<class H>() {
+      text += fmt::format("{}{} ({})", text.empty() ? "" : " or ", name, H::source);
+    });
+  return text;
+}
+
 inline const auto& model_options() {
   using C = ViTConfig;
   static const std::tuple options{
       Option<int>{.name = "image_size", .member = &C::image_size, .help = "height and width the model sees",
                   .most = 16384, .of_foreign = true},
       Option<std::string>{.name = "gelu", .member = &C::gelu,
-                          .help = "form of GELU in the MLP: tanh (BigVision) or erf (timm)", .values = {"tanh", "erf"},
-                          .of_foreign = true},
+                          .help = "form of GELU in the MLP: " + activations_and_sources(),
+                          .values = MlpActivations::names(), .of_foreign = true},
       Option<Channels>{.name = "mean", .member = &C::mean, .help = channels_help, .of_foreign = true, .later = true},
       Option<Channels>{.name = "std", .member = &C::std, .help = channels_help, .of_foreign = true, .later = true},
       Option<std::string>{.name = "pool", .member = &C::pool,
                           .help = "gap (mean of tokens), cls (class token) or map (attention pooling)",
                           .values = {"gap", "cls", "map"}, .of_foreign = true},
       Option<std::string>{.name = "gate_function", .member = &C::gate_function,
-                          .help = "of --gate: silu, or sigmoid as Qwen has it", .values = {"silu", "sigmoid"},
+                          .help = "of --gate: silu, or sigmoid as Qwen has it", .values = GateFunctions::names(),
                           .of_foreign = true, .later = true, .variant = " {}"},
       Option<int>{.name = "width", .member = &C::width, .help = "channels D (default 384)", .most = 65536,
                   .of_variant = true, .of_foreign = true},

@@ -99,7 +99,10 @@ std::string timm_cannot(const ViTConfig& c) {
 
 std::string timm_lines(const ViTConfig& c, const std::string& file) {
   const bool own_attention = c.attention != "softmax" || c.gate;
-  if (!layerscale_alone(c) || !untold_variants(c).empty() || weights_of_scores(c).empty()) return "";
+  const std::map<std::string, std::string> approximations{{"tanh", "tanh"}, {"erf", "none"}};    // of torch.nn.GELU
+  if (!layerscale_alone(c) || !untold_variants(c).empty() || weights_of_scores(c).empty() ||
+      !approximations.contains(c.gelu))
+    return "";
   // timm rounds the MLP's width down, and half a channel more keeps it
   const std::string ratio = c.mlp_width % c.width == 0 ? fmt::format("{}", c.mlp_width / c.width)
                                                        : fmt::format("({} + 0.5) / {}", c.mlp_width, c.width);
@@ -117,7 +120,7 @@ model = VisionTransformer(img_size={}, patch_size={}, embed_dim={}, depth={}, nu
                           norm_layer=partial(torch.nn.LayerNorm, eps=1e-6)).eval()
 )", own_attention ? forward_lines(c) : "", c.image_size, c.patch, c.width, c.depth, c.heads, ratio,
       c.classes, c.pool == "cls" ? "True" : "False", pool, c.qk_norm ? "True" : "False",
-      c.learn.empty() ? "None" : "1.0", c.gelu == "tanh" ? "tanh" : "none");
+      c.learn.empty() ? "None" : "1.0", approximations.at(c.gelu));
   if (c.gate)
     lines += fmt::format("for block in model.blocks: block.attn.gate = torch.nn.Linear({0}, {0})\n", c.width);
   if (own_attention) lines += "for block in model.blocks: block.attn.forward = partial(forward, block.attn)\n";

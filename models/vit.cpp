@@ -174,7 +174,7 @@ Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Te
   const MlpParameters p{pass(name + ".fc1.weight"), pass(name + ".fc1.bias"), pass(name + ".fc2.weight"),
                         pass(name + ".fc2.bias")};
   const Tensor lambda = pass.if_learned(scale);
-  Tensor y = ::mlp(pass.t, normalised, p, lambda ? Tensor{} : residual, config_.gelu == "erf");
+  Tensor y = ::mlp(pass.t, normalised, p, lambda ? Tensor{} : residual, config_.gelu);
   pass.t.drop(normalised);
   return lambda ? layerscale(pass.t, residual, y, lambda) : y;
 }

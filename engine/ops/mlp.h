@@ -1,4 +1,4 @@
-// y = H(x W1ᵀ + b1) W2ᵀ + b2, plus a residual of y's shape if given: the MLP of a block, H a form of GELU. One op,
+// y = H(x W1ᵀ + b1) W2ᵀ + b2, plus a residual of y's shape if given: the MLP of a block, H its activation. One op,
 // because its hidden layer is the largest activation of a ViT: the passes over it happen while pieces of the products
 // before them are in the cache. Kept for the backward pass is h = x W1ᵀ + b1, rounded where products round; a = H(h) is
 // made again where memory is short.
@@ -107,9 +107,12 @@ template <class H, class X> Tensor mlp_as(Tape& t, Tensor x, const MlpParameters
   return y;
 }
 
-// x[..,C] -> [..,D]; the erf form of GELU or that with tanh
-inline Tensor mlp(Tape& t, Tensor x, const MlpParameters& p, Tensor residual, bool erf) {
-  if (t.device.rounds_operands())
-    return erf ? mlp_as<GeluErf, bf16>(t, x, p, residual) : mlp_as<GeluTanh, bf16>(t, x, p, residual);
-  return erf ? mlp_as<GeluErf, real>(t, x, p, residual) : mlp_as<GeluTanh, real>(t, x, p, residual);
+// x[..,C] -> [..,D]; activation: a name of MlpActivations
+inline Tensor mlp(Tape& t, Tensor x, const MlpParameters& p, Tensor residual,
+                  std::string_view activation = GeluTanh::name) {
+  Tensor y;
+  MlpActivations::visit_known("mlp", activation, [&]<class H>() {
+    y = t.device.rounds_operands() ? mlp_as<H, bf16>(t, x, p, residual) : mlp_as<H, real>(t, x, p, residual);
+  });
+  return y;
 }
