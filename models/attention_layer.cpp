@@ -127,7 +127,8 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
 void ParameterAdder::operator()(const std::string& name, Shape shape, const Initial& initial) const {
   list.push_back({name, shape, name.ends_with(".weight") && shape.rank() > 1, initial});
 }
-void ParameterAdder::linear(const std::string& name, int out, int in, const Initial& weight, const Initial& bias) const {
+void ParameterAdder::linear(const std::string& name, int out, int in, const Initial& weight,
+                            const Initial& bias) const {
   (*this)(name + ".weight", {out, in}, weight), (*this)(name + ".bias", {out}, bias);
 }
 void ParameterAdder::layernorm(const std::string& name, int width) const {

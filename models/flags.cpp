@@ -36,8 +36,8 @@ void ModelFlags::add(CLI::App& app, bool foreign) {
     }
     if constexpr (std::is_same_v<Value, int>) option->check(whole_number(1, o.most));
     if constexpr (std::is_same_v<Value, double>) option->check(real_number(-1e30));
-    if constexpr (std::is_same_v<Value, std::string>)
-      option->transform(o.values.empty() ? as_known(known_learned) : one_of(o.values));    // all but --learn have values
+    if constexpr (std::is_same_v<Value, std::string>)    // all but --learn have values
+      option->transform(o.values.empty() ? as_known(known_learned) : one_of(o.values));
     option->group(foreign ? of_foreign : "Model");
   };
   each_option([&](const auto& o) { if (o.of_foreign) add(o); });

@@ -1,5 +1,5 @@
-// The options of a model, a row each: from this table come the flags with their help and checks, the metadata of weights
-// and of states, the identity of a run, and how reports tell of a model. An option's default is that of its member.
+// The options of a model, a row each: from this table come the flags with their help and checks, the metadata of
+// weights and states, the identity of a run, and how reports tell of a model. A default is that of the member.
 // defines: Option, model_options, each_option
 #pragma once
 #include <fmt/format.h>

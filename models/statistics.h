@@ -1,6 +1,7 @@
 // What is counted of the scores S, weights A and their gradients dA, dS of attention, head by head, as the tiles of the real
 // computation pass by. Sums are in double; they and the counts are the same for any number of threads.
-// defines: Moments, HeadStatistics, HeadColumn, head_columns, head_column, saturation_of, TokenGrid, Place, AttentionStatistics
+// defines: Moments, HeadStatistics, HeadColumn, head_columns, head_column, saturation_of, TokenGrid, Place,
+//          AttentionStatistics
 #pragma once
 #include <cmath>
 #include <functional>

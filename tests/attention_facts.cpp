@@ -67,7 +67,7 @@ template <class F> Saturation sampled_saturation(const F& f, int L) {
   if (!list || weight(1000) > 2 * weight(far) || weight(-1000) > 2 * weight(-far)) return {};
   const long most = std::ranges::max_element(*list) - list->begin(), n = long(list->size());
   const auto flat = [&](long i) { return (*list)[i] <= Saturation::flat_slope * (*list)[most]; };
-  const auto edge = [&](int by) {                                            // the first that is flat, if its weight is not 0
+  const auto edge = [&](int by) {    // the first that is flat, if its weight is not 0
     long i = most;
     while (i >= 0 && i < n && !flat(i)) i += by;
     const double x = -far + double(i) * step;

@@ -143,7 +143,8 @@ inline std::vector<OpCase> activation_cases() {
                      [=](Tape& t, In x) { return mlp(t, x[0], {x[1], x[2], x[3], x[4]}, x[0], name); }});
   }
   for (const std::string& name : GateFunctions::names())
-    cases.push_back({"gate " + name, {{{4, 9}}, {{4, 9}, 2}}, [=](Tape& t, In x) { return gate(t, x[0], x[1], name); }});
+    cases.push_back(
+        {"gate " + name, {{{4, 9}}, {{4, 9}, 2}}, [=](Tape& t, In x) { return gate(t, x[0], x[1], name); }});
   return cases;
 }
 

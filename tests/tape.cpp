@@ -74,7 +74,8 @@ TEST_CASE("errors") {
   CHECK(says(error_of(ExitCode::failed, [&] { tape.value(y); }), {"linear", "cannot compute it again"}));
   tape.clear();
   for (const std::function<void()>& use : std::initializer_list<std::function<void()>>{
-           [&] { tape.value(y); }, [&] { tape.download(y); }, [&] { tape.gradient(y); }, [&] { tape.backward(y); }, [&] { gelu(tape, y); }}) {
+           [&] { tape.value(y); }, [&] { tape.download(y); }, [&] { tape.gradient(y); }, [&] { tape.backward(y); },
+           [&] { gelu(tape, y); }}) {
     tape.clear();
     CHECK(says(error_of(ExitCode::failed, use), {"tape", "[1, 2]", "cleared"}));
   }

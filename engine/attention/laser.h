@@ -46,8 +46,9 @@ inline Tensor laser_attention(Tape& t, HeadView q, HeadView k, HeadView v, int h
   Tensor E = t.make("laser exponentials", v.x.shape.with_last(C), {v.x});
   auto exponentials = [=, &t] {
     const auto values = read_heads(t, v);
-    t.device.each(size_t(B) * C, LaserLargest{m, values.data, L, C, values.width});
-    t.device.rows(rows, LaserExponentials{t.value(E), values.data, m, L, C, values.width});
+    t.device.each(size_t(B) * C, LaserLargest{.m = m, .v = values.data, .L = L, .C = C, .stride = values.width});
+    t.device.rows(rows, LaserExponentials{.E = t.value(E), .v = values.data, .m = m, .L = L, .C = C,
+                                          .stride = values.width});
   };
   exponentials();
   t.on_remake(E, exponentials);
@@ -59,7 +60,7 @@ inline Tensor laser_attention(Tape& t, HeadView q, HeadView k, HeadView v, int h
   Tensor x = attention(t, q, k, {E}, heads, d, function, alpha, probe);
   t.drop(E);
   Tensor y = t.make("laser logarithm", x.shape, {x});
-  t.device.rows(rows, LaserLogarithm{t.value(y), t.value(x), m, L, C});
+  t.device.rows(rows, LaserLogarithm{.y = t.value(y), .x = t.value(x), .m = m, .L = L, .C = C});
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x);
     t.device.each(x.shape.size(), LaserLogarithmBackward{dx.data, t.gradient(y), t.value(x), dx.add});

@@ -51,7 +51,13 @@ template <class H> Tensor gate_by(Tape& t, Tensor x, Tensor g) {
   t.device.each(x.shape.size(), GateForward<H>{t.value(y), t.value(x), t.value(g)});
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x), dg = t.add_gradient(g);
-    t.device.each(x.shape.size(), GateBackward<H>{dx.data, dg.data, t.gradient(y), t.value(x), t.value(g), dx.add, dg.add});
+    t.device.each(x.shape.size(), GateBackward<H>{.dx = dx.data,
+                                                     .dg = dg.data,
+                                                     .dy = t.gradient(y),
+                                                     .x = t.value(x),
+                                                     .g = t.value(g),
+                                                     .add_x = dx.add,
+                                                     .add_g = dg.add});
   });
   return y;
 }

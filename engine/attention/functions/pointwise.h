@@ -1,6 +1,7 @@
 // a_j = L^-α h(s_j): every function that looks at one score at a time.
-// defines: Saturation, AttentionFunction, Pointwise, Relu, SquaredRelu, Gelu, Softplus, Identity, Relu6, Sigmoid, Silu, Mish, Elu, EluPlusOne, LeakyRelu,
-//          TanhFunction, Exponential, Laplace, Square, Cube, Taylor, Stable, SigmoidBias, ReluFormer
+// defines: Saturation, AttentionFunction, Pointwise, Relu, SquaredRelu, Gelu, Softplus, Identity, Relu6, Sigmoid, Silu,
+//          Mish, Elu, EluPlusOne, LeakyRelu, TanhFunction, Exponential, Laplace, Square, Cube, Taylor, Stable,
+//          SigmoidBias, ReluFormer
 #pragma once
 #include <cmath>
 #include <limits>
@@ -8,8 +9,8 @@
 #include "engine/ops/smooth.h"
 #include "engine/tensor.h"
 
-// Scores at or beyond which a bounded function is flat: its slope is 0, or at most a hundredth of its largest. Where the
-// weight is 0 as well that is counted as zeros, not here. Infinite where there is no such place.
+// Scores at or beyond which a bounded function is flat: its slope is 0, or at most a hundredth of its largest. Where
+// the weight is 0 as well, it is counted as a zero instead. Infinite where there is no such place.
 struct Saturation {
   static constexpr double infinity = std::numeric_limits<double>::infinity(), flat_slope = 0.01;
   double low = -infinity, high = infinity;
@@ -23,7 +24,7 @@ struct AttentionFunction {
   static constexpr bool scaled_by_length = false;                    // has the factor L^-α
   static constexpr bool shift_matters = true, scale_matters = true;  // false: b, or τ, of φ(τ s + b) would change nothing that `number` does not
   static constexpr bool homogeneous = false;                         // h(τ s) = τ^p h(s) for τ > 0: τ is a factor of the weights
-  static constexpr bool always_positive = false;                     // no weight is below 0, and none of its rows is all 0
+  static constexpr bool always_positive = false;                     // weights of at least 0, in each row one above
   static constexpr std::string_view number = "";                     // the name of the number that each head learns for it
   static Saturation saturation(int /*L*/) { return {}; }
 };
@@ -137,7 +138,9 @@ struct LeakyRelu : Pointwise<LeakyRelu> {
 
 struct TanhFunction : Pointwise<TanhFunction> {
   static constexpr std::string_view name = "tanh", formula = "tanh(s)", source = "an odd, bounded h: rows sum to O(1/sqrt(L)) at alpha = 1";
-  static Saturation saturation(int /*L*/) { return Saturation::around(0, Saturation::of_logistic() / 2); }  // slope 1 / cosh² s
+  static Saturation saturation(int /*L*/) {  // slope 1 / cosh² s
+    return Saturation::around(0, Saturation::of_logistic() / 2);
+  }
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return Tanh::value(s); }
   template <class T> HD static T slope(T s) { return Tanh::slope(s); }
@@ -154,7 +157,7 @@ struct Exponential : Pointwise<Exponential> {
 struct Laplace : Pointwise<Laplace> {
   static constexpr std::string_view name = "laplace", formula = "(1 + erf(sqrt(2 pi) (s - sqrt(1/2)))) / 2",
                                     source = "MEGA, Ma et al. 2022, 2209.10655, there of qk/L + bias";
-  static Saturation saturation(int /*L*/) {                                                // slope √2 exp(-2π (s - √½)²)
+  static Saturation saturation(int /*L*/) {  // slope √2 exp(-2π (s - √½)²)
     return Saturation::around(std::sqrt(0.5), std::sqrt(-std::log(Saturation::flat_slope) / (2 * std::acos(-1))));
   }
   using Pointwise::Pointwise;
