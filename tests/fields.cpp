@@ -58,7 +58,7 @@ TEST_SUITE("fields") {
     each_option([]<class Value>(const Option<Value>& option) {
       if constexpr (std::is_same_v<Value, std::string>) {
         if (option.values.empty()) return;
-        CAPTURE(option.name);
+        CAPTURE(std::string(option.name));
         CHECK(std::ranges::count(option.values, option.usual()) == 1);
         ViTConfig config;
         config.*option.member = "fast";
@@ -75,7 +75,7 @@ TEST_SUITE("fields") {
     o.add(app);
     each_option([&](const auto& option) {
       if (option.help.empty()) return;
-      CAPTURE(option.name);
+      CAPTURE(std::string(option.name));
       const CLI::Option* flag = app.get_option_no_throw(flag_of(option.name));
       REQUIRE(flag);
       CHECK(flag->get_description() == option.help);

@@ -70,7 +70,7 @@ TEST_CASE("the library's GELU is the tanh form") {
       dx(*device, std::vector<float>(x.size()));
   Tape tape(*device);
   Tensor w = tape.leaf("w", {C, C}, weight.data()), b = tape.leaf("b", {C}, bias.data());
-  Tensor y = mlp(tape, tape.leaf("x", {rows, C}, values.data(), dx.data()), {w, b, w, b}, {}, false);
+  Tensor y = mlp(tape, tape.leaf("x", {rows, C}, values.data(), dx.data()), {w, b, w, b}, {});
   const std::vector<float> got = tape.download(y);
   tape.backward(y);
   const std::vector<float> slope = dx.read();
