@@ -29,17 +29,20 @@ template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<
 
 // The hidden layer of an MLP, kept as X.
 template <class H, class X>
-using GeluKernels =
-    KernelList<MapForward<H, X>, AfterProduct<BiasAndMap<H, X>>, AfterProduct<BiasThenMap<H, X>>,
-               AfterProduct<MapOfProduct<H, X>>, AfterProduct<MapInPlaceOfProduct<H, X>>>;
+using HiddenKernels =
+    KernelList<MapForward<H, X>, AfterProduct<HiddenForward<H, X>>, AfterProduct<HiddenOfInference<H, X>>,
+               AfterProduct<HiddenBackward<H, X>>, AfterProduct<HiddenBackwardInPlace<H, X>>>;
+template <class H>
+using ActivationKernels =
+    typename Joined<HiddenKernels<H, real>, HiddenKernels<H, bf16>, KernelList<MapBackward<H>>>::List;
+template <class H> using GateKernels = KernelList<GateForward<H>, GateBackward<H>>;
 
 using Kernels = Joined<
-    GeluKernels<GeluTanh, real>, GeluKernels<GeluTanh, bf16>, GeluKernels<GeluErf, real>, GeluKernels<GeluErf, bf16>,
+    MlpActivations::Each<ActivationKernels, Joined>::List, GateFunctions::Each<GateKernels, Joined>::List,
     KernelList<Fill, Noise, Accumulate, Round, Widen, Pixels, MapForward<Tanh>, MapBackward<Tanh>,
-               MapBackward<GeluTanh>, MapBackward<GeluErf>,
-               AfterProduct<AddBias>, AfterProduct<AddBiasAndResidual>, AfterProduct<StoreProduct>, GateForward<Swish>,
-               GateBackward<Swish>, ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>,
-               ColumnSumsOfChunk<RoundingValues>, SumOfChunks, LayerNormForward<real>, LayerNormForward<bf16>,
+               AfterProduct<AddBias>, AfterProduct<AddBiasAndResidual>, AfterProduct<StoreProduct>,
+               ColumnSumsOfChunk<Values>, ColumnSumsOfChunk<RoundedValues>, ColumnSumsOfChunk<RoundingValues>,
+               SumOfChunks, LayerNormForward<real>, LayerNormForward<bf16>,
                LayerNormBackward<real>, LayerNormBackward<bf16>, LayerScaleForward,
                LayerScaleBackward, ColumnSumsOfChunk<LayerScaleTerm>, PatchesForward, PatchesBackward, AddPosition,
                PrependToken, PrependTokenBackward, Repeat, MeanTokens, MeanTokensBackward, FirstToken,
@@ -47,8 +50,8 @@ using Kernels = Joined<
                SigmoidCrossEntropyBackward, Mean, MeanBackward, LabelRanks, Mixup, AdamStep, SquaresOfChunk, RootOfSum,
                Average, Exchange>,
     KernelList<MapForward<Swish>, MapBackward<Swish>, ScaleShift, ScaleShiftBackward, ColumnSumsOfChunk<Product>, Sum,
-               RmsNormForward, RmsNormBackward, ColumnSumsOfChunk<RmsNormScaleTerm>, GateForward<Logistic>,
-               GateBackward<Logistic>, ChannelGateForward, ChannelGateBackward, ColumnSumsOfChunk<ChannelGateTerm>>,
+               RmsNormForward, RmsNormBackward, ColumnSumsOfChunk<RmsNormScaleTerm>, ChannelGateForward,
+               ChannelGateBackward, ColumnSumsOfChunk<ChannelGateTerm>>,
     KernelList<PointwiseFeatures<EluPlusOne>, PointwiseFeaturesBackward<EluPlusOne>, PointwiseFeatures<Relu>,
                PointwiseFeaturesBackward<Relu>, CosineFeatures, CosineFeaturesBackward, TokenSums<AbsoluteTerm>,
                TokenSums<ProductTerm>, TokenNormalised, TokenNormalisedBackward, Exponents, LargestOfHead,

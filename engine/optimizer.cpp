@@ -67,7 +67,6 @@ Adam::Adam(Parameters& parameters, AdamOptions options)
 
 void Adam::start(double multiplier) {
   norm_.start();
-  const auto& [lr, decay, clip, beta1, beta2, epsilon] = options_;
   const auto unbias = [t = real(count_ + 1)](double beta) {
     return 1 / (1 - std::pow(real(beta), t));
   };  // in float, as optax
@@ -75,9 +74,23 @@ void Adam::start(double multiplier) {
     const size_t decayed = std::clamp(parameters_.decayed_size(), g.first, g.first + g.size) - g.first;
     parameters_.device().rows(
         chunks_of(g.size, values_per_update),
-        AdamStep{parameters_.values() + g.first, m_ + g.first, v_ + g.first, g.data, norm_.on_device(), g.size, decayed,
-                 real(clip), real(lr * multiplier), real(decay * multiplier), real(beta1), real(beta2), real(1 - beta1),
-                 real(1 - beta2), unbias(beta1), unbias(beta2), real(epsilon)});
+        AdamStep{.theta = parameters_.values() + g.first,
+                 .m = m_ + g.first,
+                 .v = v_ + g.first,
+                 .g = g.data,
+                 .norm = norm_.on_device(),
+                 .n = g.size,
+                 .decayed = decayed,
+                 .clip = real(options_.clip),
+                 .lr = real(options_.lr * multiplier),
+                 .decay = real(options_.weight_decay * multiplier),
+                 .beta1 = real(options_.beta1),
+                 .beta2 = real(options_.beta2),
+                 .rest1 = real(1 - options_.beta1),
+                 .rest2 = real(1 - options_.beta2),
+                 .unbias1 = unbias(options_.beta1),
+                 .unbias2 = unbias(options_.beta2),
+                 .epsilon = real(options_.epsilon)});
   }
 }
 

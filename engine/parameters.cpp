@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 #include "engine/error.h"
+#include "engine/hash.h"
 #include "engine/ops/elementwise.h"
 #include "engine/signals.h"
 
@@ -45,6 +46,15 @@ size_t Parameters::index(const std::string& name) const {
 const Parameter& Parameters::find(const std::string& name) const { return list_[index(name)]; }
 bool Parameters::has(const std::string& name) const {
   return std::any_of(list_.begin(), list_.end(), [&](const Parameter& p) { return p.name == name; });
+}
+
+void Parameters::initialise(uint64_t seed) {
+  for (const Parameter& p : list_) {
+    Random random(seed, purpose::initialisation, fnv1a(p.name));
+    std::vector<float> values(p.shape.size());
+    for (size_t i = 0; i < values.size(); i++) values[i] = float(p.initial(random, i));
+    set(p.name, values);
+  }
 }
 
 void Parameters::set(const std::string& name, const std::vector<float>& values) {

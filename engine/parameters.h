@@ -6,12 +6,14 @@
 #include <memory>
 #include <string>
 #include <vector>
+#include "engine/initial.h"
 #include "engine/tape.h"
 
 struct Parameter {
   std::string name;
   Shape shape;
   bool decayed;                                             // a kernel in BigVision's sense: weight decay applies
+  Initial initial = ::initial::constant(0);
   size_t offset = 0;                                        // in the flat array
 };
 
@@ -41,6 +43,8 @@ class Parameters {
   const std::vector<GradientPiece>& gradients() const { return gradients_; }
   void forget_gradients() const;
 
+  // Every parameter as its `initial` says; its numbers depend on the seed and on its name alone.
+  void initialise(uint64_t seed);
   void set(const std::string& name, const std::vector<float>& values);
   std::vector<float> get(const Parameter& parameter) const;
   std::vector<float> gradient(const Parameter& parameter) const;      // zeros where there is none

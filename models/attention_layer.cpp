@@ -15,6 +15,7 @@
 #include "engine/ops/tokens.h"
 #include "engine/text.h"
 #include "models/attention_list.h"
+#include "models/fields.h"
 #include "models/learned.h"
 #include "models/require.h"
 
@@ -111,7 +112,7 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   if (c.output_norm == "rela") o = channel_gate(t, rmsnorm(t, o, 0, 1, c.width, pass(name + "norm.weight")), o, pass(name + "norm.gate"));
   if (c.gate) {
     Tensor g = outputs(pass.linear(n, name + "gate"));
-    o = c.gate_function == "sigmoid" ? sigmoid_gate(t, o, g) : gate(t, o, g);
+    o = gate(t, o, g, c.gate_function);
   }
   t.drop(n);
   x = outputs(x);
@@ -120,57 +121,59 @@ Tensor attention_layer(const Pass& pass, const ViTConfig& c, int layer, Tensor x
   return pass.branch(o, name + "proj", x, fmt::format("blocks.{}.ls1.gamma", layer));
 }
 
-void attention_parameters(const ViTConfig& c, const std::string& prefix, const std::function<void(const std::string&, Shape)>& add) {
+void ParameterAdder::operator()(const std::string& name, Shape shape, const Initial& initial) const {
+  list.push_back({name, shape, name.ends_with(".weight") && shape.rank() > 1, initial});
+}
+void ParameterAdder::linear(const std::string& name, int out, int in, const Initial& weight,
+                            const Initial& bias) const {
+  (*this)(name + ".weight", {out, in}, weight), (*this)(name + ".bias", {out}, bias);
+}
+void ParameterAdder::layernorm(const std::string& name, int width) const {
+  (*this)(name + ".weight", {width}, initial::constant(1)), (*this)(name + ".bias", {width});
+}
+
+void attention_parameters(const ViTConfig& c, const std::string& prefix, const ParameterAdder& add) {
+  using namespace initial;
   const int D = c.width, d = c.head_width();
-  auto parameter = [&](const std::string& name, Shape shape) { add(prefix + name, shape); };
-  auto linear = [&](const std::string& name, int out, int in) { parameter(name + ".weight", {out, in}), parameter(name + ".bias", {out}); };
-  auto qk_norm = [&] { if (c.qk_norm) parameter("q_norm.weight", {d}), parameter("k_norm.weight", {d}); };
+  const auto scale = [&](const std::string& name, int width) { add(prefix + name + ".weight", {width}, constant(1)); };
+  const auto qk_norm = [&] {
+    if (c.qk_norm) scale("q_norm", d), scale("k_norm", d);
+  };
   if (c.block == "gau") {
+    const auto linear = [&](const char* name, int out, int in) { add.linear(prefix + name, out, in, xavier(in, out)); };
     linear("u", 2 * D, D), linear("v", 2 * D, D), linear("z", d, D);
-    for (const char* name : {"q_scale", "q_shift", "k_scale", "k_shift"}) parameter(name, {d});
+    const Initial scales = normal(0.02 * std::pow(d, 0.25));    // its 0.02, with our 1/√d in the scores
+    for (const char* name : {"q_", "k_"}) add(prefix + name + "scale", {d}, scales), add(prefix + name + "shift", {d});
     qk_norm();
     return linear("proj", D, 2 * D);
   }
-  linear("qkv", 3 * D, D);
+  // q, k and v lie side by side: each is D -> D
+  const auto linear = [&](const char* name, int out) { add.linear(prefix + name, out, D, xavier(D, D)); };
+  linear("qkv", 3 * D);
   qk_norm();
   if (c.form == "differential") {
-    for (const char* name : {"lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"}) parameter(name, {d});
-    parameter("norm.weight", {2 * d});
+    for (const char* name : {"lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2"}) add(prefix + name, {d}, normal(0.1));
+    scale("norm", 2 * d);
   }
-  if (c.form == "talking-heads") parameter("mix_scores", {c.heads, c.heads}), parameter("mix_weights", {c.heads, c.heads});
-  if (c.output_norm == "rms") parameter("norm.weight", {d});
-  if (c.output_norm == "rela") parameter("norm.weight", {D}), parameter("norm.gate", {D});
-  if (c.gate) linear("gate", D, D);
-  linear("proj", D, D);
-  if (c.block == "hybrid-norm") parameter("post_norm.weight", {D}), parameter("post_norm.bias", {D});
+  if (c.form == "talking-heads")
+    for (const char* name : {"mix_scores", "mix_weights"}) add(prefix + name, {c.heads, c.heads}, identity(c.heads));
+  if (c.output_norm == "rms") scale("norm", d);
+  if (c.output_norm == "rela") scale("norm", D), add(prefix + "norm.gate", {D}, normal(1 / std::sqrt(D)));
+  if (c.gate) linear("gate", D);
+  linear("proj", D);
+  if (c.block == "hybrid-norm") add.layernorm(prefix + "post_norm", D);
 }
 
 double first_lambda(int layer) { return 0.8 - 0.6 * std::exp(-0.3 * layer); }
 
-std::function<double()> attention_draw(const Parameter& p, Random& random) {
-  auto has = [&](const char* part) { return p.name.find(part) != std::string::npos; };
-  const int n = p.shape.last();
-  auto normal = [&random](double deviation) { return [&random, deviation] { return deviation * random.normal(); }; };
-  if (has(".attn.lambda_")) return normal(0.1);
-  if (has(".attn.norm.gate")) return normal(1 / std::sqrt(n));
-  if (has(".attn.q_scale") || has(".attn.k_scale")) return normal(0.02 * std::pow(n, 0.25));      // its 0.02, with our 1/√d in the scores
-  if (has(".attn.mix_")) return [i = 0, n]() mutable { const int at = i++; return at / n == at % n ? 1.0 : 0.0; };
-  return {};
-}
-
 std::string attention_options(const ViTConfig& c) {
   std::string text = c.qk_norm ? ", qk-norm" : "";
-  if (c.gate) text += ", gate" + (c.gate_function == "silu" ? "" : " " + c.gate_function);
-  for (const auto& [value, usual, name] : {std::tuple{c.form, "plain", ""}, {c.output_norm, "none", "output norm "}, {c.block, "pre-norm", ""}, {c.learn, "", "learned "}})
-    if (value != usual) text += std::string(", ") + name + value;
-  return text;
+  if (c.gate) text += ", gate";
+  for (const Variant& variant : variants(c)) text += variant.text;
+  return c.learn.empty() ? text : text + ", learned " + c.learn;
 }
 
 void check_attention(const ViTConfig& c) {
-  require_one_of("gate function", c.gate_function, {"silu", "sigmoid"});
-  require_one_of("attention form", c.form, {"plain", "differential", "laser", "talking-heads"});
-  require_one_of("output norm", c.output_norm, {"none", "rms", "rela"});
-  require_one_of("block", c.block, {"pre-norm", "hybrid-norm", "gau"});
   const bool linear = is_linear(c.attention);
   if (!linear && !AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [](const auto&) {}))
     fail(ExitCode::usage, "{}", unknown_attention(c.attention));
@@ -189,7 +192,7 @@ void check_attention(const ViTConfig& c) {
   require(c.block != "hybrid-norm" || !layerscale, "--block hybrid-norm and --learn layerscale are two ways to the same end; take one of them");
   require(c.gate || c.gate_function == "silu", "--gate-function is of a gate, but there is none; give --gate too");
   require(c.form == "plain" || !linear, fmt::format("--attention-form {} works on the L x L weights, which {} never makes; take a function that has them", c.form, c.attention));
-  require(c.form != "laser" || always_positive(c.attention, c.alpha),
+  require(c.form != "laser" || AttentionFunctions::find(c.attention)->always_positive,
           fmt::format("--attention-form laser takes the logarithm of a weighted sum, but {} has weights below 0, or rows of zeros alone; take one such as softmax", c.attention));
   if (c.form == "differential") {
     require(c.heads % 2 == 0, fmt::format("--attention-form differential makes one head of two maps, but there are {} of them; give an even --heads", c.heads));
@@ -215,8 +218,6 @@ double attention_kept(const ViTConfig& c, bool rounded) {
 }
 
 std::string only_here(const ViTConfig& c) {
-  if (c.gate && c.gate_function != "silu") return "--gate-function " + c.gate_function;
-  if (c.form != "plain") return "--attention-form " + c.form;
-  if (c.output_norm != "none") return "--output-norm " + c.output_norm;
-  return c.block != "pre-norm" ? "--block " + c.block : "";
+  const std::vector<Variant> list = variants(c);
+  return list.empty() ? "" : flag_of(list[0].field) + " " + list[0].value;
 }

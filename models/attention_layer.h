@@ -1,11 +1,10 @@
 // The attention of a block: from its normalised tokens to what the block adds to x, for every function, family and form, with its parameters,
 // costs and what makes no sense.
-// defines: Pass, AttentionConstants, attention_layer, attention_parameters, attention_draw, attention_options, check_attention, attention_multiply_adds, attention_kept, first_lambda, only_here
+// defines: Pass, AttentionConstants, attention_layer, ParameterAdder, attention_parameters, attention_options,
+//          check_attention, attention_multiply_adds, attention_kept, first_lambda, only_here
 #pragma once
-#include <functional>
 #include "engine/attention/probe.h"
 #include "engine/parameters.h"
-#include "engine/random.h"
 #include "models/config.h"
 
 // One pass over a model: its parameters as leaves of a tape, by name.
@@ -38,10 +37,17 @@ class AttentionConstants {
 // alone, the last layer gives that token alone, [B,D].
 Tensor attention_layer(const Pass& pass, const ViTConfig& config, int layer, Tensor x, Tensor n, const AttentionConstants& constants, AttentionProbe* probe);
 
-// calls add(name, shape) for each parameter, in the order of the computation
-void attention_parameters(const ViTConfig& config, const std::string& prefix, const std::function<void(const std::string& name, Shape shape)>& add);
-// The initial values of a parameter that is no kernel, bias or norm, one a call; empty for those.
-std::function<double()> attention_draw(const Parameter& parameter, Random& random);
+// Appends parameters to a list; kernels, which are weights of more than one axis, are decayed.
+struct ParameterAdder {
+  std::vector<Parameter>& list;
+  void operator()(const std::string& name, Shape shape, const Initial& initial = initial::constant(0)) const;
+  void linear(const std::string& name, int out, int in, const Initial& weight,
+              const Initial& bias = initial::constant(0)) const;
+  void layernorm(const std::string& name, int width) const;
+};
+
+// adds the parameters in the order of the computation
+void attention_parameters(const ViTConfig& config, const std::string& prefix, const ParameterAdder& add);
 
 std::string attention_options(const ViTConfig& config);     // what there is beside the function: ", qk-norm, gate sigmoid, learned gamma"
 

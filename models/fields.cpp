@@ -12,11 +12,6 @@
 namespace {
 using Metadata = std::map<std::string, std::string>;
 
-// Fields that a file may lack, as they are left out where they have their default.
-constexpr std::string_view optional_fields[] = {"learn", "gate_function", "attention_form", "output_norm", "block",
-                                                "mean", "std"};
-bool optional(const std::string& field) { return std::ranges::count(optional_fields, field) > 0; }
-
 template <class Value>
 std::string text_of(const Value& value) {
   if constexpr (std::is_same_v<Value, Channels>) return channels_text(value);
@@ -51,6 +46,23 @@ std::string flag_of(const std::string& field) {
   return flag;
 }
 
+std::string words_of(const std::string& field) {
+  std::string words = field;
+  std::ranges::replace(words, '_', ' ');
+  return words;
+}
+
+std::vector<Variant> variants(const ViTConfig& config) {
+  std::vector<Variant> list;
+  each_option([&](const auto& option) {
+    const auto& value = config.*option.member;
+    if (!option.variant || value == option.usual()) return;
+    const std::string text = text_of(value);
+    list.push_back({option.name, text, fmt::format(fmt::runtime(option.variant), text)});
+  });
+  return list;
+}
+
 Metadata field_texts(const ViTConfig& config) {
   Metadata texts;
   each_field(config, [&](const char* name, const auto& value) { texts[name] = text_of(value); });
@@ -71,10 +83,11 @@ void restate(ViTConfig& config, const Stated& stated) {
 }
 
 Metadata config_metadata(const ViTConfig& config) {
-  const Metadata defaults = field_texts(ViTConfig());
   Metadata metadata = {{format_key, format_version}};
-  for (const auto& [name, text] : field_texts(config))
-    if (!optional(name) || text != defaults.at(name)) metadata[name] = text;
+  each_option([&](const auto& option) {
+    const auto& value = config.*option.member;
+    if (!option.later || value != option.usual()) metadata[option.name] = text_of(value);
+  });
   return metadata;
 }
 
@@ -83,11 +96,12 @@ ViTConfig metadata_config(const Metadata& metadata, const std::string& where) {
   const auto version = metadata.find(format_key);
   if (version == metadata.end() || version->second != format_version)
     fail(ExitCode::data, "{}: expected weights of format {} {}", where, format_key, format_version);
-  each_field(config, [&](const char* name, auto& value) {
-    const auto found = metadata.find(name);
-    if (found == metadata.end() && optional(name)) return;
-    if (found == metadata.end()) fail(ExitCode::data, "{}: metadata {} is missing", where, name);
-    if (!parse(found->second, value)) fail(ExitCode::data, "{}: metadata {} is '{}'", where, name, found->second);
+  each_option([&](const auto& option) {
+    const auto found = metadata.find(option.name);
+    if (found == metadata.end() && option.later) return;
+    if (found == metadata.end()) fail(ExitCode::data, "{}: metadata {} is missing", where, option.name);
+    if (!parse(found->second, config.*option.member))
+      fail(ExitCode::data, "{}: metadata {} is '{}'", where, option.name, found->second);
   });
   check_model(config, where);
   return config;

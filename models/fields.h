@@ -1,46 +1,29 @@
-// The fields of a ViTConfig by name: one list for all that goes through them, which are metadata of weights, the
-// identity of a run, its config.toml, what flags state, and what a file knows.
-// defines: each_field, flag_of, field_texts, Stated, all_fields, restate, config_metadata, metadata_config, check_model,
-//          format_key, format_version, parse_channels, channels_text
+// The fields of a ViTConfig by name: metadata of weights, the identity of a run, its config.toml, what flags state, and
+// what a file knows.
+// defines: each_field, flag_of, words_of, field_texts, Variant, variants, Stated, all_fields, restate, config_metadata,
+//          metadata_config, check_model, format_key, format_version, parse_channels, channels_text
 #pragma once
 #include <map>
 #include <set>
 #include <string>
 
-#include "models/config.h"
+#include "models/options.h"
 
-// Calls visit(name, value) for every field; one that is not bound here does not compile.
+// Calls visit(name, value) for every field.
 template <class Config, class Visit>
 void each_field(Config& config, Visit visit) {
-  auto& [image_size, patch, width, depth, heads, mlp_width, classes, pool, position, head_hidden, head_bias, gelu,
-         attention, alpha, qk_norm, gate, learn, gate_function, form, output_norm, block, mean, std] = config;
-  visit("image_size", image_size);
-  visit("patch", patch);
-  visit("width", width);
-  visit("depth", depth);
-  visit("heads", heads);
-  visit("mlp_width", mlp_width);
-  visit("classes", classes);
-  visit("pool", pool);
-  visit("position", position);
-  visit("head_hidden", head_hidden);
-  visit("head_bias", head_bias);
-  visit("gelu", gelu);
-  visit("attention", attention);
-  visit("alpha", alpha);
-  visit("qk_norm", qk_norm);
-  visit("gate", gate);
-  visit("learn", learn);
-  visit("gate_function", gate_function);
-  visit("attention_form", form);
-  visit("output_norm", output_norm);
-  visit("block", block);
-  visit("mean", mean);
-  visit("std", std);
+  each_option([&](const auto& option) { visit(option.name, config.*option.member); });
 }
 
 std::string flag_of(const std::string& field);                           // "mlp_width" -> "--mlp-width"
+std::string words_of(const std::string& field);                          // "mlp_width" -> "mlp width"
 std::map<std::string, std::string> field_texts(const ViTConfig& config); // every field, none left out
+
+// What a config has of attention beside BigVision's: the field and value of each option that is not as usual.
+struct Variant {
+  std::string field, value, text;    // text: as Option::variant tells of it
+};
+std::vector<Variant> variants(const ViTConfig& config);
 
 // What is said of a model from outside of its file: of `config` the fields that are named.
 struct Stated {

@@ -16,63 +16,39 @@ constexpr const char *common = "Common", *recipe = "Recipe", *run_group = "Run",
                      *of_foreign = "Of weights that do not say it themselves";
 
 void ModelFlags::add(CLI::App& app, bool foreign) {
-  const std::string group = foreign ? of_foreign : "Model";
-  const auto ours = [&](CLI::Option* option) {  // of a foreign file this is what it does not say, and no default
-    option->group(group);
-    if (!foreign) option->capture_default_str();
+  const auto add = [&]<class Value>(const Option<Value>& o) {
+    std::string flag = flag_of(o.name), help = o.help;
+    if (foreign) help.resize(std::min(help.find(" (default "), help.size()));    // it is what the file does not say
+    Value& value = config_.*o.member;
+    CLI::Option* option = nullptr;
+    if constexpr (std::is_same_v<Value, bool>) {
+      option = app.add_flag(flag + ",!--no-" + flag.substr(2), value, help);
+    } else if constexpr (std::is_same_v<Value, Channels>) {
+      const auto parse = [flag, &value](const std::string& text) { value = parse_channels(flag, text); };
+      option = app.add_option_function<std::string>(flag, parse, help)->default_str(channels_text(value));
+    } else {
+      if constexpr (std::is_same_v<Value, int>)
+        if (o.of_variant) option = app.add_option_function<int>(flag, [this, &o](int n) { sizes_[o.name] = n; }, help);
+      if (!option) {
+        option = app.add_option(flag, value, help);
+        if (!foreign) option->capture_default_str();
+      }
+    }
+    if constexpr (std::is_same_v<Value, int>) option->check(whole_number(1, o.most));
+    if constexpr (std::is_same_v<Value, double>) option->check(real_number(-1e30));
+    if constexpr (std::is_same_v<Value, std::string>)    // all but --learn have values
+      option->transform(o.values.empty() ? as_known(known_learned) : one_of(o.values));
+    option->group(foreign ? of_foreign : "Model");
   };
-  ours(app.add_option("--image-size", config_.image_size, "height and width the model sees")
-           ->check(whole_number(1, 16384)));
-  ours(app.add_option("--gelu", config_.gelu, "form of GELU in the MLP: tanh (BigVision) or erf (timm)")
-           ->transform(one_of({"tanh", "erf"})));
-  for (const auto& [flag, channels] : {std::pair{"--mean", &config_.mean}, {"--std", &config_.std}})
-    app.add_option_function<std::string>(
-           flag,
-           [flag = flag, channels = channels](const std::string& text) { *channels = parse_channels(flag, text); },
-           "of red, green and blue, with commas: a pixel x of 0 ... 1 is (x - mean) / std to the model; or imagenet, "
-           "or half")
-        ->default_str(channels_text(*channels))
-        ->group(group);
-  ours(app.add_option("--pool", config_.pool, "gap (mean of tokens), cls (class token) or map (attention pooling)")
-           ->transform(one_of({"gap", "cls", "map"})));
-  ours(app.add_option("--gate-function", config_.gate_function, "of --gate: silu, or sigmoid as Qwen has it")
-           ->transform(one_of({"silu", "sigmoid"})));
-  app.add_option("--width", width_, foreign ? "channels D" : "channels D (default 384)")
-      ->check(whole_number(1, 65536))
-      ->group(group);
-  app.add_option("--heads", heads_, foreign ? "attention heads" : "attention heads (default width / 64)")
-      ->check(whole_number(1, 65536))
-      ->group(group);
+  each_option([&](const auto& o) { if (o.of_foreign) add(o); });
   if (foreign) return;
   app.add_option(
          "--model", model_,
          "VARIANT/PATCH, such as S/16 (several with commas train one after another); variants: " + variant_names())
       ->transform(as_known(known_models))
       ->capture_default_str()
-      ->group(group);
-  app.add_option("--depth", depth_, "blocks (default 12)")->check(whole_number(1, 10000))->group(group);
-  app.add_option("--mlp-width", mlp_width_, "hidden channels of the MLP (default 4 width)")->check(whole_number(1, 1048576))->group(group);
-  app.add_option("--patch", patch_, "pixels a side of a patch (default 16)")->check(whole_number(1, 16384))->group(group);
-  app.add_flag("--qk-norm,!--no-qk-norm", config_.qk_norm, "LayerNorm over each head of q and k")->group(group);
-  app.add_flag("--gate,!--no-gate", config_.gate, "multiply the heads' output by silu(x Wg + b)")->group(group);
-  app.add_option("--learn", config_.learn,
-                 "further parameters to learn, a list: alpha or gamma of gamma L^-alpha h(temperature s + bias), "
-                 "temperature, bias, one a head (alpha-layer, ...: one a block); layerscale[:X], "
-                 "x + lambda branch(x) with lambda starting at X = 1e-4")
-      ->transform(as_known(known_learned))
-      ->group(group);
-  app.add_option("--attention-form", config_.form, "plain; differential (two maps a head, subtracted); laser (log of weighted exponentials); talking-heads (heads mixed before and after the function)")
-      ->transform(one_of({"plain", "differential", "laser", "talking-heads"}))->capture_default_str()->group(group);
-  app.add_option("--output-norm", config_.output_norm, "RMSNorm of the heads' output: none, rms (each head), rela (all heads together, with a gate: ReLA)")
-      ->transform(one_of({"none", "rms", "rela"}))->capture_default_str()->group(group);
-  app.add_option("--block", config_.block, "pre-norm; hybrid-norm (x + norm(attention(norm(x)))); gau (one gated attention unit in place of attention and MLP)")
-      ->transform(one_of({"pre-norm", "hybrid-norm", "gau"}))->capture_default_str()->group(group);
-  app.add_option("--position", config_.position, "position embedding")
-      ->transform(one_of({"learned", "sincos2d"}))
-      ->capture_default_str()
-      ->group(group);
-  app.add_flag("--head-hidden,!--no-head-hidden", config_.head_hidden, "a hidden layer with tanh before the head (BigVision's rep_size)")->group(group);
-  app.add_option("--head-bias", config_.head_bias, "initial bias of the head (-6.9 for ImageNet-1k with sigmoid loss)")->check(real_number(-1e30))->capture_default_str()->group(group);
+      ->group("Model");
+  each_option([&](const auto& o) { if (!o.of_foreign && !o.help.empty()) add(o); });
 }
 
 Stated ModelFlags::stated(const CLI::App& app) const {
@@ -85,7 +61,7 @@ Stated ModelFlags::stated(const CLI::App& app) const {
   if (given("--preset")) return all;
   for (const std::string& field : all.fields)
     if (given(flag_of(field))) stated.fields.insert(field);
-  if (given("--model")) stated.fields.insert({"width", "depth", "heads", "mlp_width", "patch"});
+  if (given("--model")) each_option([&](const auto& o) { if (o.of_variant) stated.fields.insert(o.name); });
   return stated;
 }
 

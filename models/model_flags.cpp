@@ -8,15 +8,14 @@
 ViTConfig ModelFlags::config() const {
   ViTConfig c = config_;
   if (!model_.empty()) set_variant(c, model_);
-  if (width_) {
-    c.width = *width_;
-    c.heads = std::max(1, c.width / 64);
-    c.mlp_width = 4 * c.width;
+  if (const auto width = sizes_.find("width"); width != sizes_.end()) {
+    c.heads = std::max(1, width->second / 64);
+    c.mlp_width = 4 * width->second;
   }
-  c.depth = depth_.value_or(c.depth);
-  c.heads = heads_.value_or(c.heads);
-  c.mlp_width = mlp_width_.value_or(c.mlp_width);
-  c.patch = patch_.value_or(c.patch);
+  each_field(c, [&](const char* name, auto& value) {
+    if constexpr (std::is_same_v<decltype(value), int&>)
+      if (const auto size = sizes_.find(name); size != sizes_.end()) value = size->second;
+  });
   return c;
 }
 

@@ -2,7 +2,7 @@
 // defines: ModelFlags, DeviceFlags
 #pragma once
 #include <memory>
-#include <optional>
+#include <map>
 #include <string>
 #include "engine/device.h"
 #include "models/fields.h"
@@ -25,7 +25,7 @@ class ModelFlags {
 
  private:
   std::string model_;
-  std::optional<int> width_, depth_, heads_, mlp_width_, patch_;
+  std::map<std::string, int> sizes_;    // of the options that --model says too, what flags said
   ViTConfig config_;
 };
 

@@ -7,6 +7,7 @@
 #include "engine/json.h"
 #include "engine/text.h"
 #include "models/attention_list.h"
+#include "models/fields.h"
 #include "models/page.h"
 #include "models/plot.h"
 #include "models/run_config.h"
@@ -37,8 +38,16 @@ RunSummary read_run(const fs::path& folder, const fs::path& common) {
   }
   run.scaled = has_alpha(run.attention);
   if (const auto seed = flags.find("seed"); seed != flags.end()) run.seed = seed->second;
-  for (const auto& [flag, usual] : {std::pair{"gate-function", "silu"}, {"attention-form", "plain"}, {"output-norm", "none"}, {"block", "pre-norm"}, {"learn", ""}})
-    if (const auto given = flags.find(flag); given != flags.end() && given->second != usual) run.options += fmt::format(", {} {}", flag, given->second);
+  std::map<std::string, std::string> usual = field_texts(ViTConfig());
+  const auto say = [&](const std::string& name) {
+    const std::string flag = flag_of(name).substr(2);
+    if (const auto given = flags.find(flag); given != flags.end() && given->second != usual[name])
+      run.options += fmt::format(", {} {}", flag, given->second);
+  };
+  each_option([&](const auto& option) {
+    if (option.variant) say(option.name);
+  });
+  say("learn");
   for (const auto& [flag, value] : flags)
     if (!only_of_the_run.contains(flag)) run.others += flag + "=" + value + "\n";
   double speeds = 0;

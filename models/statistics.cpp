@@ -68,15 +68,10 @@ const HeadColumn& head_column(const std::string& name) {
   fail(ExitCode::failed, "statistics: there is no column '{}'", name);
 }
 
-Saturation saturation_of(const std::string& attention, int L) {
-  constexpr double inf = std::numeric_limits<double>::infinity(), small = 0.01;
-  const double logistic = 2 * std::acosh(1 / std::sqrt(small)), bell = std::sqrt(-std::log(small) / (2 * std::acos(-1)));
-  if (attention == "relu6") return {-inf, 6};
-  if (attention == "sigmoid") return {-logistic, logistic};                                      // slope 1 / (4 cosh²(s/2))
-  if (attention == "sigmoid-bias") return {std::log(L) - logistic, std::log(L) + logistic};
-  if (attention == "tanh") return {-logistic / 2, logistic / 2};                                 // 1 / cosh² s
-  if (attention == "laplace") return {std::sqrt(0.5) - bell, std::sqrt(0.5) + bell};             // √2 exp(-2π (s - √½)²)
-  return {-inf, inf};
+Saturation saturation_of(std::string_view attention, int L) {
+  Saturation saturation;
+  AttentionFunctions::visit(attention, 1, L, [&](const auto& f) { saturation = f.saturation(L); });
+  return saturation;
 }
 
 AttentionStatistics::AttentionStatistics(const ViTConfig& config, int images)

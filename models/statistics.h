@@ -1,6 +1,7 @@
 // What is counted of the scores S, weights A and their gradients dA, dS of attention, head by head, as the tiles of the real
 // computation pass by. Sums are in double; they and the counts are the same for any number of threads.
-// defines: Moments, HeadStatistics, HeadColumn, head_columns, head_column, Saturation, saturation_of, TokenGrid, Place, AttentionStatistics
+// defines: Moments, HeadStatistics, HeadColumn, head_columns, head_column, saturation_of, TokenGrid, Place,
+//          AttentionStatistics
 #pragma once
 #include <cmath>
 #include <functional>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <vector>
+#include "engine/attention/functions.h"
 #include "engine/attention/probe.h"
 #include "engine/histogram.h"
 #include "models/config.h"
@@ -55,13 +57,8 @@ struct HeadColumn { std::string name; std::function<double(const HeadStatistics&
 const std::vector<HeadColumn>& head_columns();
 const HeadColumn& head_column(const std::string& name);                // fails naming it
 
-// Scores at or beyond which a bounded function is flat for L keys: its slope is 0 (relu6), or below a hundredth of its largest (sigmoid,
-// tanh, Laplace). Infinite where there is no such place.
-struct Saturation {
-  double low, high;
-  bool any() const { return std::isfinite(low) || std::isfinite(high); }
-};
-Saturation saturation_of(const std::string& attention, int L);
+// Where the scores of an attention function saturate for L keys; nowhere for a linear family, which has none.
+Saturation saturation_of(std::string_view attention, int L);
 
 // Where the tokens lie in the picture: an optional class token, then patches row by row.
 struct TokenGrid {

@@ -74,6 +74,13 @@ def forward(self, x, *args, **options):    # timm's own computes softmax without
     return self.proj(o{})
 )", weights_of_scores(c), !c.gate ? "" : silu ? " * F.silu(self.gate(x))" : " * self.gate(x).sigmoid()");
 }
+
+// Variants but the gate's function, which the lines have.
+std::vector<Variant> untold_variants(const ViTConfig& c) {
+  std::vector<Variant> list = variants(c);
+  std::erase_if(list, [](const Variant& v) { return v.field == "gate_function"; });
+  return list;
+}
 }    // namespace
 
 std::string timm_cannot(const ViTConfig& c) {
@@ -84,9 +91,7 @@ std::string timm_cannot(const ViTConfig& c) {
   if (c.gate) missing.push_back("the gate");
   if (c.head_hidden) missing.push_back("the hidden layer before the head");
   if (!layerscale_alone(c)) missing.push_back("what --learn " + c.learn + " learned");
-  if (c.form != "plain") missing.push_back("attention form " + c.form);
-  if (c.output_norm != "none") missing.push_back("output norm " + c.output_norm);
-  if (c.block != "pre-norm") missing.push_back("block " + c.block);
+  for (const Variant& v : untold_variants(c)) missing.push_back(words_of(v.field) + " " + v.value);
   std::string text;
   for (const std::string& what : missing) text += (text.empty() ? "" : "; ") + what;
   return text;
@@ -94,8 +99,9 @@ std::string timm_cannot(const ViTConfig& c) {
 
 std::string timm_lines(const ViTConfig& c, const std::string& file) {
   const bool own_attention = c.attention != "softmax" || c.gate;
-  if (!layerscale_alone(c) || c.form != "plain" || c.output_norm != "none" || c.block != "pre-norm" ||
-      weights_of_scores(c).empty())
+  const std::map<std::string, std::string> approximations{{"tanh", "tanh"}, {"erf", "none"}};    // of torch.nn.GELU
+  if (!layerscale_alone(c) || !untold_variants(c).empty() || weights_of_scores(c).empty() ||
+      !approximations.contains(c.gelu))
     return "";
   // timm rounds the MLP's width down, and half a channel more keeps it
   const std::string ratio = c.mlp_width % c.width == 0 ? fmt::format("{}", c.mlp_width / c.width)
@@ -114,7 +120,7 @@ model = VisionTransformer(img_size={}, patch_size={}, embed_dim={}, depth={}, nu
                           norm_layer=partial(torch.nn.LayerNorm, eps=1e-6)).eval()
 )", own_attention ? forward_lines(c) : "", c.image_size, c.patch, c.width, c.depth, c.heads, ratio,
       c.classes, c.pool == "cls" ? "True" : "False", pool, c.qk_norm ? "True" : "False",
-      c.learn.empty() ? "None" : "1.0", c.gelu == "tanh" ? "tanh" : "none");
+      c.learn.empty() ? "None" : "1.0", approximations.at(c.gelu));
   if (c.gate)
     lines += fmt::format("for block in model.blocks: block.attn.gate = torch.nn.Linear({0}, {0})\n", c.width);
   if (own_attention) lines += "for block in model.blocks: block.attn.forward = partial(forward, block.attn)\n";

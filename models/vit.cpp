@@ -1,9 +1,8 @@
 #include "models/vit.h"
+#include <fmt/format.h>
 #include <algorithm>
-#include <functional>
 #include "engine/attention/attention.h"
 #include "engine/error.h"
-#include "engine/hash.h"
 #include "engine/ops/activations.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/layerscale.h"
@@ -11,20 +10,22 @@
 #include "engine/ops/patches.h"
 #include "engine/ops/remat.h"
 #include "engine/ops/tokens.h"
-#include "engine/random.h"
 #include "models/fields.h"
 #include "models/learned.h"
 #include "models/require.h"
 
 void check_config(const ViTConfig& c) {
-  for (auto [what, value] : {std::pair{"image size", c.image_size}, {"patch", c.patch}, {"width", c.width}, {"depth", c.depth}, {"heads", c.heads},
-                             {"mlp width", c.mlp_width}, {"classes", c.classes}})
-    require(value > 0, fmt::format("{} is {}, expected at least 1", what, value));
+  each_option([&](const auto& option) {
+    const auto& value = c.*option.member;
+    if constexpr (std::is_same_v<decltype(value), const int&>)
+      require(value > 0, fmt::format("{} is {}, expected at least 1", words_of(option.name), value));
+    if constexpr (std::is_same_v<decltype(value), const std::string&>)
+      require(option.values.empty() || std::ranges::count(option.values, value) > 0,
+              fmt::format("{} is '{}', expected one of {}", words_of(option.name), value,
+                          fmt::join(option.values, ", ")));
+  });
   require(c.width % c.heads == 0, fmt::format("width {} is not a multiple of {} heads", c.width, c.heads));
   require(c.patch <= c.image_size, fmt::format("patch {} is larger than the image size {}", c.patch, c.image_size));
-  require_one_of("pool", c.pool, {"gap", "cls", "map"});
-  require_one_of("position", c.position, {"learned", "sincos2d"});
-  require_one_of("gelu", c.gelu, {"tanh", "erf"});
   for (const auto& [what, channels, least] : {std::tuple{"mean", &c.mean, -HUGE_VALF}, {"std", &c.std, 0.0f}})
     for (const float x : *channels)
       require(std::isfinite(x) && x > least, fmt::format("{} is {}, expected three {}numbers", what,
@@ -71,37 +72,40 @@ std::vector<float> sincos2d(int height, int width, int D) {
 }
 
 std::vector<Parameter> ViT::parameter_list(const ViTConfig& c) {
-  const int D = c.width, P = c.patch;
+  using namespace initial;
+  const int D = c.width, P = c.patch, N = c.grid() * c.grid();
   std::vector<Parameter> list;
-  auto add = [&](const std::string& name, Shape shape) { list.push_back({name, shape, name.ends_with(".weight") && shape.rank() > 1}); };
-  auto linear = [&](const std::string& name, int out, int in) { add(name + ".weight", {out, in}); add(name + ".bias", {out}); };
-  auto norm = [&](const std::string& name) { add(name + ".weight", {D}); add(name + ".bias", {D}); };
-  auto mlp = [&](const std::string& name) { linear(name + ".fc1", c.mlp_width, D); linear(name + ".fc2", D, c.mlp_width); };
+  const ParameterAdder add{list};
+  const auto mlp = [&](const std::string& name) {
+    add.linear(name + ".fc1", c.mlp_width, D, xavier(D, c.mlp_width), normal(1e-6));
+    add.linear(name + ".fc2", D, c.mlp_width, xavier(c.mlp_width, D), normal(1e-6));
+  };
 
-  add("patch_embed.proj.weight", {D, 3, P, P});
+  add("patch_embed.proj.weight", {D, 3, P, P}, lecun(3.0 * P * P));
   add("patch_embed.proj.bias", {D});
-  if (c.position == "learned") add("pos_embed", {1, c.grid() * c.grid(), D});
+  if (c.position == "learned")
+    add("pos_embed", {1, N, D}, [root = std::sqrt(double(D))](Random& r, size_t) { return r.normal() / root; });
   if (c.pool == "cls") add("cls_token", {1, 1, D});
   for (int i = 0; i < c.depth; i++) {
     const std::string block = fmt::format("blocks.{}.", i);
-    norm(block + "norm1");
+    add.layernorm(block + "norm1", D);
     attention_parameters(c, block + "attn.", add);
     if (c.block == "gau") continue;
-    norm(block + "norm2");
+    add.layernorm(block + "norm2", D);
     mlp(block + "mlp");
-    for (const LearnedParameter& p : learned_parameters(c)) add(block + p.name, {p.size});
+    for (const LearnedParameter& p : learned_parameters(c)) add(block + p.name, {p.size}, constant(p.initial));
   }
-  norm("norm");
+  add.layernorm("norm", D);
   if (c.pool == "map") {
-    add("attn_pool.latent", {1, 1, D});
-    linear("attn_pool.q", D, D);
-    linear("attn_pool.kv", 2 * D, D);
-    linear("attn_pool.proj", D, D);
-    norm("attn_pool.norm");
+    add("attn_pool.latent", {1, 1, D}, xavier(1, D));
+    add.linear("attn_pool.q", D, D, xavier(D, D));
+    add.linear("attn_pool.kv", 2 * D, D, xavier(D, D));
+    add.linear("attn_pool.proj", D, D, xavier(D, D));
+    add.layernorm("attn_pool.norm", D);
     mlp("attn_pool.mlp");
   }
-  if (c.head_hidden) linear("pre_logits.fc", D, D);
-  linear("head", c.classes, D);
+  if (c.head_hidden) add.linear("pre_logits.fc", D, D, lecun(D));
+  add.linear("head", c.classes, D, constant(0), constant(c.head_bias));
   return list;
 }
 
@@ -115,32 +119,6 @@ ViT::ViT(Device& device, const ViTConfig& config) : config_((check_config(config
 
 ViT::~ViT() {
   if (sincos_) parameters_.device().release(sincos_);
-}
-
-void ViT::initialise(uint64_t seed) {
-  for (const Parameter& p : parameters_.list()) {
-    const Shape& s = p.shape;
-    Random random(seed, purpose::initialisation, fnv1a(p.name));
-    auto xavier = [&](double fan_in, double fan_out) { const double a = std::sqrt(6 / (fan_in + fan_out)); return random.uniform(-a, a); };
-    auto lecun = [&](double fan_in) { return random.truncated_normal() / (0.87962566 * std::sqrt(fan_in)); };
-    const bool weight = p.name.ends_with(".weight"), norm = weight && s.rank() == 1, in_mlp = p.name.find(".mlp.") != std::string::npos;
-    std::function<double()> draw = [] { return 0.0; };                                        // cls_token, the head, most biases
-    if (norm) draw = [] { return 1.0; };
-    else if (auto own = attention_draw(p, random)) draw = own;
-    else if (p.name == "head.bias") draw = [&] { return config_.head_bias; };
-    else if (p.name == "pos_embed") draw = [&] { return random.normal() / std::sqrt(double(s.last())); };
-    else if (p.name == "attn_pool.latent") draw = [&] { return xavier(1, s.last()); };
-    else if (p.name == "patch_embed.proj.weight") draw = [&] { return lecun(double(s.size() / s[0])); };
-    else if (p.name == "pre_logits.fc.weight") draw = [&] { return lecun(s[1]); };
-    else if (weight && (in_mlp || (config_.block == "gau" && p.name.starts_with("blocks.")))) draw = [&] { return xavier(s[1], s[0]); };
-    else if (weight && p.name != "head.weight") draw = [&] { return xavier(s[1], s[1]); };    // q, k, v (side by side), gate, proj: D -> D
-    else if (in_mlp) draw = [&] { return 1e-6 * random.normal(); };
-    for (const LearnedParameter& learned : learned_parameters(config_))
-      if (p.name.ends_with("." + learned.name)) draw = [=] { return learned.initial; };
-    std::vector<float> values(s.size());
-    for (float& v : values) v = float(draw());
-    parameters_.set(p.name, values);
-  }
 }
 
 Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> probes, Features* features, BackwardOptions backward) const {
@@ -196,7 +174,7 @@ Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Te
   const MlpParameters p{pass(name + ".fc1.weight"), pass(name + ".fc1.bias"), pass(name + ".fc2.weight"),
                         pass(name + ".fc2.bias")};
   const Tensor lambda = pass.if_learned(scale);
-  Tensor y = ::mlp(pass.t, normalised, p, lambda ? Tensor{} : residual, config_.gelu == "erf");
+  Tensor y = ::mlp(pass.t, normalised, p, lambda ? Tensor{} : residual, config_.gelu);
   pass.t.drop(normalised);
   return lambda ? layerscale(pass.t, residual, y, lambda) : y;
 }

@@ -20,13 +20,13 @@ class ViT {
   ~ViT();
   ViT(const ViT&) = delete;
 
-  static std::vector<Parameter> parameter_list(const ViTConfig& config);      // every name and shape
+  // Every name and shape, with BigVision's initialisation.
+  static std::vector<Parameter> parameter_list(const ViTConfig& config);
   const ViTConfig& config() const { return config_; }
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
 
-  // BigVision's initialisation; the numbers of a parameter depend on the seed and on its name alone.
-  void initialise(uint64_t seed);
+  void initialise(uint64_t seed) { parameters_.initialise(seed); }
 
   // images [B, image_size, image_size, 3] -> logits [B, classes]. `probes`: one a block, or none; null where not wanted.
   Tensor forward(Tape& tape, Tensor images, std::span<AttentionProbe* const> probes = {}, Features* features = nullptr,

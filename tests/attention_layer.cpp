@@ -284,11 +284,6 @@ TEST_CASE("a NaN in a query is seen in its output") {
   }
 }
 
-TEST_CASE("LASER is for weights that are never negative nor all 0") {
-  const std::set<std::string> positive{"softmax", "softplus", "sigmoid", "elu1", "exp", "taylor2", "stable", "sigmoid-bias", "elu1-norm", "sigmoid-norm", "stablemax", "taylor-softmax", "softmax1", "sparsemax", "entmax15", "entmax125"};
-  for (const auto& f : AttentionFunctions::all()) CHECK_MESSAGE(always_positive(f.name, 1) == bool(positive.count(f.name)), f.name);
-}
-
 TEST_CASE("what makes no sense is refused with the reason") {
   auto refused = [](ViTConfig c, auto change) { change(c); return error_of(ExitCode::usage, [&] { check_config(c); }); };
   const ViTConfig relu = small("relu"), hydra = small("hydra"), softmax = small("softmax");

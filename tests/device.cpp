@@ -168,7 +168,7 @@ TEST_CASE("the profiler tells a product from what follows it, where that is a pa
 
 TEST_CASE("the part of a kernel, by its name here and in a GPU's profiler") {
   for (const auto& [name, part] :
-       {std::pair{"AfterProduct<BiasAndMap<GeluTanh, unsigned short> >", "activations"},
+       {std::pair{"AfterProduct<HiddenForward<GeluTanh, unsigned short> >", "activations"},
         {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<RmsNormScaleTerm>>(T1, unsigned long)", "normalisation"},
         {"void <unnamed>::rows_kernel<ColumnSumsOfChunk<RoundingValues>>(T1, unsigned long)",
          "bias, rounding and sums"},

@@ -5,6 +5,7 @@
 #include "engine/safetensors.h"
 #include "models/checkpoint.h"
 #include "models/run_config.h"
+#include "models/vit.h"
 #include "tests/error_of.h"
 #include "tests/run_program.h"
 
@@ -51,6 +52,35 @@ TEST_SUITE("fields") {
     each_field(config, [&](const char* name, auto& value) { seen.insert(&value), names.insert(name); });
     CHECK(seen.size() == members<ViTConfig>());
     CHECK(names.size() == members<ViTConfig>());
+  }
+
+  TEST_CASE("a default is one of its option's values, and no other value makes a model") {
+    each_option([]<class Value>(const Option<Value>& option) {
+      if constexpr (std::is_same_v<Value, std::string>) {
+        if (option.values.empty()) return;
+        CAPTURE(std::string(option.name));
+        CHECK(std::ranges::count(option.values, option.usual()) == 1);
+        ViTConfig config;
+        config.*option.member = "fast";
+        CHECK(says(error_of(ExitCode::usage, [&] { check_config(config); }),
+                   {words_of(option.name).c_str(), "'fast'", option.values.front().c_str(),
+                    option.values.back().c_str()}));
+      }
+    });
+  }
+
+  TEST_CASE("a flag takes what its option's row says, with the row's help and default") {
+    CLI::App app;
+    TrainOptions o;
+    o.add(app);
+    each_option([&](const auto& option) {
+      if (option.help.empty()) return;
+      CAPTURE(std::string(option.name));
+      const CLI::Option* flag = app.get_option_no_throw(flag_of(option.name));
+      REQUIRE(flag);
+      CHECK(flag->get_description() == option.help);
+      if (!option.values.empty()) CHECK(flag->get_default_str() == field_texts({}).at(option.name));
+    });
   }
 
   TEST_CASE("a run is not resumed as another model, whichever field differs and on whichever side") {

@@ -1,5 +1,5 @@
 // Every op and every attention function on small inputs: for the gradient checks in double and for comparing devices.
-// defines: Input, Op, OpCase, op_cases, attention_cases, family_cases
+// defines: Input, Op, OpCase, op_cases, activation_cases, attention_cases, family_cases
 #pragma once
 #include <functional>
 #include <string>
@@ -60,7 +60,7 @@ inline std::vector<OpCase> op_cases() {
        [](Tape& t, In x) {
          Tensor n = layernorm(t, x[0], x[1], x[2]), h = linear(t, n, x[3]);
          t.drop(n);
-         Tensor a = gelu(t, h, false), y = linear(t, a, x[4]);
+         Tensor a = gelu(t, h), y = linear(t, a, x[4]);
          t.drop(a);
          return y;
        }},
@@ -69,28 +69,21 @@ inline std::vector<OpCase> op_cases() {
        [](Tape& t, In x) {
          Tensor n = layernorm(t, x[0], x[1], x[2]), y = linear(t, x[0], x[3], x[4], n);
          t.drop(n);
-         return gelu(t, y, false);
+         return gelu(t, y);
        }},
-      {"gelu", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], false); }},
-      {"gelu erf", {{{4, 9}, 2}}, [](Tape& t, In x) { return gelu(t, x[0], true); }},
       {"mlp",
        {{{2, 3, 4}}, {{5, 4}}, {{5}}, {{6, 5}}, {{6}}},
-       [](Tape& t, In x) { return mlp(t, x[0], {x[1], x[2], x[3], x[4]}, {}, false); }},
-      {"mlp erf, added to its input",
-       {{{7, 4}}, {{5, 4}}, {{5}}, {{4, 5}}, {{4}}},
-       [](Tape& t, In x) { return mlp(t, x[0], {x[1], x[2], x[3], x[4]}, x[0], true); }},
+       [](Tape& t, In x) { return mlp(t, x[0], {x[1], x[2], x[3], x[4]}, {}); }},
       {"mlp of a norm that is dropped, both layers of the same weights",
        {{{7, 4}}, {{4}, 0.5, 1}, {{4}}, {{4, 4}}, {{4}}},
        [](Tape& t, In x) {
-         Tensor n = layernorm(t, x[0], x[1], x[2]), y = mlp(t, n, {x[3], x[4], x[3], x[4]}, x[0], false);
+         Tensor n = layernorm(t, x[0], x[1], x[2]), y = mlp(t, n, {x[3], x[4], x[3], x[4]}, x[0]);
          t.drop(n);
-         return gelu(t, y, false);
+         return gelu(t, y);
        }},
       {"tanh", {{{4, 9}}}, [](Tape& t, In x) { return tanh_op(t, x[0]); }},
-      {"gate", {{{4, 9}}, {{4, 9}, 2}}, [](Tape& t, In x) { return gate(t, x[0], x[1]); }},
       {"layerscale", {{{3, 5, 7}}, {{3, 5, 7}}, {{7}}}, [](Tape& t, In x) { return layerscale(t, x[0], x[1], x[2]); }},
       {"layerscale of itself", {{{150, 4}}, {{4}}}, [](Tape& t, In x) { return layerscale(t, x[0], x[0], x[1]); }},
-      {"sigmoid gate", {{{4, 9}}, {{4, 9}, 2}}, [](Tape& t, In x) { return sigmoid_gate(t, x[0], x[1]); }},
       {"silu", {{{4, 9}, 2}}, [](Tape& t, In x) { return silu(t, x[0]); }},
       {"channel gate",
        {{{2, 3, 5}}, {{2, 3, 5}}, {{5}}},
@@ -133,10 +126,26 @@ inline std::vector<OpCase> op_cases() {
              const Gradient g = part.recording() ? t.add_gradient(p) : Gradient{nullptr, 0};
              return part.leaf("input", p.shape, t.value(p), g.data, g.add);
            };
-           return linear(part, gelu(part, linear(part, y, leaf(w), leaf(b)), false), leaf(w), {}, y);
+           return linear(part, gelu(part, linear(part, y, leaf(w), leaf(b))), leaf(w), {}, y);
          });
        }},
   };
+}
+
+// Every activation of the MLP, and every function of a gate.
+inline std::vector<OpCase> activation_cases() {
+  using In = const std::vector<Tensor>&;
+  std::vector<OpCase> cases;
+  for (const std::string& name : MlpActivations::names()) {
+    cases.push_back({"gelu " + name, {{{4, 9}, 2}}, [=](Tape& t, In x) { return gelu(t, x[0], name); }});
+    cases.push_back({"mlp " + name + ", added to its input",
+                     {{{7, 4}}, {{5, 4}}, {{5}}, {{4, 5}}, {{4}}},
+                     [=](Tape& t, In x) { return mlp(t, x[0], {x[1], x[2], x[3], x[4]}, x[0], name); }});
+  }
+  for (const std::string& name : GateFunctions::names())
+    cases.push_back(
+        {"gate " + name, {{{4, 9}}, {{4, 9}, 2}}, [=](Tape& t, In x) { return gate(t, x[0], x[1], name); }});
+  return cases;
 }
 
 // From the packed projection to the gated output, as in a block: qkv[B,L,3D] -> o[B,L,D]
@@ -218,7 +227,7 @@ inline std::vector<OpCase> family_cases() {
       cases.push_back({name("talking heads"), {{{B, L, 3 * D}}, {{H, H}}, {{H, H}}}, [=](Tape& t, const std::vector<Tensor>& x) {
                          return talking_heads_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha, x[1], x[2]);
                        }});
-      if (always_positive(function.name, alpha))
+      if (function.always_positive)
         cases.push_back({name("laser"), {{{B, L, 3 * D}}}, [=](Tape& t, const std::vector<Tensor>& x) {
                            return laser_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha);
                          }});

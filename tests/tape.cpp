@@ -74,12 +74,13 @@ TEST_CASE("errors") {
   CHECK(says(error_of(ExitCode::failed, [&] { tape.value(y); }), {"linear", "cannot compute it again"}));
   tape.clear();
   for (const std::function<void()>& use : std::initializer_list<std::function<void()>>{
-           [&] { tape.value(y); }, [&] { tape.download(y); }, [&] { tape.gradient(y); }, [&] { tape.backward(y); }, [&] { gelu(tape, y, false); }}) {
+           [&] { tape.value(y); }, [&] { tape.download(y); }, [&] { tape.gradient(y); }, [&] { tape.backward(y); },
+           [&] { gelu(tape, y); }}) {
     tape.clear();
     CHECK(says(error_of(ExitCode::failed, use), {"tape", "[1, 2]", "cleared"}));
   }
   Tape other(*device);
-  CHECK(says(error_of(ExitCode::failed, [&] { gelu(other, y, false); }), {"tape", "[1, 2]", "another tape"}));
+  CHECK(says(error_of(ExitCode::failed, [&] { gelu(other, y); }), {"tape", "[1, 2]", "another tape"}));
   CHECK(says(error_of(ExitCode::failed, [&] { tape.input("x", {3}, std::vector<float>(2)); }), {"x", "2 values", "[3]"}));
 
   Tape inference(*device, false);
@@ -168,8 +169,8 @@ TEST_CASE(
             tape.leaf("w1", {M, C}, w1.data(), dw1.data()), tape.leaf("b1", {M}, b1.data(), db1.data()),
             tape.leaf("w2", {C, M}, w2.data(), dw2.data()), tape.leaf("b2", {C}, b2.data(), db2.data())};
         Tensor x = tape.leaf("x", {rows, C}, x_values.data(), dx.data()), residual = has_residual ? x : Tensor{};
-        Tensor y = way == parts ? linear(tape, gelu(tape, linear(tape, x, p.w1, p.b1), false), p.w2, p.b2, residual)
-                                : mlp(tape, x, p, residual, false);
+        Tensor y = way == parts ? linear(tape, gelu(tape, linear(tape, x, p.w1, p.b1)), p.w2, p.b2, residual)
+                                : mlp(tape, x, p, residual);
         tape.backward(y, {y});
         held[way] = tape.bytes_held();
         for (const std::vector<float>& part :
@@ -235,7 +236,7 @@ TEST_CASE("what is dropped and computed again has the same bits") {
     for (int layer = 0; layer < 3; layer++) {
       Tensor n = layernorm(tape, y, s, tape.leaf("shift", {48}, shift.data())), h = linear(tape, n, weight);
       if (drop) tape.drop(n);
-      Tensor a = gelu(tape, h, false);
+      Tensor a = gelu(tape, h);
       y = linear(tape, a, weight);
       if (drop) tape.drop(a);
     }
@@ -271,7 +272,7 @@ TEST_CASE("what follows a product piece by piece is what follows it as a pass of
       Tensor x = tape.leaf("x", {rows, C}, x_values.data(), dx.data()), weight = tape.leaf("w", {C, C}, w.data(), dw.data()), bias = tape.leaf("b", {C}, b.data(), db.data());
       Tensor s = tape.leaf("scale", {C}, scale.data(), dscale.data());
       Tensor sum = linear(tape, x, weight, bias, x), n = layernorm(tape, sum, s, bias);               // read by layernorm, then as residual
-      Tensor y = mlp(tape, n, {weight, bias, weight, bias}, sum, false);
+      Tensor y = mlp(tape, n, {weight, bias, weight, bias}, sum);
       Tensor z = linear(tape, y, weight);                                                             // read by a product
       tape.backward(z);
       std::vector<float>& all = results[device == &passes];
@@ -337,7 +338,7 @@ TEST_CASE("weights that are kept are packed once where the device has an order f
         tape.clear();
         Tensor input = tape.borrow("x", {rows, in}, x), weight = tape.leaf("w", {out, in}, w.data()), bias = tape.leaf("b", {out}, b.data());
         const MlpParameters p{weight, bias, tape.leaf("w2", {in, out}, w2.data()), tape.leaf("b2", {in}, b2.data())};
-        return tape.download(whole ? mlp(tape, input, p, {}, false) : linear(tape, input, weight, bias));
+        return tape.download(whole ? mlp(tape, input, p, {}) : linear(tape, input, weight, bias));
       };
       Tape plain(device, false), keeping(device, false);
       keeping.keep_leaves();
@@ -357,11 +358,11 @@ TEST_CASE("weights that are kept are packed once where the device has an order f
 TEST_CASE("dropping twice is dropping once") {
   auto device = test_device(1);
   Tape tape(*device);
-  Tensor y = gelu(tape, tape.input("x", {2}, std::vector<float>{1, -1}), false);
+  Tensor y = gelu(tape, tape.input("x", {2}, std::vector<float>{1, -1}));
   const std::vector<float> before = tape.download(y);
   tape.drop(y);
   tape.drop(y);
-  Tensor other = gelu(tape, y, false);
+  Tensor other = gelu(tape, y);
   CHECK(tape.download(y) == before);
   CHECK(tape.value(y) != tape.value(other));
   CHECK(tape.value(other));

@@ -55,7 +55,9 @@ struct AttentionForward {
       weights(tile, S, A, h, b, images, first, rows);
       tile.gemm({.c = o.at(b, first, h, n.dv), .a = A, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.dv, .k = n.L, .ldb = v.width, .ldc = o.width,
                  .batch = images, .step_a = scores, .step_b = v.step(), .step_c = o.step()});
-      if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, nullptr, nullptr});
+      if (probe)
+        tile.show(*probe, images,
+                  {.image = b, .head = h, .first_row = first, .rows = rows, .L = n.L, .S = S, .A = A});
     }
   }
   Learned<const real*> learned_by(int h) const { return learned.map<const real*>([=](const HeadNumbers& x) { return x.of(h); }); }
@@ -79,7 +81,9 @@ struct AttentionBackward {
   int queries() const { return forward.queries(); }
   int keys() const { return forward.keys(); }
   void operator()(Tile& tile, int h, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = forward;
+    const AttentionShape& n = forward.n;
+    const HeadOperands& v = forward.v;
+    AttentionProbe* const probe = forward.probe;
     if (dq.rounded || dk.rounded || dv.rounded)
       fail(ExitCode::failed,
            "attention: the forward pass was fused, and its backward cannot be: heads of {} lie at odd places", n.d);
@@ -95,18 +99,25 @@ struct AttentionBackward {
                  .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
       tile.gemm({.c = dv.at(b, 0, h, n.dv), .a = A, .b = dout, .m = n.L, .n = n.dv, .k = rows, .ta = true, .beta = real(first || add.v), .ldb = d_o.width,
                  .ldc = dv.width, .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
-      f->backward(tile, size_t(images) * rows, dS, dA, A, S, n.L, forward.learned_by(h), parts, {(size_t(b) * n.Lq + first) * n.H + h, rows, n.Lq, n.H});
+      const TileRows place{.first = (size_t(b) * n.Lq + first) * n.H + h, .rows = rows, .Lq = n.Lq, .H = n.H};
+      forward.f->backward(tile, size_t(images) * rows, dS, dA, A, S, n.L, forward.learned_by(h), parts, place);
       add_score_gradients(tile, dS, h, b, images, first, rows);
-      if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, S, A, dA, dS});
+      if (probe)
+        tile.show(*probe, images,
+                  {.image = b, .head = h, .first_row = first, .rows = rows, .L = n.L, .S = S, .A = A, .dA = dA,
+                   .dS = dS});
     }
   }
   void show_operands(Device& device) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = forward;
     auto made = [](const HeadOutputs& rows) { return HeadOperands{rows.data, rows.L, rows.width}; };
-    if (probe) probe->operands(device, {n, q, k, v, d_o, made(dq), made(dk), made(dv)});
+    if (forward.probe)
+      forward.probe->operands(device, {.n = forward.n, .q = forward.q, .k = forward.k, .v = forward.v, .d_o = d_o,
+                                       .dq = made(dq), .dk = made(dk), .dv = made(dv)});
   }
   void add_score_gradients(Tile& tile, const real* dS, int h, int b, int images, int first, int rows) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = forward;
+    const AttentionShape& n = forward.n;
+    const HeadOperands &q = forward.q, &k = forward.k;
+    const real scale = forward.scale;
     const Operand ds = tile.operand(dS, size_t(images) * rows * n.L);
     tile.gemm({.c = dq.at(b, first, h, n.d), .a = ds, .b = k.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .alpha = scale, .beta = real(add.q), .ldb = k.width,
                .ldc = dq.width, .batch = images, .step_a = size_t(rows) * n.L, .step_b = k.step(), .step_c = dq.step()});
@@ -132,12 +143,12 @@ inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, co
   if (q.x.node == k.x.node && k.x.node == v.x.node && q.offset == 0 && k.offset == C && v.offset == 2 * C &&
       v.x.shape.last() == 2 * C + Cv) {
     const auto [dq, add] = whole(q.x);
-    return {dq, dq.from_column(C), dq.from_column(2 * C), {add, add, add}};
+    return {.dq = dq, .dk = dq.from_column(C), .dv = dq.from_column(2 * C), .add = {add, add, add}};
   }
   const auto [dq, add_q] = alone(q, C);
   const auto [dk, add_k] = alone(k, C);
   const auto [dv, add_v] = alone(v, Cv);
-  return {dq, dk, dv, {add_q, add_k, add_v}};
+  return {.dq = dq, .dk = dk, .dv = dv, .add = {.q = add_q, .k = add_k, .v = add_v}};
 }
 
 // q[B,Lq,·], k and v[B,L,·] -> [B,Lq,H dv]. `function` is a name of AttentionFunctions, alpha its exponent of L; dv = 0: d. What is
@@ -146,7 +157,8 @@ inline HeadGradients write_heads(Tape& t, HeadView q, HeadView k, HeadView v, co
 inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function,
                         double alpha, AttentionProbe* probe = nullptr, const Learned<Tensor>& learned = {}, int dv = 0,
                         Kept kept = Kept::full) {
-  const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], k.x.shape[1], d, dv ? dv : d};
+  const AttentionShape n{.B = q.x.shape[0], .H = heads, .Lq = q.x.shape[1], .L = k.x.shape[1], .d = d,
+                         .dv = dv ? dv : d};
   require_heads("attention", q, n.B, n.Lq, heads, d), require_heads("attention", k, n.B, n.L, heads, d), require_heads("attention", v, n.B, n.L, heads, n.dv);
   learned.each_with(learned, [&](Tensor x, Tensor) {
     if (x && x.shape.size() != 1 && int(x.shape.size()) != heads) fail(ExitCode::failed, "attention: learned numbers are {}, expected [1] or [{}]", x.shape.text(), heads);
@@ -157,7 +169,15 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
   if (f->has_number != bool(learned.number)) fail(ExitCode::failed, "attention: {} {} a number of the head", function, learned.number ? "does not have" : "needs");
   auto forward = [=, &t](const Output& output) {
     const auto numbers = learned.map<HeadNumbers>([&](Tensor x) { return x ? HeadNumbers{t.value(x), x.shape.size() > 1} : HeadNumbers{}; });
-    return AttentionForward{{output, n.Lq, heads * n.dv}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, scale, probe, numbers};
+    return AttentionForward{.o = {output, n.Lq, heads * n.dv},
+                            .q = product_heads(t, q),
+                            .k = product_heads(t, k),
+                            .v = product_heads(t, v),
+                            .n = n,
+                            .f = f,
+                            .scale = scale,
+                            .probe = probe,
+                            .learned = numbers};
   };
   AttentionForward pass = forward({});
   const std::optional<size_t> fused = t.device.fuses(TilesBody(pass));
@@ -183,8 +203,14 @@ inline Tensor attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, 
     real* next = memory.data;
     const auto parts = learned.map<real*>(
         [&](Tensor x) { return t.wants_gradient(x) ? std::exchange(next, next + rows) : nullptr; });
-    const auto [dq, dk, dv, add] = write_heads(t, q, k, v, n, fused.has_value());
-    AttentionBackward backward{dq, dk, dv, d_o, forward(fused ? t.output(o) : Output{}), parts, add};
+    const HeadGradients d_heads = write_heads(t, q, k, v, n, fused.has_value());
+    AttentionBackward backward{.dq = d_heads.dq,
+                               .dk = d_heads.dk,
+                               .dv = d_heads.dv,
+                               .d_o = d_o,
+                               .forward = forward(fused ? t.output(o) : Output{}),
+                               .parts = parts,
+                               .add = d_heads.add};
     backward.forward.saved = saved->data;
     t.device.tiles(backward);
     learned.each_with(parts, [&](Tensor x, real* part) {

@@ -33,7 +33,9 @@ struct DifferentialForward {
   int queries() const { return maps.n.Lq; }
   int keys() const { return 2 * maps.n.L; }                   // of both maps
   void operator()(Tile& tile, int h, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = maps;
+    const AttentionShape& n = maps.n;
+    const HeadOperands& v = maps.v;
+    AttentionProbe* const probe = maps.probe;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
@@ -42,11 +44,15 @@ struct DifferentialForward {
       real* A = probe ? tile.scratch(1, 2 * map) : S;
       for (int i : {0, 1}) maps.weights(tile, S + i * map, A + i * map, 2 * h + i, b, images, first, rows);
       real* W = probe ? tile.scratch(2, map) : A;
-      tile.rows(size_t(images) * rows, Difference{W, A, A + map, lambda, n.L});
-      tile.gemm({.c = o.at(b, first, h, n.dv), .a = W, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.dv, .k = n.L, .ldb = v.width, .ldc = o.width,
-                 .batch = images, .step_a = scores, .step_b = v.step(), .step_c = o.step()});
+      tile.rows(size_t(images) * rows, Difference{.W = W, .A1 = A, .A2 = A + map, .lambda = lambda, .L = n.L});
+      tile.gemm({.c = maps.o.at(b, first, h, n.dv), .a = W, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.dv, .k = n.L,
+                 .ldb = v.width, .ldc = maps.o.width, .batch = images, .step_a = scores, .step_b = v.step(),
+                 .step_c = maps.o.step()});
       if (probe)
-        for (int i : {0, 1}) tile.show(*probe, images, {b, 2 * h + i, first, rows, n.L, S + i * map, A + i * map, nullptr, nullptr});
+        for (int i : {0, 1})
+          tile.show(*probe, images,
+                    {.image = b, .head = 2 * h + i, .first_row = first, .rows = rows, .L = n.L, .S = S + i * map,
+                     .A = A + i * map});
     }
   }
 };
@@ -58,7 +64,9 @@ struct DifferentialBackward {
   int queries() const { return maps.queries(); }
   int keys() const { return 2 * maps.keys(); }
   void operator()(Tile& tile, int h, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = maps.forward;
+    const AttentionShape& n = maps.forward.n;
+    const HeadOperands& v = maps.forward.v;
+    AttentionProbe* const probe = maps.forward.probe;
     const HeadOperands& d_o = maps.d_o;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
@@ -68,17 +76,27 @@ struct DifferentialBackward {
       real* dS = probe ? tile.scratch(3, 2 * map) : dA;
       const Operand dout = d_o.at(b, first, h, n.dv);
       for (int i : {0, 1}) maps.forward.weights(tile, S + i * map, A + i * map, 2 * h + i, b, images, first, rows);
-      tile.rows(all_rows, Difference{W, A, A + map, lambda, n.L});
+      tile.rows(all_rows, Difference{.W = W, .A1 = A, .A2 = A + map, .lambda = lambda, .L = n.L});
       tile.gemm({.c = maps.dv.at(b, 0, h, n.dv), .a = W, .b = dout, .m = n.L, .n = n.dv, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width,
                  .ldc = maps.dv.width, .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = maps.dv.step()});
       tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.L, .k = n.dv, .tb = true, .lda = d_o.width, .ldb = v.width,
                  .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
       const size_t heads_rows = size_t(heads()) * n.Lq;
-      tile.rows(all_rows, DifferenceBackward{dA + map, dlambda + b * heads_rows + size_t(h) * n.Lq + first, dA, A + map, lambda, n.L, rows, heads_rows});
+      tile.rows(all_rows, DifferenceBackward{.dA2 = dA + map,
+                                             .dlambda = dlambda + b * heads_rows + size_t(h) * n.Lq + first,
+                                             .dA1 = dA,
+                                             .A2 = A + map,
+                                             .lambda = lambda,
+                                             .L = n.L,
+                                             .rows = rows,
+                                             .step = heads_rows});
       for (int i : {0, 1}) {
-        f->backward(tile, all_rows, dS + i * map, dA + i * map, A + i * map, S + i * map, n.L);
+        maps.forward.f->backward(tile, all_rows, dS + i * map, dA + i * map, A + i * map, S + i * map, n.L);
         maps.add_score_gradients(tile, dS + i * map, 2 * h + i, b, images, first, rows);
-        if (probe) tile.show(*probe, images, {b, 2 * h + i, first, rows, n.L, S + i * map, A + i * map, dA + i * map, dS + i * map});
+        if (probe)
+          tile.show(*probe, images,
+                    {.image = b, .head = 2 * h + i, .first_row = first, .rows = rows, .L = n.L, .S = S + i * map,
+                     .A = A + i * map, .dA = dA + i * map, .dS = dS + i * map});
       }
     }
   }
@@ -87,7 +105,8 @@ struct DifferentialBackward {
 // q and k [B,L,·] with `maps` heads of d channels, v[B,L,·] with maps/2 heads of 2d, lambda[1] -> [B,L,maps d]. A probe sees each map as a head.
 inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v, int maps, int d, std::string_view function, double alpha, Tensor lambda,
                                      AttentionProbe* probe = nullptr) {
-  const AttentionShape n{q.x.shape[0], maps, q.x.shape[1], q.x.shape[1], d, 2 * d};
+  const int L = q.x.shape[1];
+  const AttentionShape n{.B = q.x.shape[0], .H = maps, .Lq = L, .L = L, .d = d, .dv = 2 * d};
   for (HeadView view : {q, k, v}) require_heads("differential attention", view, n.B, n.L, maps, d);
   if (maps % 2) fail(ExitCode::failed, "differential attention: {} maps, expected an even number", maps);
   Tensor o = t.make("differential attention", {n.B, n.L, maps * d}, {q.x, k.x, v.x, lambda});
@@ -95,14 +114,27 @@ inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v
   const auto f = row_function(function, alpha, n.L);
   if (f->has_number) fail(ExitCode::failed, "differential attention: {} has a number of the head, for which there is no place", function);
   auto forward = [=, &t](real* output) {
-    return AttentionForward{{output, n.L, maps * d}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}};
+    return AttentionForward{.o = {output, n.L, maps * d},
+                            .q = product_heads(t, q),
+                            .k = product_heads(t, k),
+                            .v = product_heads(t, v),
+                            .n = n,
+                            .f = f,
+                            .scale = 1 / std::sqrt(real(d)),
+                            .probe = probe,
+                            .learned = {}};
   };
   t.device.tiles(DifferentialForward{forward(t.value(o)), t.value(lambda)});
   t.on_backward(o, [=, &t] {
     const HeadOperands d_o{t.gradient(o), n.L, maps * d};
-    AttentionBackward both{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr), {}};
+    AttentionBackward both{.dq = write_heads(t, q),
+                           .dk = write_heads(t, k),
+                           .dv = write_heads(t, v),
+                           .d_o = d_o,
+                           .forward = forward(nullptr),
+                           .parts = {}};
     const Temporary<real> dlambda = t.temporary<real>(rows);
-    t.device.tiles(DifferentialBackward{both, t.value(lambda), dlambda.data});
+    t.device.tiles(DifferentialBackward{.maps = both, .lambda = t.value(lambda), .dlambda = dlambda.data});
     both.forward.n.dv = d;                                    // to a probe a map has half of the head's values
     both.show_operands(t.device);
     add_column_sums(t, lambda, Values{dlambda.data, 1}, rows);
@@ -132,12 +164,25 @@ inline Tensor differential_lambda(Tape& t, Tensor q1, Tensor k1, Tensor q2, Tens
   const int d = q1.shape.last();
   Tensor lambda = t.make("differential lambda", {1}, {q1, k1, q2, k2});
   const Saved<real> exponentials = t.saved<real>(2);
-  t.device.rows(1, LambdaForward{t.value(lambda), exponentials->data, t.value(q1), t.value(k1), t.value(q2), t.value(k2),
-                                 d, real(first)});
+  t.device.rows(1, LambdaForward{.lambda = t.value(lambda),
+                                    .exponentials = exponentials->data,
+                                    .q1 = t.value(q1),
+                                    .k1 = t.value(k1),
+                                    .q2 = t.value(q2),
+                                    .k2 = t.value(k2),
+                                    .d = d,
+                                    .first = real(first)});
   t.on_backward(lambda, [=, &t] {
-    const Gradient dq1 = t.add_gradient(q1), dk1 = t.add_gradient(k1), dq2 = t.add_gradient(q2), dk2 = t.add_gradient(k2);
-    t.device.each(d, LambdaBackward{dq1, dk1, dq2, dk2, t.gradient(lambda), exponentials->data, t.value(q1),
-                                    t.value(k1), t.value(q2), t.value(k2)});
+    t.device.each(d, LambdaBackward{.dq1 = t.add_gradient(q1),
+                                    .dk1 = t.add_gradient(k1),
+                                    .dq2 = t.add_gradient(q2),
+                                    .dk2 = t.add_gradient(k2),
+                                    .dlambda = t.gradient(lambda),
+                                    .exponentials = exponentials->data,
+                                    .q1 = t.value(q1),
+                                    .k1 = t.value(k1),
+                                    .q2 = t.value(q2),
+                                    .k2 = t.value(k2)});
   });
   return lambda;
 }

@@ -14,9 +14,8 @@ struct LinearInputs {
   Tensor constants;                                           // of F::constants, where it has some
 };
 
-struct LinearFamily {
-  static constexpr bool scaled_by_length = false, shift_matters = false, scale_matters = false, homogeneous = false;      // no scores, so nothing of them is learned
-  static constexpr std::string_view number = "";
+struct LinearFamily : AttentionFunction {
+  static constexpr bool shift_matters = false, scale_matters = false;      // no scores, so nothing of them is learned
   LinearFamily(double /*alpha*/, int /*L*/) {}
   static Shape constants_shape(int /*L*/, int /*d*/) { return {}; }
   static std::vector<double> constants(int /*L*/, int /*d*/, int /*layer*/) { return {}; }

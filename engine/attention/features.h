@@ -67,7 +67,13 @@ inline Tensor cosine_features(Tape& t, HeadView view, int heads, int d, Tensor w
   forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
-    t.device.rows(rows, CosineFeaturesBackward{write_heads(t, view), t.gradient(y), read_heads(t, view), t.value(waves), L, heads, d});
+    t.device.rows(rows, CosineFeaturesBackward{.dx = write_heads(t, view),
+                                                .dy = t.gradient(y),
+                                                .x = read_heads(t, view),
+                                                .waves = t.value(waves),
+                                                .L = L,
+                                                .H = heads,
+                                                .d = d});
   });
   return y;
 }
@@ -124,7 +130,8 @@ inline Tensor token_normalised(Tape& t, HeadView view, int heads, int d) {
   auto forward = [=, &t] {
     const auto x = read_heads(t, view);
     sum_over_tokens(t.device, norm->data, AbsoluteTerm{x.data, x.width}, B, L, C);
-    t.device.rows(size_t(B) * L, TokenNormalised{t.value(y), x.data, norm->data, L, C, x.width});
+    t.device.rows(size_t(B) * L, TokenNormalised{.y = t.value(y), .x = x.data, .norm = norm->data, .L = L, .C = C,
+                                                        .stride = x.width});
   };
   forward();
   t.on_remake(y, forward);
@@ -133,8 +140,14 @@ inline Tensor token_normalised(Tape& t, HeadView view, int heads, int d) {
     const real* dy = t.gradient(y);
     const Temporary<real> dot = t.temporary<real>(size_t(B) * C);
     sum_over_tokens(t.device, dot.data, ProductTerm{dy, t.value(y), C, C}, B, L, C);
-    t.device.rows(size_t(B) * L, TokenNormalisedBackward{write_heads(t, view).data, dy, x.data, norm->data, dot.data, L,
-                                                         C, x.width});
+    t.device.rows(size_t(B) * L, TokenNormalisedBackward{.dx = write_heads(t, view).data,
+                                                         .dy = dy,
+                                                         .x = x.data,
+                                                         .norm = norm->data,
+                                                         .dot = dot.data,
+                                                         .L = L,
+                                                         .C = C,
+                                                         .stride = x.width});
   });
   return y;
 }
@@ -215,7 +228,13 @@ inline Tensor positive_features(Tape& t, HeadView view, int heads, int d, Tensor
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
     const HeadRows<real> dx = write_heads(t, view);
-    t.device.rows(rows, ExponentsBackward{dx, t.gradient(y), t.value(y), read_heads(t, view), heads, d, m});
+    t.device.rows(rows, ExponentsBackward{.dx = dx,
+                                           .dy = t.gradient(y),
+                                           .y = t.value(y),
+                                           .x = read_heads(t, view),
+                                           .H = heads,
+                                           .d = d,
+                                           .m = m});
     project_features_backward(t, dx, t.gradient(y), tokens, heads, d, w);
   });
   return y;

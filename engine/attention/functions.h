@@ -24,8 +24,15 @@ template <class... F> struct AttentionFunctionList {
     if (!visit(name, alpha, L, call)) fail(ExitCode::usage, "attention function '{}' is unknown, expected one of {}{}", name, names(), did_you_mean(name, names()));
   }
   template <class G> static AttentionFunctionInfo info() {
-    return {std::string(G::name), (G::scaled_by_length ? "L^-alpha " : "") + std::string(G::formula), std::string(G::source), G::scaled_by_length,
-            G::shift_matters, G::scale_matters, G::homogeneous, std::string(G::number)};
+    return {.name = std::string(G::name),
+            .formula = (G::scaled_by_length ? "L^-alpha " : "") + std::string(G::formula),
+            .source = std::string(G::source),
+            .scaled_by_length = G::scaled_by_length,
+            .shift_matters = G::shift_matters,
+            .scale_matters = G::scale_matters,
+            .homogeneous = G::homogeneous,
+            .always_positive = G::always_positive,
+            .number = std::string(G::number)};
   }
   static std::vector<AttentionFunctionInfo> all() { return {info<F>()...}; }
   static std::optional<AttentionFunctionInfo> find(std::string_view name) {

@@ -5,6 +5,7 @@
 
 struct AttentionFunctionInfo {
   std::string name, formula, source;
-  bool scaled_by_length, shift_matters, scale_matters, homogeneous;  // see AttentionFunction; the first: α matters
+  // see AttentionFunction; the first: α matters
+  bool scaled_by_length, shift_matters, scale_matters, homogeneous, always_positive;
   std::string number;                                                // likewise; empty: none
 };

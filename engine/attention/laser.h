@@ -1,26 +1,8 @@
 // LASER (Duvvuri & Dhillon 2024, 2411.03493, eq. 7): attention over the exponentials of the values, o = log(A e^(v - m)) + m, with m the largest
 // value of each channel over the tokens. m cancels, so it needs no gradient. For weights that are never negative nor all 0.
-// defines: laser_attention, always_positive
+// defines: laser_attention
 #pragma once
-#include <algorithm>
 #include "engine/attention/attention.h"
-#include "engine/attention/host_team.h"
-
-// Whether φ gives every row of scores weights of at least 0, some of them more: asked of φ itself, on rows that show it.
-inline bool always_positive(std::string_view function, double alpha) {
-  constexpr int L = 33;
-  bool positive = true;
-  AttentionFunctions::visit(function, alpha, L, [&](auto f) {
-    for (const auto& [first, slope] : {std::pair{-8, 0}, {0, 0}, {-8, 1}}) {      // scores of -8 alone; of 0 alone, as a class token begins; from -8 to 8
-      real s[L], a[L] = {};
-      for (int j = 0; j < L; j++) s[j] = first + real(slope * j) / 2;
-      if constexpr (decltype(f)::number.empty()) f.forward(HostTeam{}, a, s, L);
-      else a[0] = -1;                                                   // its number has no place here
-      positive = positive && *std::min_element(a, a + L) >= 0 && *std::max_element(a, a + L) > 0;
-    }
-  });
-  return positive;
-}
 
 struct LaserLargest {                                                    // m[b,c] = max_j v[b,j,c]
   real* m; const real* v; int L, C, stride;
@@ -64,8 +46,9 @@ inline Tensor laser_attention(Tape& t, HeadView q, HeadView k, HeadView v, int h
   Tensor E = t.make("laser exponentials", v.x.shape.with_last(C), {v.x});
   auto exponentials = [=, &t] {
     const auto values = read_heads(t, v);
-    t.device.each(size_t(B) * C, LaserLargest{m->data, values.data, L, C, values.width});
-    t.device.rows(rows, LaserExponentials{t.value(E), values.data, m->data, L, C, values.width});
+    t.device.each(size_t(B) * C, LaserLargest{.m = m->data, .v = values.data, .L = L, .C = C, .stride = values.width});
+    t.device.rows(rows, LaserExponentials{.E = t.value(E), .v = values.data, .m = m->data, .L = L, .C = C,
+                                          .stride = values.width});
   };
   exponentials();
   t.on_remake(E, exponentials);
@@ -77,7 +60,7 @@ inline Tensor laser_attention(Tape& t, HeadView q, HeadView k, HeadView v, int h
   Tensor x = attention(t, q, k, {E}, heads, d, function, alpha, probe);
   t.drop(E);
   Tensor y = t.make("laser logarithm", x.shape, {x});
-  t.device.rows(rows, LaserLogarithm{t.value(y), t.value(x), m->data, L, C});
+  t.device.rows(rows, LaserLogarithm{.y = t.value(y), .x = t.value(x), .m = m->data, .L = L, .C = C});
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x);
     t.device.each(x.shape.size(), LaserLogarithmBackward{dx.data, t.gradient(y), t.value(x), dx.add});

@@ -12,7 +12,13 @@
 template <class T> struct Learned {
   T alpha{}, log_gamma{}, bias{}, log_temperature{}, number{};
   bool any() const { return alpha || log_gamma || bias || log_temperature || number; }
-  template <class To, class F> HD Learned<To> map(F f) const { return {f(alpha), f(log_gamma), f(bias), f(log_temperature), f(number)}; }
+  template <class To, class F> HD Learned<To> map(F f) const { 
+    return {.alpha = f(alpha),
+            .log_gamma = f(log_gamma),
+            .bias = f(bias),
+            .log_temperature = f(log_temperature),
+            .number = f(number)};
+  }
   template <class U, class F> void each_with(const Learned<U>& other, F f) const {
     f(alpha, other.alpha), f(log_gamma, other.log_gamma), f(bias, other.bias), f(log_temperature, other.log_temperature), f(number, other.number);
   }

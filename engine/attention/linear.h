@@ -86,7 +86,8 @@ struct LinearBackward {
   int queries() const { return forward.queries(); }
   int keys() const { return forward.keys(); }
   void operator()(Tile& tile, int h, int b, int images) const {
-    const auto& [o, q, k, v, n] = forward;
+    const LinearAttentionShape& n = forward.n;
+    const HeadRows<const real>&q = forward.q, &k = forward.k;
     const int w = n.columns();
     const size_t size = size_t(n.m) * w, rows = size_t(images) * n.L;
     const auto values = forward.values(tile, h, b, images);
@@ -112,14 +113,25 @@ struct LinearBackward {
 
 // Features q and k [B,L,·] of m channels a head, v[B,L,·] of d -> [B,L,H d]
 inline Tensor linear_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int m, int d, bool normalised, double scale = 1) {
-  const LinearAttentionShape n{q.x.shape[0], heads, q.x.shape[1], m, d, normalised, real(scale)};
+  const LinearAttentionShape n{.B = q.x.shape[0], .H = heads, .L = q.x.shape[1], .m = m, .d = d,
+                               .normalised = normalised, .scale = real(scale)};
   for (auto [view, width] : {std::pair{q, m}, {k, m}, {v, d}}) require_heads("linear attention", view, n.B, n.L, heads, width);
   Tensor o = t.make("linear attention", {n.B, n.L, heads * d}, {q.x, k.x, v.x});
-  auto forward = [=, &t](real* output) { return LinearForward{{output, n.L, heads * d}, read_heads(t, q), read_heads(t, k), read_heads(t, v), n}; };
+  auto forward = [=, &t](real* output) {
+    return LinearForward{.o = {output, n.L, heads * d},
+                         .q = read_heads(t, q),
+                         .k = read_heads(t, k),
+                         .v = read_heads(t, v),
+                         .n = n};
+  };
   t.device.tiles(forward(t.value(o)));
   t.on_backward(o, [=, &t] {
     const HeadRows<const real> d_o{t.gradient(o), n.L, heads * d};
-    t.device.tiles(LinearBackward{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, forward(nullptr)});
+    t.device.tiles(LinearBackward{.dq = write_heads(t, q),
+                                  .dk = write_heads(t, k),
+                                  .dv = write_heads(t, v),
+                                  .d_o = d_o,
+                                  .forward = forward(nullptr)});
   });
   return o;
 }
@@ -144,16 +156,20 @@ inline Tensor hydra_product(Tape& t, Tensor q, Tensor k, HeadView v) {
   const auto values = read_heads(t, v);
   const size_t rows = size_t(B) * L;
   sum_over_tokens(t.device, s->data, ProductTerm{t.value(k), values.data, C, values.width}, B, L, C);
-  t.device.rows(rows, ScaleByImage{t.value(o), t.value(q), s->data, L, C, C, C, 0});
+  t.device.rows(rows, ScaleByImage{.y = t.value(o), .x = t.value(q), .s = s->data, .L = L, .C = C, .stride_y = C,
+                                    .stride_x = C, .add = 0});
   t.on_backward(o, [=, &t] {
     const real* d_o = t.gradient(o);
     const auto values = read_heads(t, v);
     const Gradient dq = t.add_gradient(q), dk = t.add_gradient(k);
     const Temporary<real> ds = t.temporary<real>(size_t(B) * C);
     sum_over_tokens(t.device, ds.data, ProductTerm{d_o, t.value(q), C, C}, B, L, C);
-    t.device.rows(rows, ScaleByImage{dq.data, d_o, s->data, L, C, C, C, dq.add});
-    t.device.rows(rows, ScaleByImage{dk.data, values.data, ds.data, L, C, C, values.width, dk.add});
-    t.device.rows(rows, ScaleByImage{write_heads(t, v).data, t.value(k), ds.data, L, C, values.width, C, 1});
+    t.device.rows(rows, ScaleByImage{.y = dq.data, .x = d_o, .s = s->data, .L = L, .C = C, .stride_y = C, .stride_x = C,
+                                      .add = dq.add});
+    t.device.rows(rows, ScaleByImage{.y = dk.data, .x = values.data, .s = ds.data, .L = L, .C = C, .stride_y = C,
+                                      .stride_x = values.width, .add = dk.add});
+    t.device.rows(rows, ScaleByImage{.y = write_heads(t, v).data, .x = t.value(k), .s = ds.data, .L = L, .C = C,
+                                      .stride_y = values.width, .stride_x = C, .add = 1});
   });
   return o;
 }

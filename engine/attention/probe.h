@@ -8,7 +8,7 @@
 // S is what φ sees: with a learned temperature or bias τ q·k/√d + b. dS is the gradient of q·k/√d.
 struct AttentionTile {
   int image, head, first_row, rows, L;
-  const real *S, *A, *dA, *dS;
+  const real *S, *A, *dA = nullptr, *dS = nullptr;
 };
 // What a backward pass read and made, on the device.
 struct AttentionOperands {

@@ -36,11 +36,17 @@ template <class F> struct RowFunctionOf final : RowFunction {
   const F f;
   explicit RowFunctionOf(F function) : RowFunction(F::scaled_by_length, !F::number.empty()), f(function) {}
   void forward(Tile& tile, size_t rows, real* A, real* S, int L, const Learned<const real*>& learned) const override {
-    tile.rows(rows, WeightsForward<F>{A, S, {f, L, learned}});
+    tile.rows(rows, WeightsForward<F>{.A = A, .S = S, .f = {f, L, learned}});
   }
   void backward(Tile& tile, size_t rows, real* dS, const real* dA, const real* A, const real* S, int L, const Learned<const real*>& learned,
                 const Learned<real*>& parts, TileRows place) const override {
-    tile.rows(rows, WeightsBackward<F>{dS, dA, A, S, {f, L, learned}, parts, place});
+    tile.rows(rows, WeightsBackward<F>{.dS = dS,
+                                        .dA = dA,
+                                        .A = A,
+                                        .S = S,
+                                        .f = {f, L, learned},
+                                        .parts = parts,
+                                        .place = place});
   }
 };
 

@@ -27,7 +27,10 @@ struct TalkingForward {
     heads_.f->forward(tile, size_t(n.H) * images * rows, A, mixed, n.L);
   }
   void operator()(Tile& tile, int, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = heads_;
+    const AttentionShape& n = heads_.n;
+    const HeadOutputs& o = heads_.o;
+    const HeadOperands& v = heads_.v;
+    AttentionProbe* const probe = heads_.probe;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
@@ -38,7 +41,10 @@ struct TalkingForward {
       for (int h = 0; h < n.H; h++) {
         tile.gemm({.c = o.at(b, first, h, n.d), .a = used + h * part, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .ldb = v.width, .ldc = o.width,
                    .batch = images, .step_a = scores, .step_b = v.step(), .step_c = o.step()});
-        if (probe) tile.show(*probe, images, {b, h, first, rows, n.L, mixed + h * part, A + h * part, nullptr, nullptr});
+        if (probe)
+          tile.show(*probe, images,
+                    {.image = b, .head = h, .first_row = first, .rows = rows, .L = n.L, .S = mixed + h * part,
+                     .A = A + h * part});
       }
     }
   }
@@ -51,7 +57,9 @@ struct TalkingBackward {
   int queries() const { return forward.queries(); }
   int keys() const { return forward.keys(); }
   void operator()(Tile& tile, int, int b, int images) const {
-    const auto& [o, q, k, v, n, f, scale, probe, learned, saved] = heads_.forward;
+    const AttentionShape& n = heads_.forward.n;
+    const HeadOperands& v = heads_.forward.v;
+    AttentionProbe* const probe = heads_.forward.probe;
     const HeadOperands& d_o = heads_.d_o;
     const HeadOutputs& dv = heads_.dv;
     const int most = tile.query_rows(n.Lq, keys());
@@ -69,16 +77,19 @@ struct TalkingBackward {
                    .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
       }
       // dmatrix[H,H] of each image += y xᵀ
-      auto add_outer = [&, n = n](real* dmatrix, const real* y, const real* x) {
+      auto add_outer = [&](real* dmatrix, const real* y, const real* x) {
         tile.gemm({.c = dmatrix + b * matrix, .a = y, .b = x, .m = n.H, .n = n.H, .k = int(scores), .tb = true, .beta = real(first > 0), .lda = int(part),
                    .ldb = int(part), .batch = images, .step_a = scores, .step_b = scores, .step_c = matrix});
       };
       add_outer(dpost, d_used, A);
       forward.mix(tile, dA, forward.post, d_used, part, true);
       real* dmixed = d_used;
-      f->backward(tile, size_t(n.H) * images * rows, dmixed, dA, A, mixed, n.L);
+      heads_.forward.f->backward(tile, size_t(n.H) * images * rows, dmixed, dA, A, mixed, n.L);
       if (probe)
-        for (int h = 0; h < n.H; h++) tile.show(*probe, images, {b, h, first, rows, n.L, mixed + h * part, A + h * part, dA + h * part, dmixed + h * part});
+        for (int h = 0; h < n.H; h++)
+          tile.show(*probe, images,
+                    {.image = b, .head = h, .first_row = first, .rows = rows, .L = n.L, .S = mixed + h * part,
+                     .A = A + h * part, .dA = dA + h * part, .dS = dmixed + h * part});
       add_outer(dpre, dmixed, S);
       real* dS = dA;
       forward.mix(tile, dS, forward.pre, dmixed, part, true);
@@ -91,7 +102,8 @@ struct TalkingBackward {
 // that are not mixed yet.
 inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha, Tensor pre, Tensor post,
                                       AttentionProbe* probe = nullptr) {
-  const AttentionShape n{q.x.shape[0], heads, q.x.shape[1], q.x.shape[1], d};
+  const int L = q.x.shape[1];
+  const AttentionShape n{.B = q.x.shape[0], .H = heads, .Lq = L, .L = L, .d = d};
   for (HeadView view : {q, k, v}) require_heads("talking heads", view, n.B, n.L, heads, d);
   for (Tensor matrix : {pre, post})
     if (matrix.shape != Shape{heads, heads}) fail(ExitCode::failed, "talking heads: a mixing matrix is {}, expected [{}, {}]", matrix.shape.text(), heads, heads);
@@ -100,16 +112,30 @@ inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView 
   const auto f = row_function(function, alpha, n.L);
   if (f->has_number) fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
   auto forward = [=, &t](real* output) {
-    return TalkingForward{{{output, n.L, heads * d}, product_heads(t, q), product_heads(t, k), product_heads(t, v), n, f, 1 / std::sqrt(real(d)), probe, {}},
-                          t.value(pre), t.value(post)};
+    const AttentionForward plain{.o = {output, n.L, heads * d},
+                                 .q = product_heads(t, q),
+                                 .k = product_heads(t, k),
+                                 .v = product_heads(t, v),
+                                 .n = n,
+                                 .f = f,
+                                 .scale = 1 / std::sqrt(real(d)),
+                                 .probe = probe,
+                                 .learned = {}};
+    return TalkingForward{.heads_ = plain, .pre = t.value(pre), .post = t.value(post)};
   };
   t.device.tiles(forward(t.value(o)));
   t.on_backward(o, [=, &t] {
     const HeadOperands d_o{t.gradient(o), n.L, heads * d};
     const TalkingForward again = forward(nullptr);
-    const AttentionBackward heads_alone{write_heads(t, q), write_heads(t, k), write_heads(t, v), d_o, again.heads_, {}};
+    const AttentionBackward heads_alone{.dq = write_heads(t, q),
+                                        .dk = write_heads(t, k),
+                                        .dv = write_heads(t, v),
+                                        .d_o = d_o,
+                                        .forward = again.heads_,
+                                        .parts = {}};
     const Temporary<real> dpre = t.temporary<real>(size), dpost = t.temporary<real>(size);
-    t.device.tiles(TalkingBackward{heads_alone, again, dpre.data, dpost.data});
+    t.device.tiles(
+        TalkingBackward{.heads_ = heads_alone, .forward = again, .dpre = dpre.data, .dpost = dpost.data});
     heads_alone.show_operands(t.device);
     add_column_sums(t, pre, Values{dpre.data, size_t(heads) * heads}, n.B);
     add_column_sums(t, post, Values{dpost.data, size_t(heads) * heads}, n.B);

@@ -139,7 +139,10 @@ class Cuda final : public Device {
       }
       for (int i = 0; i < images; i++) {
         auto map = [&](int k) { return maps[k] ? shown_[k].data() + i * n : nullptr; };
-        probe.tile({tile.image + i, tile.head, tile.first_row, tile.rows, tile.L, map(0), map(1), map(2), map(3)});
+        AttentionTile here = tile;
+        here.image += i;
+        here.S = map(0), here.A = map(1), here.dA = map(2), here.dS = map(3);
+        probe.tile(here);
       }
     }
 

@@ -9,18 +9,21 @@ std::optional<LibraryEpilogue> library_epilogue(std::type_index body, const void
   };
   using Gelu = GeluTanh;
   if (const auto* x = after(std::type_identity<StoreProduct>()); x && x->y.rounded)
-    return LibraryEpilogue{CUBLASLT_EPILOGUE_DEFAULT, x->y.rounded};
+    return LibraryEpilogue{.kind = CUBLASLT_EPILOGUE_DEFAULT, .d = x->y.rounded};
   if (const auto* x = after(std::type_identity<AddBias>()); x && x->y.rounded)
-    return LibraryEpilogue{CUBLASLT_EPILOGUE_BIAS, x->y.rounded, x->bias};
-  if (const auto* x = after(std::type_identity<BiasAndMap<Gelu, bf16>>()); x && x->a.rounded)
-    return LibraryEpilogue{CUBLASLT_EPILOGUE_GELU_AUX_BIAS, x->a.rounded, x->bias, x->h};
-  if (const auto* x = after(std::type_identity<BiasThenMap<Gelu, bf16>>()); x && x->a.rounded)
-    return LibraryEpilogue{CUBLASLT_EPILOGUE_GELU_BIAS, x->a.rounded, x->bias};
-  if (const auto* x = after(std::type_identity<MapOfProduct<Gelu, bf16>>()); x && x->dh.rounded)
-    return LibraryEpilogue{CUBLASLT_EPILOGUE_DGELU, x->dh.rounded, nullptr, const_cast<bf16*>(x->h)};
+    return LibraryEpilogue{.kind = CUBLASLT_EPILOGUE_BIAS, .d = x->y.rounded, .bias = x->bias};
+  if (const auto* x = after(std::type_identity<HiddenForward<Gelu, bf16>>()); x && x->a.rounded)
+    return LibraryEpilogue{
+        .kind = CUBLASLT_EPILOGUE_GELU_AUX_BIAS, .d = x->a.rounded, .bias = x->bias, .aux = x->h};
+  if (const auto* x = after(std::type_identity<HiddenOfInference<Gelu, bf16>>()); x && x->a.rounded)
+    return LibraryEpilogue{.kind = CUBLASLT_EPILOGUE_GELU_BIAS, .d = x->a.rounded, .bias = x->bias};
+  if (const auto* x = after(std::type_identity<HiddenBackward<Gelu, bf16>>()); x && x->dh.rounded)
+    return LibraryEpilogue{.kind = CUBLASLT_EPILOGUE_DGELU, .d = x->dh.rounded, .aux = const_cast<bf16*>(x->h)};
   if (const auto* x = after(std::type_identity<AddBiasAndResidual>()))
-    return LibraryEpilogue{x->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT, x->y, x->bias, nullptr,
-                           x->residual};
+    return LibraryEpilogue{.kind = x->bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT,
+                           .d = x->y,
+                           .bias = x->bias,
+                           .residual = x->residual};
   return {};
 }
 

@@ -27,13 +27,22 @@ struct Forward {
 };
 template <class F> struct Backward { Target dq, dk, dv; Source d_o; AddToHeads add; Forward<F> forward; };
 template <class F> Forward<F> operands(const AttentionForward& a) {
-  return {Target(a.o), Source(a.q),
-          Source(a.k), Source(a.v),
-          a.n,         static_cast<const RowFunctionOf<F>&>(*a.f).f,
-          a.scale,     reinterpret_cast<RowStatistics*>(a.saved)};
+  return {.o = Target(a.o),
+          .q = Source(a.q),
+          .k = Source(a.k),
+          .v = Source(a.v),
+          .n = a.n,
+          .f = static_cast<const RowFunctionOf<F>&>(*a.f).f,
+          .scale = a.scale,
+          .statistics = reinterpret_cast<RowStatistics*>(a.saved)};
 }
 template <class F> Backward<F> operands(const AttentionBackward& a) {
-  return {Target(a.dq), Target(a.dk), Target(a.dv), Source(a.d_o), a.add, operands<F>(a.forward)};
+  return {.dq = Target(a.dq),
+          .dk = Target(a.dk),
+          .dv = Target(a.dv),
+          .d_o = Source(a.d_o),
+          .add = a.add,
+          .forward = operands<F>(a.forward)};
 }
 
 template <class F> concept ElementWise = requires(float s) { F::value(s); F::slope(s); };
@@ -80,7 +89,9 @@ template <int together, class F> __device__ inline void each_group(int rows, F f
 }
 
 template <class F, int d> __global__ void __launch_bounds__(threads, 4) forward_kernel(Forward<F> attention) {
-  const auto [o, q, k, v, n, f, scale, statistics] = attention;
+  const Source q = attention.q, k = attention.k, v = attention.v;
+  const AttentionShape n = attention.n;
+  const real scale = attention.scale;
   SHARED(alignas(16) bf16x1, keys, [2][tile][d + 8]);
   SHARED(alignas(16) bf16x1, values, [2][tile][d + 8]);
   const Lane l;
@@ -148,14 +159,14 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 4) forward_
   __syncthreads();
   if (!works) return;
   if constexpr (ElementWise<F>) {
-    store<d>(o, sums, keys[0], place, n.Lq, f.scale, f.scale, false, l);
+    store<d>(attention.o, sums, keys[0], place, n.Lq, attention.f.scale, attention.f.scale, false, l);
   } else {
     const float total[2] = {softmax.total(0), softmax.total(1)};
-    store<d>(o, sums, keys[0], place, n.Lq, 1 / total[0], 1 / total[1], false, l);
-    if (statistics && l.lane % 4 == 0)
+    store<d>(attention.o, sums, keys[0], place, n.Lq, 1 / total[0], 1 / total[1], false, l);
+    if (attention.statistics && l.lane % 4 == 0)
       for (int r = 0; r < 2; r++)
         if (const int row = place.first + l.row(2 * r); row < n.Lq)
-          statistics[place.head_row(n.Lq) + row].log2_sum = softmax.log2_sum(r, total[r]);
+          attention.statistics[place.head_row(n.Lq) + row].log2_sum = softmax.log2_sum(r, total[r]);
   }
 }
 
@@ -178,7 +189,10 @@ template <class F> __device__ inline float length_factor(const F& f) {
 }
 
 template <class F, int d> __global__ void __launch_bounds__(threads, 3) queries_kernel(Backward<F> attention) {
-  const auto [o, q, k, v, n, f, scale, statistics] = attention.forward;
+  const Forward<F> forward = attention.forward;
+  const Source &q = forward.q, &k = forward.k, &v = forward.v;
+  const AttentionShape& n = forward.n;
+  const real scale = forward.scale;
   SHARED(alignas(16) bf16x1, keys, [2][tile][d + 8]);
   SHARED(alignas(16) bf16x1, values, [2][tile][d + 8]);
   const Lane l;
@@ -205,8 +219,9 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 3) queries_
   } else {
     // Past the end the last one, which has the same bits.
     const auto row = [&](int r) { return std::min(place.first + l.row(2 * r), n.Lq - 1); };
-    RowStatistics* const of_head = statistics + place.head_row(n.Lq);
-    const LaneRow<d> outputs[] = {{o, place, row(0), l}, {o, place, row(1), l}};  // on their way with the copies
+    RowStatistics* const of_head = forward.statistics + place.head_row(n.Lq);
+    // on their way with the copies
+    const LaneRow<d> outputs[] = {{forward.o, place, row(0), l}, {forward.o, place, row(1), l}};
     for (int r = 0; r < 2; r++) rows[r].log2_sum = of_head[row(r)].log2_sum;
     begin();
     for (int r = 0; r < 2; r++) {
@@ -236,12 +251,15 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 3) queries_
     });
   }
   __syncthreads();
-  const float factor = length_factor(f) * scale;
+  const float factor = length_factor(forward.f) * scale;
   if (works) store<d>(attention.dq, dq, keys[0], place, n.Lq, factor, factor, attention.add.q, l);
 }
 
 template <class F, int d> __global__ void __launch_bounds__(threads, 3) keys_kernel(Backward<F> attention) {
-  const auto [o, q, k, v, n, f, scale, statistics] = attention.forward;
+  const Forward<F> forward = attention.forward;
+  const Source &q = forward.q, &k = forward.k, &v = forward.v;
+  const AttentionShape& n = forward.n;
+  const real scale = forward.scale;
   SHARED(alignas(16) bf16x1, queries, [2][tile][d + 8]);
   SHARED(alignas(16) bf16x1, douts, [2][tile][d + 8]);
   SHARED(alignas(16) RowStatistics, rows, [2][tile]);
@@ -256,7 +274,7 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 3) keys_ker
     load<d>(douts[stage], of_d_o, first);
     if constexpr (!ElementWise<F>)
       if (const int i = int(threadIdx.x); i < tile)
-        copy_later<sizeof(RowStatistics)>(&rows[stage][i], statistics + place.head_row(n.Lq) + first + i,
+        copy_later<sizeof(RowStatistics)>(&rows[stage][i], forward.statistics + place.head_row(n.Lq) + first + i,
                                           first + i < n.Lq);
     close_copies();
   };
@@ -290,7 +308,7 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 3) keys_ker
   }
   __syncthreads();
   if (!works) return;
-  const float factor = length_factor(f);
+  const float factor = length_factor(forward.f);
   store<d>(attention.dv, dv, queries[0], place, n.L, factor, factor, attention.add.v, l);
   store<d>(attention.dk, dk, douts[0], place, n.L, factor * scale, factor * scale, attention.add.k, l);
 }

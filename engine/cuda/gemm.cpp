@@ -10,7 +10,12 @@ std::string CudaProducts::description() const {
 
 const bf16* CudaProducts::round(gpu::Buffer& to, const real* x, int rows_, int columns, int stride, int batch, size_t step) {
   bf16* rounded = static_cast<bf16*>(to.at_least(size_t(batch) * rows_ * columns * sizeof(bf16)));
-  rows(size_t(batch) * rows_, RoundRows{rounded, x, rows_, columns, stride, step});
+  rows(size_t(batch) * rows_, RoundRows{.y = rounded,
+                                                .x = x,
+                                                .rows = rows_,
+                                                .columns = columns,
+                                                .stride = stride,
+                                                .step = step});
   return rounded;
 }
 

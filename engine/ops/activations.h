@@ -1,5 +1,5 @@
 // Element-wise ops: GELU (tanh and erf form), tanh, SiLU, and the gates y = x silu(g) and y = x σ(g).
-// defines: gelu, tanh_op, silu, gate, sigmoid_gate
+// defines: gelu, tanh_op, silu, gate
 #pragma once
 #include "engine/ops/elementwise.h"
 #include "engine/ops/smooth.h"
@@ -26,7 +26,11 @@ template <class H> Tensor map(Tape& t, std::string_view op, Tensor x) {
   return y;
 }
 
-inline Tensor gelu(Tape& t, Tensor x, bool erf) { return erf ? map<GeluErf>(t, "gelu erf", x) : map<GeluTanh>(t, "gelu", x); }
+inline Tensor gelu(Tape& t, Tensor x, std::string_view form = GeluTanh::name) {
+  Tensor y;
+  MlpActivations::visit_known("gelu", form, [&]<class H>() { y = map<H>(t, "gelu", x); });
+  return y;
+}
 inline Tensor tanh_op(Tape& t, Tensor x) { return map<Tanh>(t, "tanh", x); }
 
 // y = x h(g): h = silu is the gate of Hua et al. 2022 (2202.10447), h = σ that of Qwen's gated attention (2505.06708)
@@ -42,15 +46,24 @@ template <class H> struct GateBackward {
   }
 };
 
-template <class H> Tensor gate(Tape& t, std::string_view op, Tensor x, Tensor g) {
-  Tensor y = t.make(op, x.shape, {x, g});
+template <class H> Tensor gate_by(Tape& t, Tensor x, Tensor g) {
+  Tensor y = t.make("gate", x.shape, {x, g});
   t.device.each(x.shape.size(), GateForward<H>{t.value(y), t.value(x), t.value(g)});
   t.on_backward(y, [=, &t] {
     const Gradient dx = t.add_gradient(x), dg = t.add_gradient(g);
-    t.device.each(x.shape.size(), GateBackward<H>{dx.data, dg.data, t.gradient(y), t.value(x), t.value(g), dx.add, dg.add});
+    t.device.each(x.shape.size(), GateBackward<H>{.dx = dx.data,
+                                                     .dg = dg.data,
+                                                     .dy = t.gradient(y),
+                                                     .x = t.value(x),
+                                                     .g = t.value(g),
+                                                     .add_x = dx.add,
+                                                     .add_g = dg.add});
   });
   return y;
 }
-inline Tensor gate(Tape& t, Tensor x, Tensor g) { return gate<Swish>(t, "gate", x, g); }
-inline Tensor sigmoid_gate(Tape& t, Tensor x, Tensor g) { return gate<Logistic>(t, "sigmoid gate", x, g); }
+inline Tensor gate(Tape& t, Tensor x, Tensor g, std::string_view function = Swish::name) {
+  Tensor y;
+  GateFunctions::visit_known("gate", function, [&]<class H>() { y = gate_by<H>(t, x, g); });
+  return y;
+}
 inline Tensor silu(Tape& t, Tensor x) { return map<Swish>(t, "silu", x); }

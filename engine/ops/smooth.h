@@ -1,9 +1,13 @@
-// Smooth functions by value and slope: the logistic and tanh, and gates of their own input: the two forms of GELU (Hendrycks & Gimpel 2016) and SiLU.
-// defines: Logistic, Tanh, GeluTanh, GeluErf, Swish
+// Smooth functions by value and slope: the logistic and tanh, and gates of their own input: the two forms of GELU
+// (Hendrycks & Gimpel 2016) and SiLU. To give the MLP another activation, write its struct and append it to
+// MlpActivations: flag, help, check, both devices and the gradient checks take it from there.
+// defines: Logistic, Tanh, GeluTanh, GeluErf, Swish, MlpActivations, GateFunctions
 #pragma once
 #include "engine/math.h"
+#include "engine/named_list.h"
 
 struct Logistic {
+  static constexpr std::string_view name = "sigmoid";
   template <class T> HD static T value(T x) { return logistic(x); }
   template <class T> HD static T slope(T x) { const T s = logistic(x); return s * (1 - s); }
 };
@@ -15,6 +19,7 @@ struct Tanh {
 
 // gelu(x) = x/2 (1 + tanh u) = x σ(2 u), u = √(2/π) (x + 0.044715 x³): the form of jax.nn.gelu. σ needs no second branch near 0.
 struct GeluTanh {
+  static constexpr std::string_view name = "tanh", source = "BigVision";
   template <class T> HD static T value(T x) { return x * logistic(twice_u(x)); }
   template <class T> HD static T slope(T x) {
     const T z = twice_u(x), s = logistic(z);
@@ -25,6 +30,7 @@ struct GeluTanh {
 
 // gelu(x) = x/2 (1 + erf(x/√2)), the form of torch.nn.GELU and timm
 struct GeluErf {
+  static constexpr std::string_view name = "erf", source = "timm";
   template <class T> HD static T value(T x) { return x / 2 * (1 + error_function(x * T(0.7071067811865476))); }
   template <class T> HD static T slope(T x) {
     return (1 + error_function(x * T(0.7071067811865476))) / 2 + x * exponential(-x * x / 2) * T(0.3989422804014327);
@@ -33,6 +39,10 @@ struct GeluErf {
 
 // silu(x) = x σ(x) (Elfwing et al. 2017, 1702.03118)
 struct Swish {
+  static constexpr std::string_view name = "silu";
   template <class T> HD static T value(T x) { return x * logistic(x); }
   template <class T> HD static T slope(T x) { const T s = logistic(x); return s * (1 + x * (1 - s)); }
 };
+
+using MlpActivations = NamedList<GeluTanh, GeluErf>;
+using GateFunctions = NamedList<Swish, Logistic>;

@@ -60,7 +60,7 @@ void passes(Device& device, int images) {
   const RowsOf<const real> in{x, Divisor(1, rows), D, int(D)};
   line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{{y}, x}); });
   line("GELU backward", 12.0 * n, [&] { device.each(n, MapBackward<GeluTanh>{dx, y, x, 0}); });
-  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, AfterProduct<BiasAndMap<GeluTanh, real>>{{x, {y}, b, int(D)}, x, int(D), int(D)}); });
+  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, AfterProduct<HiddenForward<GeluTanh, real>>{{x, {y}, b, int(D)}, x, int(D), int(D)}); });
   line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward<real>{{y}, mean, rstd, in, w, b, int(D)}); });
   const int chunk = device.column_teams(rows, int(D)).whole_rows, chunks = int((rows + chunk - 1) / chunk);
   const Memory sums(device, size_t(2) * chunks * D);

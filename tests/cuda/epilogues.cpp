@@ -15,7 +15,8 @@ std::unique_ptr<Device> device_with(bool fused) {
 
 // Output, then the gradients of x, of the weights and of the biases, of a layer whose result products alone read and an
 // MLP from `in` over `hidden` to `out` channels.
-std::vector<std::vector<float>> layers(Device& device, int rows, int in, int hidden, int out, bool erf) {
+std::vector<std::vector<float>> layers(Device& device, int rows, int in, int hidden, int out,
+                                       const std::string& activation) {
   const DeviceValues x(device, random_values(rows * in, 1)), w1(device, random_values(hidden * in, 2)),
       b1(device, random_values(hidden, 3)), w0(device, random_values(in * in, 7)), b0(device, random_values(in, 8));
   const DeviceValues w2(device, random_values(out * hidden, 4)), b2(device, random_values(out, 5)),
@@ -32,7 +33,7 @@ std::vector<std::vector<float>> layers(Device& device, int rows, int in, int hid
                         tape.leaf("b1", {hidden}, b1.data(), db1.data()),
                         tape.leaf("w2", {out, hidden}, w2.data(), dw2.data()),
                         tape.leaf("b2", {out}, b2.data(), db2.data())};
-  Tensor y = mlp(tape, h, p, {}, erf);
+  Tensor y = mlp(tape, h, p, {}, activation);
   Tensor z = linear(tape, y, tape.leaf("w3", {out, out}, w3.data()));
   std::vector<std::vector<float>> results{tape.download(z)};
   tape.backward(z);
@@ -44,16 +45,16 @@ std::vector<std::vector<float>> layers(Device& device, int rows, int in, int hid
 
 TEST_CASE("several sizes: what follows a product is what a pass of its own does, and the same bits every time") {
   auto fused = device_with(true), apart = device_with(false);
-  for (const bool erf : {false, true})
+  for (const std::string& activation : MlpActivations::names())
     for (const auto& [rows, in, hidden, out] :
          {std::array{70, 48, 96, 32}, {1, 8, 16, 8}, {33, 24, 40, 16}, {16, 20, 12, 36}}) {
-      const auto got = layers(*fused, rows, in, hidden, out, erf),
-                 expected = layers(*apart, rows, in, hidden, out, erf);
+      const auto got = layers(*fused, rows, in, hidden, out, activation),
+                 expected = layers(*apart, rows, in, hidden, out, activation);
       for (size_t i = 0; i < got.size(); i++) {
-        INFO(rows, " rows, ", in, ", ", hidden, ", ", out, " channels, erf ", erf, ": result ", i);
+        INFO(rows, " rows, ", in, ", ", hidden, ", ", out, " channels, ", activation, ": result ", i);
         CHECK(norm_error(got[i], expected[i]) <= 6e-3);
       }
-      CHECK(got == layers(*fused, rows, in, hidden, out, erf));
+      CHECK(got == layers(*fused, rows, in, hidden, out, activation));
       const bool multiples_of_8 = in % 8 == 0 && hidden % 8 == 0 && out % 8 == 0;
       CHECK((got[0] == expected[0]) == !multiples_of_8);  // so the library was asked where it can, and there alone
     }
@@ -69,7 +70,7 @@ TEST_CASE("the library's GELU is the tanh form") {
       dx(*device, std::vector<float>(x.size()));
   Tape tape(*device);
   Tensor w = tape.leaf("w", {C, C}, weight.data()), b = tape.leaf("b", {C}, bias.data());
-  Tensor y = mlp(tape, tape.leaf("x", {rows, C}, values.data(), dx.data()), {w, b, w, b}, {}, false);
+  Tensor y = mlp(tape, tape.leaf("x", {rows, C}, values.data(), dx.data()), {w, b, w, b}, {});
   const std::vector<float> got = tape.download(y);
   tape.backward(y);
   const std::vector<float> slope = dx.read();

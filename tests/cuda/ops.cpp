@@ -57,6 +57,7 @@ void compare(const std::vector<OpCase>& cases, const CudaOptions& options = {}) 
 }  // namespace
 
 TEST_CASE("every op") { compare(op_cases()); }
+TEST_CASE("every activation and gate") { compare(activation_cases()); }
 TEST_CASE("every attention function, qk-norm and gate on and off") { compare(attention_cases()); }
 TEST_CASE("every linear family and every other form") { compare(family_cases()); }
 TEST_CASE("every linear family and every other form, in a workspace of few rows and images") { compare(family_cases(), {.workspace = 4 * 150 * sizeof(float)}); }

@@ -10,6 +10,8 @@ TEST_CASE("every op") {
   std::set<std::string> checked{"leaf"};
   for (const OpCase& c : op_cases())
     for (const std::string& op : check_gradients(*device, c)) checked.insert(op);
+  for (const OpCase& c : activation_cases())
+    for (const std::string& op : check_gradients(*device, c)) checked.insert(op);
   for (const OpCase& c : family_cases())
     for (const std::string& op : check_gradients(*device, c)) checked.insert(op);
   checked.insert("attention");       // the next test case

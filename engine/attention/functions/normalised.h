@@ -5,6 +5,7 @@
 
 // a_j = h(s_j) / Z,  Z = ε + Σ h(s_k),  for h >= 0;  ds = h'(s) (da - Σ a da) / Z. A row of zeros stays one, and learns nothing.
 template <class H> struct Normalised : AttentionFunction {
+  static constexpr bool always_positive = H::always_positive;
   static constexpr real epsilon = real(1e-6);
   Normalised(double /*alpha*/, int /*L*/) {}
   template <class Team> HD void forward(Team team, real* a, const real* s, int L) const {

@@ -1,17 +1,32 @@
 // a_j = L^-α h(s_j): every function that looks at one score at a time.
-// defines: AttentionFunction, Pointwise, Relu, SquaredRelu, Gelu, Softplus, Identity, Relu6, Sigmoid, Silu, Mish, Elu, EluPlusOne, LeakyRelu,
-//          TanhFunction, Exponential, Laplace, Square, Cube, Taylor, Stable, SigmoidBias, ReluFormer
+// defines: Saturation, AttentionFunction, Pointwise, Relu, SquaredRelu, Gelu, Softplus, Identity, Relu6, Sigmoid, Silu,
+//          Mish, Elu, EluPlusOne, LeakyRelu, TanhFunction, Exponential, Laplace, Square, Cube, Taylor, Stable,
+//          SigmoidBias, ReluFormer
 #pragma once
+#include <cmath>
+#include <limits>
 #include <string_view>
 #include "engine/ops/smooth.h"
 #include "engine/tensor.h"
+
+// Scores at or beyond which a bounded function is flat: its slope is 0, or at most a hundredth of its largest. Where
+// the weight is 0 as well, it is counted as a zero instead. Infinite where there is no such place.
+struct Saturation {
+  static constexpr double infinity = std::numeric_limits<double>::infinity(), flat_slope = 0.01;
+  double low = -infinity, high = infinity;
+  bool any() const { return std::isfinite(low) || std::isfinite(high); }
+  static Saturation around(double center, double reach) { return {center - reach, center + reach}; }
+  static double of_logistic() { return 2 * std::acosh(1 / std::sqrt(flat_slope)); }  // slope 1 / (4 cosh²(s/2))
+};
 
 // What the others say otherwise.
 struct AttentionFunction {
   static constexpr bool scaled_by_length = false;                    // has the factor L^-α
   static constexpr bool shift_matters = true, scale_matters = true;  // false: b, or τ, of φ(τ s + b) would change nothing that `number` does not
   static constexpr bool homogeneous = false;                         // h(τ s) = τ^p h(s) for τ > 0: τ is a factor of the weights
+  static constexpr bool always_positive = false;                     // weights of at least 0, in each row one above
   static constexpr std::string_view number = "";                     // the name of the number that each head learns for it
+  static Saturation saturation(int /*L*/) { return {}; }
 };
 
 // a_j = L^-α h(s_j);  ds = L^-α h'(s) da. The family of Wortsman et al. 2023 (2309.08586), section 3. L counts all keys.
@@ -53,6 +68,7 @@ struct Gelu : Pointwise<Gelu> {
 
 struct Softplus : Pointwise<Softplus> {
   static constexpr std::string_view name = "softplus", formula = "log(1 + exp(s))", source = "2309.08586";
+  static constexpr bool always_positive = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return softplus(s); }
   template <class T> HD static T slope(T s) { return logistic(s); }
@@ -68,6 +84,7 @@ struct Identity : Pointwise<Identity> {
 
 struct Relu6 : Pointwise<Relu6> {
   static constexpr std::string_view name = "relu6", formula = "min(max(s, 0), 6)", source = "2309.08586";
+  static Saturation saturation(int /*L*/) { return {.high = 6}; }
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return s > 6 ? T(6) : Relu::value(s); }
   template <class T> HD static T slope(T s) { return s < 6 ? Relu::slope(s) : T(0); }
@@ -75,6 +92,8 @@ struct Relu6 : Pointwise<Relu6> {
 
 struct Sigmoid : Pointwise<Sigmoid> {
   static constexpr std::string_view name = "sigmoid", formula = "1 / (1 + exp(-s))", source = "2309.08586";
+  static constexpr bool always_positive = true;
+  static Saturation saturation(int /*L*/) { return Saturation::around(0, Saturation::of_logistic()); }
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return Logistic::value(s); }
   template <class T> HD static T slope(T s) { return Logistic::slope(s); }
@@ -103,6 +122,7 @@ struct Elu : Pointwise<Elu> {
 
 struct EluPlusOne : Pointwise<EluPlusOne> {
   static constexpr std::string_view name = "elu1", formula = "(s + 1 if s > 0, else exp(s))", source = "Katharopoulos et al. 2020, 2006.16236: elu(s) + 1, there of q and k";
+  static constexpr bool always_positive = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return s > 0 ? s + 1 : exponential(s); }
   template <class T> HD static T slope(T s) { return Elu::slope(s); }
@@ -118,6 +138,9 @@ struct LeakyRelu : Pointwise<LeakyRelu> {
 
 struct TanhFunction : Pointwise<TanhFunction> {
   static constexpr std::string_view name = "tanh", formula = "tanh(s)", source = "an odd, bounded h: rows sum to O(1/sqrt(L)) at alpha = 1";
+  static Saturation saturation(int /*L*/) {  // slope 1 / cosh² s
+    return Saturation::around(0, Saturation::of_logistic() / 2);
+  }
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return Tanh::value(s); }
   template <class T> HD static T slope(T s) { return Tanh::slope(s); }
@@ -125,6 +148,7 @@ struct TanhFunction : Pointwise<TanhFunction> {
 
 struct Exponential : Pointwise<Exponential> {
   static constexpr std::string_view name = "exp", formula = "exp(s)", source = "softmax with L^alpha in place of its sum";
+  static constexpr bool always_positive = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return exponential(s); }
   template <class T> HD static T slope(T s) { return exponential(s); }
@@ -133,6 +157,9 @@ struct Exponential : Pointwise<Exponential> {
 struct Laplace : Pointwise<Laplace> {
   static constexpr std::string_view name = "laplace", formula = "(1 + erf(sqrt(2 pi) (s - sqrt(1/2)))) / 2",
                                     source = "MEGA, Ma et al. 2022, 2209.10655, there of qk/L + bias";
+  static Saturation saturation(int /*L*/) {  // slope √2 exp(-2π (s - √½)²)
+    return Saturation::around(std::sqrt(0.5), std::sqrt(-std::log(Saturation::flat_slope) / (2 * std::acos(-1))));
+  }
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return (1 + error_function(T(2.5066282746310002) * (s - T(0.7071067811865476)))) / 2; }
   template <class T> HD static T slope(T s) {
@@ -159,6 +186,7 @@ struct Cube : Pointwise<Cube> {
 
 struct Taylor : Pointwise<Taylor> {
   static constexpr std::string_view name = "taylor2", formula = "(1 + s + s^2 / 2)", source = "the numerator of Taylor softmax";
+  static constexpr bool always_positive = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return 1 + s + s * s / 2; }
   template <class T> HD static T slope(T s) { return 1 + s; }
@@ -166,6 +194,7 @@ struct Taylor : Pointwise<Taylor> {
 
 struct Stable : Pointwise<Stable> {
   static constexpr std::string_view name = "stable", formula = "(s + 1 if s >= 0, else 1 / (1 - s))", source = "the numerator of StableMax";
+  static constexpr bool always_positive = true;
   using Pointwise::Pointwise;
   template <class T> HD static T value(T s) { return s < 0 ? 1 / (1 - s) : s + 1; }
   template <class T> HD static T slope(T s) { return s < 0 ? 1 / ((1 - s) * (1 - s)) : T(1); }
@@ -173,6 +202,7 @@ struct Stable : Pointwise<Stable> {
 
 // With the factor of its source in place of L^-α: a = scale h(s - shift).
 template <class H> struct FixedPointwise : AttentionFunction {
+  static constexpr bool always_positive = H::always_positive;
   real scale, shift;
   FixedPointwise(double scale, double shift) : scale(real(scale)), shift(real(shift)) {}
   template <class Team> HD void forward(Team team, real* a, const real* s, int L) const {
@@ -185,6 +215,7 @@ template <class H> struct FixedPointwise : AttentionFunction {
 
 struct SigmoidBias : FixedPointwise<Sigmoid> {
   static constexpr std::string_view name = "sigmoid-bias", formula = "1 / (1 + exp(log(L) - s))", source = "Ramapuram et al. 2024, 2409.04431";
+  static Saturation saturation(int L) { return Saturation::around(std::log(L), Saturation::of_logistic()); }
   SigmoidBias(double /*alpha*/, int L) : FixedPointwise(1, std::log(double(L))) {}
 };
 

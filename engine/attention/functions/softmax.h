@@ -13,7 +13,7 @@ template <class Team> HD real softmax_backward(Team team, real* ds, const real* 
 // a_j = e^{s_j} / Σ e^{s_k}
 struct Softmax : AttentionFunction {
   static constexpr std::string_view name = "softmax", formula = "exp(s) / sum exp(s)", source = "Vaswani et al. 2017, 1706.03762";
-  static constexpr bool shift_matters = false;
+  static constexpr bool shift_matters = false, always_positive = true;
   Softmax(double /*alpha*/, int /*L*/) {}
   template <class Team> HD void forward(Team team, real* a, const real* s, int L) const {
     const real m = team.max(L, [&](int j) { return s[j]; });
@@ -47,7 +47,7 @@ struct SoftmaxOne : Softmax {
 struct SoftmaxSink : AttentionFunction {
   static constexpr std::string_view name = "softmax-sink", formula = "exp(s) / (exp(b) + sum exp(s)), b learned", source = "gpt-oss, OpenAI 2025, 2508.10925: a sink for each head",
                                     number = "sink";
-  static constexpr bool shift_matters = false;
+  static constexpr bool shift_matters = false, always_positive = true;
   SoftmaxSink(double /*alpha*/, int /*L*/) {}
   double initial_number() const { return 0; }
   template <class Team> HD void forward(Team team, real* a, const real* s, int L, real b) const { softmax_with_sink(team, a, s, b, L); }

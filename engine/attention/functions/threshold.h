@@ -9,7 +9,7 @@
 // With r = a^{1 - 1/p} (1 on the support for p = 1):  ds = r (da - Σ r da / Σ r)
 template <int p> struct Threshold : AttentionFunction {
   static_assert(p == 1 || p == 2 || p == 4);
-  static constexpr bool shift_matters = false;
+  static constexpr bool shift_matters = false, always_positive = true;
   static constexpr int most_steps = 60;
   Threshold(double /*alpha*/, int /*L*/) {}
   HD static real power(real x) { return p == 1 ? x : p == 2 ? x * x : x * x * x * x; }
