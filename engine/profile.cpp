@@ -9,7 +9,7 @@ std::string_view part_of(std::string_view kernel) {
       {"gemm", "products"}, {"nvjet", "products"}, {"cutlass", "products"}, {"cublas", "products"}, {"splitK", "products"}, {"xmma", "products"},
       {"Attention", "attention"}, {"Weights", "attention"}, {"forward_kernel", "attention"}, {"statistics_kernel", "attention"}, {"keys_kernel", "attention"},
       {"queries_kernel", "attention"}, {"::Forward<", "attention"}, {"::Backward<", "attention"}, {"LayerNorm", "normalisation"}, {"RmsNorm", "normalisation"},
-      {"Adam", "optimizer"}, {"SquaresOfChunk", "optimizer"}, {"RootOfSum", "optimizer"}, {"Average", "optimizer"}, {"Map", "activations"}, {"Gate", "activations"},
+      {"Adam", "optimizer"}, {"SquaresOfChunk", "optimizer"}, {"RootOfSum", "optimizer"}, {"Average", "optimizer"}, {"Map", "activations"}, {"Hidden", "activations"}, {"Gate", "activations"},
       {"AddBias", "bias, rounding and sums"}, {"StoreProduct", "bias, rounding and sums"},
       {"Round", "bias, rounding and sums"}, {"Widen", "bias, rounding and sums"}, {"Fill", "bias, rounding and sums"}, {"Accumulate", "bias, rounding and sums"},
       {"ColumnSums", "bias, rounding and sums"}, {"SumOfChunks", "bias, rounding and sums"}};
