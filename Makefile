@@ -54,7 +54,7 @@ NVCCFLAGS = $(NVCC_COMMON) --threads 0 -Xcompiler -Wall,-Wextra$(if $(filter 1,$
 ENGINE = $(wildcard engine/*.cpp engine/cpu/*.cpp)
 KERNELS = $(wildcard engine/cuda/*.cu)
 ON_CUDA = $(wildcard engine/cuda/*.cpp)
-MODELS = $(wildcard models/*.cpp)
+MODELS = $(wildcard models/*.cpp models/attention/*.cpp)
 DATA   = $(filter-out data/pack.cpp,$(wildcard data/*.cpp data/shards/*.cpp))
 TESTS  = $(wildcard tests/*.cpp)
 DOUBLE = $(wildcard tests/double/*.cpp) tests/main.cpp
@@ -78,7 +78,7 @@ $(BUILD)/pack:  $(BUILD)/data/pack.o $(LIBRARY)
 $(BUILD)/bench: $(LIBRARY) $(BENCH:%.cpp=$(PLAIN)/%.o)
 $(BUILD)/tests/run: $(LIBRARY) $(TESTS:%.cpp=$(PLAIN)/%.o)
 # The gradient checks: tape, kernels and model again, in double.
-$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/fields.cpp models/learned.cpp models/attention_layer.cpp models/attention_list.cpp) \
+$(BUILD)/double/run: $(patsubst %.cpp,$(BUILD)/double/%.o,$(DOUBLE) engine/tape.cpp engine/parameters.cpp $(wildcard engine/cpu/*.cpp) models/vit.cpp models/fields.cpp models/learned.cpp $(wildcard models/attention/*.cpp)) \
   $(addprefix $(BUILD)/engine/,error.o machine.o signals.o text.o)
 
 $(PROGRAMS) $(BUILD)/tests/run: LDLIBS += $(if $(filter 1,$(CUDA)),$(CUDA_LIBS))
@@ -312,7 +312,7 @@ warnings: packages
 
 # Whatever reads bytes or patterns of others, under libFuzzer and sanitizers.
 FUZZ = $(filter-out driver,$(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp)))
-FUZZED = $(DATA) $(addprefix models/,attention_layer.cpp attention_list.cpp bigvision.cpp checkpoint.cpp classes.cpp fields.cpp foreign.cpp learned.cpp presets.cpp run_log.cpp vit.cpp weights.cpp weights_file.cpp) \
+FUZZED = $(DATA) $(wildcard models/attention/*.cpp) $(addprefix models/,bigvision.cpp checkpoint.cpp classes.cpp fields.cpp foreign.cpp learned.cpp presets.cpp run_log.cpp vit.cpp weights.cpp weights_file.cpp) \
   $(addprefix engine/,console.cpp dtype.cpp error.cpp files.cpp flags.cpp json.cpp machine.cpp npy.cpp optimizer.cpp parameters.cpp safetensors.cpp signals.cpp tape.cpp text.cpp)
 FUZZ_CXX = $(shell command -v clang++)
 FUZZ_FLAGS = -std=c++20 -O1 -g -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror) -I. -fsanitize=address,undefined -fno-sanitize-recover=undefined

@@ -7,8 +7,8 @@
 #include "engine/console.h"
 #include "engine/error.h"
 #include "engine/progress.h"
-#include "models/attention_layer.h"
-#include "models/attention_list.h"
+#include "models/attention/layer.h"
+#include "models/attention/list.h"
 #include "models/evaluate.h"
 #include "models/init.h"
 

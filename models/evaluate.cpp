@@ -4,7 +4,7 @@
 #include "engine/error.h"
 #include "engine/ops/label_ranks.h"
 #include "engine/ops/loss.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/train_step.h"
 
 void RowSums::tile(const AttentionTile& tile) {

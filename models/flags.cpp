@@ -4,7 +4,7 @@
 #include "engine/error.h"
 #include "engine/flags.h"
 #include "engine/help.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/eval_session.h"
 #include "models/learned.h"
 #include "models/presets.h"

@@ -11,7 +11,7 @@
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/text.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/presets.h"
 
 namespace {

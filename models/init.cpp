@@ -5,7 +5,7 @@
 #include "data/class_names.h"
 #include "engine/console.h"
 #include "engine/error.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/checkpoint.h"
 
 std::vector<float> resample_positions(const std::vector<float>& values, int from, int to) {

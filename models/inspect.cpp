@@ -4,7 +4,7 @@
 #include "engine/error.h"
 #include "engine/npy.h"
 #include "engine/ops/loss.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/diagnose.h"
 #include "models/train_step.h"
 

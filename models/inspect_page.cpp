@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 #include "engine/error.h"
+#include "models/attention/form.h"
 #include "models/head_plots.h"
 #include "models/page.h"
 #include "models/plot.h"
@@ -209,19 +210,15 @@ std::string parameter_table(const Inspection& in) {
   return html + "</table></details>\n";
 }
 
-// What a head is where there is more to it than S and A.
-std::string form_note(const ViTConfig& c) {
-  if (c.form == "differential") return " A head here is one of two maps: maps 2h and 2h + 1 make head h, of which the second is subtracted; each is shown with half of the head's values.";
-  if (c.form == "talking-heads") return " S and A are what enters and leaves the function: scores that are mixed over the heads, weights that are not mixed yet.";
-  if (c.form == "laser") return " v and dO are those of exp(v), which is what A weighs.";
-  return "";
-}
-
 }  // namespace
 
 std::string inspection_page(const PageInput& p) {
   const Inspection& in = p.inspection;
-  std::string html = fmt::format("<p>{}<br>{} images of {}; {} loss {:.4f}. Gradients are those of the mean loss over these images.{}</p>\n<h2>In words</h2>\n", escaped(p.model), in.images, escaped(p.source), p.loss, in.loss, form_note(in.config));
+  const std::string_view note = form_of(in.config).note();
+  std::string html = fmt::format(
+      "<p>{}<br>{} images of {}; {} loss {:.4f}. Gradients are those of the mean loss over these images.{}{}</p>\n"
+      "<h2>In words</h2>\n",
+      escaped(p.model), in.images, escaped(p.source), p.loss, in.loss, note.empty() ? "" : " ", note);
   html += p.words.empty() ? "<p>Nothing unusual.</p>\n" : "<ul>";
   for (const std::string& word : p.words) html += "<li>" + escaped(word) + "</li>\n";
   html += std::string(p.words.empty() ? "" : "</ul>\n") + "<p class=small>" + escaped(what_diagnoses_look_for()) + "</p>\n";

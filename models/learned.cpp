@@ -6,7 +6,7 @@
 #include "engine/attention/functions.h"
 #include "engine/error.h"
 #include "engine/text.h"
-#include "models/attention_layer.h"
+#include "models/attention/form.h"
 
 namespace {
 
@@ -91,12 +91,6 @@ std::vector<LearnedNumber> learned_numbers(const Parameters& parameters, const V
     }
     numbers.push_back({name == "score_bias" ? "bias" : name, list});
   }
-  if (c.form == "differential") {
-    auto product = [&](const char* q, const char* k) {
-      const std::vector<double> a = values(q), b = values(k);
-      return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
-    };
-    numbers.push_back({"lambda", {std::exp(product("attn.lambda_q1", "attn.lambda_k1")) - std::exp(product("attn.lambda_q2", "attn.lambda_k2")) + first_lambda(layer)}});
-  }
+  for (LearnedNumber& number : form_of(c).numbers(layer, values)) numbers.push_back(std::move(number));
   return numbers;
 }

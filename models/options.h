@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/ops/smooth.h"
+#include "models/attention/form.h"
 #include "models/config.h"
 
 template <class Value>
@@ -72,9 +73,7 @@ inline const auto& model_options() {
                                   "starting at X = 1e-4",
                           .later = true},
       Option<std::string>{.name = "attention_form", .member = &C::form,
-                          .help = "plain; differential (two maps a head, subtracted); laser (log of weighted "
-                                  "exponentials); talking-heads (heads mixed before and after the function)",
-                          .values = {"plain", "differential", "laser", "talking-heads"}, .later = true,
+                          .help = attention_forms_help(), .values = attention_form_names(), .later = true,
                           .variant = ", {}"},
       Option<std::string>{.name = "output_norm", .member = &C::output_norm,
                           .help = "RMSNorm of the heads' output: none, rms (each head), rela (all heads together, "

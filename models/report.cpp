@@ -6,7 +6,7 @@
 #include "engine/error.h"
 #include "engine/json.h"
 #include "engine/text.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/fields.h"
 #include "models/page.h"
 #include "models/plot.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/text.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/fields.h"
 
 namespace {

@@ -3,7 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include "engine/text.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/init.h"
 
 std::vector<GridMember> TrainOptions::grid() const {

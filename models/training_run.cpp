@@ -6,7 +6,7 @@
 #include "engine/schedule.h"
 #include "engine/signals.h"
 #include "engine/text.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/classes.h"
 #include "models/diagnose.h"
 #include "models/init.h"

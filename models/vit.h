@@ -3,7 +3,7 @@
 // defines: ViT, Features, BackwardOptions, check_config, forward_flops, parameter_count, kept_bytes, sincos2d
 #pragma once
 #include <span>
-#include "models/attention_layer.h"
+#include "models/attention/layer.h"
 
 // What can be read on the way to the logits.
 struct Features {

@@ -6,7 +6,8 @@
 #include "engine/attention/functions.h"
 #include "engine/attention/host_team.h"
 #include "engine/random.h"
-#include "models/attention_list.h"
+#include "models/attention/form.h"
+#include "models/attention/list.h"
 
 namespace {
 
@@ -141,7 +142,7 @@ class Diagnosis {
   }
 
   void row_sums() {
-    const bool normalised_after = c_.output_norm != "none" || c_.form == "differential" || c_.block == "hybrid-norm";
+    const bool normalised_after = c_.output_norm != "none" || form_of(c_).normalises_output() || c_.block == "hybrid-norm";
     const auto size = [](const HeadStatistics& s) { return std::sqrt(s.row_sum.squares / s.row_sum.count); };      // signs of an odd function cancel in the mean
     where([&](const HeadStatistics& s, Head) { return !normalised_after && size(s) > large_row_sum; }, [&](const HeadStatistics& s, const std::string& at, const std::vector<Head>& heads) {
       double factors = 0;

@@ -5,7 +5,7 @@
 #include "engine/attention/laser.h"
 #include "engine/ops/layernorm.h"
 #include "engine/ops/loss.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/checkpoint.h"
 #include "models/train_step.h"
 #include "tests/attention_layer_reference.h"

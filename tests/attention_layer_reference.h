@@ -5,7 +5,7 @@
 #include <cmath>
 #include "engine/attention/families.h"
 #include "engine/parameters.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/config.h"
 #include "tests/attention_reference.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/inspect.h"
 #include "models/learned.h"
 #include "models/maps.h"

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <sstream>
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 
 TEST_SUITE_BEGIN("readme");
 

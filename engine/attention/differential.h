@@ -159,6 +159,9 @@ struct LambdaBackward {
     dk2.data[c] = previous(dk2.add, dk2.data[c]) + two * q2[c];
   }
 };
+// λ₀ of a layer, counted from 0 (2410.05258, section 2.1)
+inline double first_lambda(int layer) { return 0.8 - 0.6 * std::exp(-0.3 * layer); }
+
 // [1]; q1, k1, q2, k2 [d], `first` the λ₀ of the layer
 inline Tensor differential_lambda(Tape& t, Tensor q1, Tensor k1, Tensor q2, Tensor k2, double first) {
   const int d = q1.shape.last();

@@ -16,7 +16,7 @@
 #include "engine/machine.h"
 #include "engine/profile.h"
 #include "engine/program.h"
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include "models/model_flags.h"
 #include "models/train_step.h"
 #include "tests/bench/attention.h"

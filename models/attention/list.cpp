@@ -1,4 +1,4 @@
-#include "models/attention_list.h"
+#include "models/attention/list.h"
 #include <fmt/format.h>
 #include <algorithm>
 #include "engine/attention/families.h"

@@ -1,7 +1,7 @@
 // The attention of a block: from its normalised tokens to what the block adds to x, for every function, family and form, with its parameters,
 // costs and what makes no sense.
 // defines: Pass, AttentionConstants, attention_layer, ParameterAdder, attention_parameters, attention_options,
-//          check_attention, attention_multiply_adds, attention_kept, first_lambda, only_here
+//          check_attention, attention_multiply_adds, attention_kept, only_here
 #pragma once
 #include "engine/attention/probe.h"
 #include "engine/parameters.h"
@@ -44,6 +44,7 @@ struct ParameterAdder {
   void linear(const std::string& name, int out, int in, const Initial& weight,
               const Initial& bias = initial::constant(0)) const;
   void layernorm(const std::string& name, int width) const;
+  void qk_norm(const std::string& prefix, const ViTConfig& c) const;    // if there is one
 };
 
 // adds the parameters in the order of the computation
@@ -51,7 +52,6 @@ void attention_parameters(const ViTConfig& config, const std::string& prefix, co
 
 std::string attention_options(const ViTConfig& config);     // what there is beside the function: ", qk-norm, gate sigmoid, learned gamma"
 
-double first_lambda(int layer);                              // λ₀ of differential attention in a layer, counted from 0 (2410.05258, section 2.1)
 void check_attention(const ViTConfig& config);               // usage errors with the reason
 double attention_multiply_adds(const ViTConfig& config, int layer);      // of one image
 double attention_kept(const ViTConfig& config, bool rounded);              // values a token and block between forward and backward; about
