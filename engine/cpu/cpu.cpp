@@ -98,7 +98,7 @@ class Cpu final : public Device {
     for_each_kernel(Kernels{}, [&]<class Body> {
       kernels_[typeid(Body)] = [](Cpu& cpu, size_t n, const void* fields) { cpu.launch(n, *static_cast<const Body*>(fields)); };
       if constexpr (OnRows<Body>)
-        row_kernels_[typeid(Body)] = [](size_t n, const void* fields) { for (size_t row = 0; row < n; row++) run_row(*static_cast<const Body*>(fields), row); };
+        row_kernels_[typeid(Body)] = [](size_t n, const void* fields) { run_rows(*static_cast<const Body*>(fields), 0, n); };
       if constexpr (requires(const Body& body) { body.then; })
         then_[typeid(Body)] = [](Cpu& cpu, const Gemm& p, const void* fields) {
           cpu.in_pieces(p, [&](const Gemm& piece, int i, int j) { run_piece(static_cast<const Body*>(fields)->then, piece, i, j); });
@@ -211,21 +211,30 @@ class Cpu final : public Device {
   GemmFunction own_product() const { return onednn_ && (precision_ == Precision::f32 || rounds_operands()) ? tile_product(rounds_operands()) : nullptr; }
 
   template <class Body> void launch(size_t n, const Body& fields) {
-    constexpr size_t block = OnRows<Body> ? 1 : 8192;          // elements or rows that one thread takes at least
-    const auto run_blocks = [&](size_t k) {
-      if constexpr (OnRows<Body>) run_row(fields, k);
-      else run_elements(fields, k * block, std::min(n, (k + 1) * block));
-    };
-    sharing_(typeid(Body), (n + block - 1) / block, [&](size_t first, size_t end, int threads) {
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-      for (size_t k = first; k < end; k++) run_blocks(k);
-    });
+    if constexpr (OnRows<Body>) {
+      sharing_(typeid(Body), n, [&fields](size_t first, size_t end, int threads) {
+        if (threads == 1) return run_rows(fields, first, end);
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (size_t row = first; row < end; row++) run_row(fields, row);
+      });
+    } else {
+      constexpr size_t block = 8192;
+      sharing_(typeid(Body), (n + block - 1) / block, [&fields, n](size_t first, size_t end, int threads) {
+        if (threads == 1) return run_elements(fields, first * block, std::min(n, end * block));
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (size_t k = first; k < end; k++) run_elements(fields, k * block, std::min(n, (k + 1) * block));
+      });
+    }
   }
 
   // Calls work(i, thread) for every i in [first, end). An exception leaves the parallel region only after its end.
   template <class Work> static void parallel(size_t first, size_t end, int threads, Work work) {
+    if (threads == 1) {                                        // without a region: to begin one takes as long as a short pass
+      for (size_t i = first; i < end; i++) work(i, 0);
+      return;
+    }
     std::exception_ptr error;
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (size_t i = first; i < end; i++) {
       try {
         work(i, omp_get_thread_num());

@@ -1,5 +1,5 @@
 // A CPU thread as the team that runs a body: loops over a row become SIMD code.
-// defines: Thread, OnRows, run_elements, run_row, run_piece
+// defines: Thread, OnRows, run_elements, run_row, run_rows, run_piece
 #pragma once
 #include <concepts>
 #include "engine/device.h"
@@ -59,6 +59,9 @@ template <class Body> [[gnu::flatten]] void run_elements(const Body& fields, siz
   for (size_t i = first; i < end; i++) body(i);
 }
 template <class Body> [[gnu::flatten]] void run_row(const Body& body, size_t row) { body(Thread{}, row); }
+template <class Body> void run_rows(const Body& body, size_t first, size_t end) {
+  for (size_t row = first; row < end; row++) run_row(body, row);
+}
 template <class Then>
 [[gnu::flatten]] void run_piece(const Then& then, const Gemm& piece, int first_row, int first_column) {
   for (int row = 0; row < piece.m; row++)
