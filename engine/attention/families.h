@@ -1,5 +1,5 @@
 // The linear families: attention without an L x L matrix, one struct each, from q, k, v of a block to the heads' output. To add one,
-// write its struct and append it to LinearFamilies: command line, help, checks and README's table take it from there.
+// write its struct and append it to LinearFamilies: command line, help, checks and the table of README.md beside it take it from there.
 // Some need numbers that no training changes, a function of (L, d, layer) alone: `constants` with their shape.
 // defines: the families, LinearInputs, LinearFamilies
 #pragma once

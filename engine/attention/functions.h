@@ -1,6 +1,6 @@
 // The attention functions φ: one struct each. A row of scores s[L] becomes a row of weights a[L]; backward turns d a into d s.
 // To add one, write its struct in engine/attention/functions/ and append it to AttentionFunctions: the command line, the help, both
-// devices and the gradient checks take it from there; the tests then ask for its row in README's table and in tests/double/variants.txt.
+// devices and the gradient checks take it from there; the tests then ask for its row in README.md beside it and in tests/double/variants.txt.
 // defines: AttentionFunctionList, PaperFunctions, AttentionFunctions
 #pragma once
 #include <algorithm>
