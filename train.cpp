@@ -35,7 +35,10 @@ int train(const std::vector<std::string>& args, const std::string& around = "",
   if (app.count("--steps")) options.recipe_batch = 0;
   options.take_model_of_init(app);
   if (!value_of(args, "--alpha").empty() && !options.takes_alpha())
-    fail(ExitCode::usage, "--alpha {}: no function of --attention {} takes it; leave it out, or name a function that does, without an exponent of its own", value_of(args, "--alpha"), fmt::join(options.attention, ","));
+    fail(ExitCode::usage,
+         "--alpha {}: no function of --attention {} takes it; leave it out, or name a function that does, without an "
+         "exponent of its own",
+         value_of(args, "--alpha"), fmt::join(options.attention, ","));
   return train_grid(app, options, at_start);
 }
 
@@ -68,7 +71,8 @@ int main(int argc, char** argv) {
     if (const std::string given = value_of(args, "--model"); !given.empty())
       args = with_value(args, "--model", known_models(given));
     std::vector<std::string> models = split(value_of(args, "--model"), ",");
-    if (value_of(args, "--model").empty() && std::find(args.begin(), args.end(), "--help") == args.end()) models = recipe_models(value_of(args, "--preset"));
+    if (value_of(args, "--model").empty() && std::find(args.begin(), args.end(), "--help") == args.end())
+      models = recipe_models(value_of(args, "--preset"));
     catch_signals();
     return models.size() > 1 ? train_models(args, models) : train(args);
   });

@@ -134,8 +134,8 @@ std::string as_text(const SourceCheck& check) {
   std::vector<std::string> empty;
   for (size_t label = 0; label < check.classes.size(); label++)
     if (!check.classes[label].images) empty.push_back(fmt::format("{} {}", label, check.classes[label].name));
-  std::string text =
-      fmt::format("source      {}\nimages      {}, {} of them gray\n", printable(check.summary), check.images, check.gray);
+  std::string text = fmt::format("source      {}\nimages      {}, {} of them gray\n", printable(check.summary),
+                                 check.images, check.gray);
   text += fmt::format("classes     {}, {} to {} images each\n", check.classes.size(), least->images, most->images);
   text += fmt::format("height      {} to {}, median {}\nwidth       {} to {}, median {}\n", check.height.min,
                       check.height.max, check.height.median, check.width.min, check.width.max, check.width.median);

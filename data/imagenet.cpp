@@ -50,7 +50,8 @@ const ImagenetList* imagenet_list_with(const std::vector<std::string>& wnids) {
 std::string_view wnid_of(std::string_view text) {
   text = file_name(text);
   const std::string_view wnid = text.substr(0, wnid_size);
-  const bool ends = text.size() == wnid_size || (text.size() > wnid_size && (text[wnid_size] == '_' || text[wnid_size] == ' '));
+  const bool ends =
+      text.size() == wnid_size || (text.size() > wnid_size && (text[wnid_size] == '_' || text[wnid_size] == ' '));
   const bool digits = wnid.find_first_not_of("0123456789", 1) == wnid.npos;
   return ends && digits && wnid[0] == 'n' ? wnid : std::string_view();
 }

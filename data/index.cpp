@@ -85,7 +85,8 @@ void Index::count(const std::string& source, const std::filesystem::path& cache_
     fail(ExitCode::data, "no images in '{}': expected jpg, jpeg or png; {} samples without one, {} other members",
          source, without_image.text(), skipped.text());
   summary_ = fmt::format("{} shard{}, {} samples", shards_.size(), shards_.size() == 1 ? "" : "s", size_);
-  if (by_name_) summary_ += fmt::format(", {} classes {}", classes_.size(), list_.empty() ? "by sorted name" : "of " + list_);
+  if (by_name_)
+    summary_ += fmt::format(", {} classes {}", classes_.size(), list_.empty() ? "by sorted name" : "of " + list_);
   if (by_place_)
     summary_ += fmt::format(", labels of {} shard{} without a class list taken by place", by_place_,
                             by_place_ == 1 ? "" : "s");

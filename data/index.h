@@ -42,12 +42,12 @@ class Index {
 
   bool from_cache() const { return from_cache_; }
   const std::string& summary() const { return summary_; }    // shards, samples, what was skipped: one line
-  // Replaces the labels of ILSVRC2012's validation images by those of "Are we done with ImageNet?" (real.json): in place k
-  // the list of labels of image k + 1; images with none stay without. Classes are then ImageNet-1k's.
+  // Replaces the labels of ILSVRC2012's validation images by those of "Are we done with ImageNet?" (real.json): in
+  // place k the list of labels of image k + 1; images with none stay without. Classes are then ImageNet-1k's.
   void take_real_labels(const std::filesystem::path& path);
-  // Moves `count` samples into an index of their own with the same classes: those that a shuffle of positions puts first,
-  // so that neither the order of classes nor a period of it matters; of as many samples always the same positions. Usage
-  // error unless some are left on both sides.
+  // Moves `count` samples into an index of their own with the same classes: those that a shuffle of positions puts
+  // first, so that neither the order of classes nor a period of it matters; of as many samples always the same
+  // positions. Usage error unless some are left on both sides.
   Index hold_out(size_t count);
   // From here on labels count `wanted`. Where both sides have names, by name: another order or a part of them is
   // mapped, and an image of a class that `wanted` has not is a data error that names both. Where one has none, labels

@@ -151,7 +151,8 @@ std::vector<int32_t> share_class_list(const fs::path& folder, const std::vector<
              "another folder",
              entry.path().string(), list_name);
     write_atomically(list, [&](Writer& writer) {
-      for (size_t label = 0; label < names.size(); label++) writer.write(fmt::format("{}\t{}\n", label, printable(names[label])));
+      for (size_t label = 0; label < names.size(); label++)
+        writer.write(fmt::format("{}\t{}\n", label, printable(names[label])));
     });
     return class_map(names, names);
   }
@@ -215,7 +216,8 @@ std::vector<std::vector<int32_t>> read_real_labels(const fs::path& path) {
   try {
     labels = parse_json(text).get<std::vector<std::vector<int32_t>>>();
   } catch (const nlohmann::json::exception&) {
-    fail(ExitCode::data, "{}: expected a JSON list with a list of labels for each validation image, as in real.json", path.string());
+    fail(ExitCode::data, "{}: expected a JSON list with a list of labels for each validation image, as in real.json",
+         path.string());
   }
   for (const std::vector<int32_t>& set : labels)
     for (const int32_t label : set)

@@ -28,5 +28,6 @@ void take_label_file(const std::filesystem::path& shard, Scan& scan);
 // Where none does and all are numbers, number k is the place k: then it returns true.
 bool label_by_name(const std::filesystem::path& shard, Scan& scan, const std::vector<std::string>& names);
 
-// real.json of "Are we done with ImageNet?" (2006.07159): in place k the labels of validation image k + 1, perhaps none.
+// real.json of "Are we done with ImageNet?" (2006.07159): in place k the labels of validation image k + 1, perhaps
+// none.
 std::vector<std::vector<int32_t>> read_real_labels(const std::filesystem::path& path);

@@ -30,7 +30,9 @@ void add_drawn(CLI::App& app) {
       ->check(whole_number(10, 100'000'000))->capture_default_str();
   drawn->add_option("--size", options->size, "width and height in pixels")->check(whole_number(16, 1024))
       ->capture_default_str();
-  drawn->add_option("--seed", options->seed, "another seed draws other pictures")->check(whole_number(0, UINT64_MAX))->capture_default_str();
+  drawn->add_option("--seed", options->seed, "another seed draws other pictures")
+      ->check(whole_number(0, UINT64_MAX))
+      ->capture_default_str();
   drawn->callback([options] {
     const auto& [out, images, seed, size] = *options;
     const FolderLock lock(out);

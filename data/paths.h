@@ -8,7 +8,7 @@
 #include <string_view>
 
 // Of "a/b/c.d.jpg": "c.d.jpg", "b", "c.d"
-inline std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }    // npos + 1 is 0
+inline std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }  // npos + 1 is 0
 inline std::string_view parent_name(std::string_view path) {
   const size_t slash = path.rfind('/');
   return slash == path.npos ? std::string_view() : file_name(path.substr(0, slash));

@@ -127,7 +127,8 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
   std::map<std::string, ShardWriter> writers;    // all of them first: each refuses a folder that has its shards
   for (const PlannedImage& image : plan.images)
     if (!writers.contains(image.part)) writers.try_emplace(image.part, options.out, image.part, samples_per_shard);
-  const std::vector<int32_t> labels = share_class_list(options.out, plan.classes);      // may refuse: then the set there stays whole
+  // may refuse: then the set there stays whole
+  const std::vector<int32_t> labels = share_class_list(options.out, plan.classes);
   Unfinished unfinished(options.out);
 
   Packed packed;
@@ -139,8 +140,11 @@ Packed write_planned(const ShardPlan& plan, const Members& members, const PackOp
     const bool record = image.record >= 0;
     try {
       if (!record && member.size > largest_file) fail(ExitCode::data, "{} bytes, limit {}", member.size, largest_file);
-      return encode(record ? members.read(member, uint64_t(image.record) * (cifar100_labels + cifar_pixels) + cifar100_labels, cifar_pixels)
-                           : members.read(member), record, options.size);
+      return encode(
+          record ? members.read(member, uint64_t(image.record) * (cifar100_labels + cifar_pixels) + cifar100_labels,
+                                cifar_pixels)
+                 : members.read(member),
+          record, options.size);
     } catch (const Error& error) {
       if (error.code != ExitCode::data) throw;
       return {"", "", fmt::format("{}: {}", member.where, error.what()), false};

@@ -78,12 +78,13 @@ void ShardWriter::close() {
 
 Unfinished::Unfinished(const fs::path& dir) : dir_(dir) {
   write_atomically(dir_ / unfinished_file, [](Writer& writer) {
-    writer.write("build/pack is at work here, or was stopped before it wrote all shards: remove them and pack again.\n");
+    writer.write(
+        "build/pack is at work here, or was stopped before it wrote all shards: remove them and pack again.\n");
   });
 }
 
 void Unfinished::finish() {
   if (std::error_code error; !fs::remove(dir_ / unfinished_file, error))
-    fail(ExitCode::failed, "all shards are written, but {} cannot be removed: {}; remove it", (dir_ / unfinished_file).string(),
-         error.message());
+    fail(ExitCode::failed, "all shards are written, but {} cannot be removed: {}; remove it",
+         (dir_ / unfinished_file).string(), error.message());
 }

@@ -15,7 +15,7 @@
 namespace fs = std::filesystem;
 
 namespace {
-constexpr size_t longest_pattern = 4096;          // characters, as of a path; what is nested in it is expanded by recursion
+constexpr size_t longest_pattern = 4096;  // characters, as of a path; what is nested in it is expanded by recursion
 constexpr size_t most_memory = 100'000'000;      // bytes of all names of a pattern
 
 // No name is longer than its pattern.
@@ -65,7 +65,7 @@ std::vector<std::string> expand(const std::string& text, const std::string& patt
       for (const std::string& item : items) longer.push_back(name + item);
     names = std::move(longer);
   };
-  std::vector<bool> literal(text.size());    // closes braces that hold neither list nor range: they stand for themselves
+  std::vector<bool> literal(text.size());  // closes braces that hold neither list nor range: they stand for themselves
   for (size_t at = 0, open; at < text.size(); at = open + 1) {
     open = std::min(text.find_first_of("{}", at), text.size());
     for (std::string& name : names) name.append(text, at, open - at + (open < text.size() && literal[open]));
@@ -162,7 +162,8 @@ void add_shards(const std::string& source, const fs::path& folder, bool within_l
 
 std::vector<std::string> expand_braces(const std::string& pattern) {
   if (pattern.size() > longest_pattern)
-    fail(ExitCode::usage, "a name of {} characters, longer than any path: '{}...'", pattern.size(), pattern.substr(0, 60));
+    fail(ExitCode::usage, "a name of {} characters, longer than any path: '{}...'", pattern.size(),
+         pattern.substr(0, 60));
   return expand(pattern, pattern);
 }
 
@@ -181,7 +182,9 @@ std::vector<fs::path> expand_source(const std::string& source) {
   std::set<fs::path> folders;
   for (const fs::path& shard : shards)
     if (folders.insert(shard.parent_path()).second && fs::exists(shard.parent_path() / unfinished_file))
-      fail(ExitCode::data, "{}: the set is not whole, for pack was stopped or is still at work: remove its shards and {}, and pack again",
+      fail(ExitCode::data,
+           "{}: the set is not whole, for pack was stopped or is still at work: remove its shards and {}, and pack "
+           "again",
            shard.string(), unfinished_file);
   return shards;
 }

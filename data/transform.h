@@ -47,7 +47,7 @@ struct Preprocess {
 void check_preprocess(const Preprocess& preprocess);    // fails on values that have no meaning
 
 // out[image_size, image_size, 3]. Evaluation of crop "inception" takes the middle of an image resized to 256/224 of the
-// size, its smaller side by area; of the others the image as it is where it has the size, else the middle of one resized to
-// the size. With `stretch` any crop takes the middle of both sides resized to 256/224 of the size, bilinear.
+// size, its smaller side by area; of the others the image as it is where it has the size, else the middle of one
+// resized to the size. With `stretch` any crop takes the middle of both sides resized to 256/224 of the size, bilinear.
 void prepare_train(const Image& image, const Preprocess& preprocess, Random& random, uint8_t* out);
 void prepare_eval(const Image& image, const Preprocess& preprocess, uint8_t* out);

@@ -2,9 +2,11 @@
 // A kernel is a body: a small struct with operator(), written once and run by either device:
 //   each   operator()(size_t i)               one element
 //   rows   operator()(Team team, size_t row)  one row, by a team: a CPU thread with SIMD loops, or a CUDA warp
-//   tiles  operator()(Tile& tile, int head, int first_image, int images)   products and rows on a piece of attention, in host code
+//   tiles  operator()(Tile& tile, int head, int first_image, int images)
+//     products and rows on a piece of attention, in host code
 // Those of each and rows are listed in engine/kernels.h, from which each device makes its table.
-// defines: Operand, Gemm, AfterProduct, Tile, TilesBody, ColumnTeams, Device, GemmLibrary, Precision, make_cpu, CudaOptions, make_cuda, DeviceOptions, make_device
+// defines: Operand, Gemm, AfterProduct, Tile, TilesBody, ColumnTeams, Device, GemmLibrary, Precision, make_cpu,
+//   CudaOptions, make_cuda, DeviceOptions, make_device
 #pragma once
 #include <memory>
 #include <optional>
@@ -13,15 +15,19 @@
 #include "engine/bf16.h"
 #include "engine/tensor.h"
 
-// An input of a product: reals, or (where Device::rounds_operands()) values that were rounded to bfloat16 already, or as b what
-// Device::pack() made of them.
+// An input of a product: reals, or (where Device::rounds_operands()) values that were rounded to bfloat16 already, or
+// as b what Device::pack() made of them.
 struct Operand {
   const real* full = nullptr;
   const bf16* rounded = nullptr;
   const void* packed = nullptr;
   Operand(const real* values) : full(values) {}
   Operand(const bf16* values) : rounded(values) {}
-  static Operand from_packed(const void* memory) { Operand x(static_cast<const real*>(nullptr)); x.packed = memory; return x; }
+  static Operand from_packed(const void* memory) {
+    Operand x(static_cast<const real*>(nullptr));
+    x.packed = memory;
+    return x;
+  }
   void operator+=(size_t n) {
     if (packed) fail(ExitCode::failed, "operand: packed values have no order in which to take {} off the front", n);
     if (full) full += n;
@@ -30,8 +36,9 @@ struct Operand {
 };
 
 // c[m,n] = alpha op(a)[m,k] op(b)[k,n] + beta c
-// op transposes what is stored as [k,m] (ta) or [n,k] (tb). A row of a, b, c starts every lda, ldb, ldc elements (0: contiguous).
-// With batch > 1: as many products, the matrices of one step_a, step_b, step_c elements after those of the one before.
+// op transposes what is stored as [k,m] (ta) or [n,k] (tb). A row of a, b, c starts every lda, ldb, ldc elements (0:
+// contiguous). With batch > 1: as many products, the matrices of one step_a, step_b, step_c elements after those of the
+// one before.
 struct Gemm {
   real* c;
   Operand a, b;
@@ -46,7 +53,8 @@ struct Gemm {
   int stride_c() const { return ldc ? ldc : n; }
 };
 
-// What comes after a product, as a kernel of its own: then(team, row, first column, columns, those of the product's row).
+// What comes after a product, as a kernel of its own: then(team, row, first column, columns, those of the product's
+// row).
 template <class Then> struct AfterProduct {
   Then then; real* c; int n, stride;
   template <class Team> HD void operator()(Team team, size_t row) const { then(team, row, 0, n, c + row * stride); }
@@ -58,9 +66,9 @@ struct AttentionTile;
 // What a tiles body works with, for some images of one head (CPU: one image).
 class Tile {
  public:
-  virtual real* scratch(int slot, size_t n) = 0;                              // of 4 slots; until the next request for the same
+  virtual real* scratch(int slot, size_t n) = 0;  // of 4 slots; until the next request for the same
   virtual int query_rows(int Lq, int L) const = 0;                            // so many at a time against L keys
-  virtual Operand operand(const real* x, size_t n) = 0;                       // x[n] as input of more than one product; until the next call
+  virtual Operand operand(const real* x, size_t n) = 0;  // x[n] as input of more than one product; until the next call
   virtual void gemm(const Gemm& product) = 0;
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;   // through rows below
   virtual void show(AttentionProbe& probe, int images, const AttentionTile& tile) = 0;
@@ -72,10 +80,20 @@ class Tile {
 
 // A tiles body, its type forgotten. A slot holds up to query_rows(queries, keys) x keys numbers an image.
 struct TilesBody {
-  template <class Body> explicit TilesBody(const Body& body)
-      : type(typeid(Body)), fields(&body), images(body.images()), heads(body.heads()), queries(body.queries()), keys(body.keys()),
-        run([](const void* fields, Tile& tile, int head, int first_image, int images) { (*static_cast<const Body*>(fields))(tile, head, first_image, images); }) {}
-  void operator()(Tile& tile, int head, int first_image, int count) const { run(fields, tile, head, first_image, count); }
+  template <class Body>
+  explicit TilesBody(const Body& body)
+      : type(typeid(Body)),
+        fields(&body),
+        images(body.images()),
+        heads(body.heads()),
+        queries(body.queries()),
+        keys(body.keys()),
+        run([](const void* fields, Tile& tile, int head, int first_image, int images) {
+          (*static_cast<const Body*>(fields))(tile, head, first_image, images);
+        }) {}
+  void operator()(Tile& tile, int head, int first_image, int count) const {
+    run(fields, tile, head, first_image, count);
+  }
   std::type_index type;
   const void* fields;
   int images, heads, queries, keys;
@@ -92,15 +110,17 @@ class Device {
   virtual std::string description() const = 0;                     // for the start block: what runs, with which library
   virtual void* allocate(size_t bytes) = 0;                        // 64-byte aligned; fails with the size asked for
   virtual void release(void* memory) = 0;
-  virtual size_t slab(size_t /*held*/) const { return 0; }         // bytes that a pool which holds so many asks for next, where it needs no more
+  // bytes that a pool which holds so many asks for next, where it needs no more
+  virtual size_t slab(size_t /*held*/) const { return 0; }
   virtual bool is_host() const { return false; }                   // whether device pointers are host pointers
-  // Both return when `host` may be used again. upload waits for what was started before; upload_early need not, so that it
-  // may overlap: nothing started before may still use the memory. What is started later sees the values.
+  // Both return when `host` may be used again. upload waits for what was started before; upload_early need not, so that
+  // it may overlap: nothing started before may still use the memory. What is started later sees the values.
   virtual void upload(void* device, const void* host, size_t bytes) = 0;
   virtual void upload_early(void* device, const void* host, size_t bytes) { upload(device, host, bytes); }
   virtual void download(void* host, const void* device, size_t bytes) = 0;    // waits for what was started before
   virtual void gemm(const Gemm& product) = 0;                                 // the CPU: batch 1
-  // w[n,k] in the order in which x wᵀ is fastest, for weights that are multiplied often. 0 bytes: there is no such order.
+  // w[n,k] in the order in which x wᵀ is fastest, for weights that are multiplied often. 0 bytes: there is no such
+  // order.
   virtual size_t packed_bytes(int /*n*/, int /*k*/) const { return 0; }
   virtual void pack(void* /*to*/, const real* /*w*/, int /*n*/, int /*k*/) {}
   // Whether products round their inputs to bfloat16 and take them rounded, so that each value is rounded once.
@@ -111,7 +131,8 @@ class Device {
   // What the backward needs of the forward pass beside o: so many numbers.
   virtual std::optional<size_t> fuses(const TilesBody&) const { return {}; }
   virtual ColumnTeams column_teams(size_t /*rows*/, int /*columns*/) const { return {}; }
-  virtual bool keeps_rounded_weights() const { return false; }                // until the step's end, where memory is plenty: each is rounded once
+  // until the step's end, where memory is plenty: each is rounded once
+  virtual bool keeps_rounded_weights() const { return false; }
   virtual size_t spare_memory() const { return 0; }  // bytes for what Tape::drop would else give back, to be made again
   virtual void run(std::type_index body, size_t n, const void* fields) = 0;     // through each and rows below
   virtual void run_tiles(const TilesBody& body) = 0;                            // through tiles below
@@ -122,7 +143,8 @@ class Device {
     const AfterProduct<Then> body{then, nullptr, p.n, p.stride_c()};
     return keeps_pieces(p, typeid(body), &body);
   }
-  // The product, then AfterProduct's body on its rows: at once for each piece, while it is in the cache, where pieces have caches.
+  // The product, then AfterProduct's body on its rows: at once for each piece, while it is in the cache, where pieces
+  // have caches.
   virtual void gemm_then(const Gemm& p, std::type_index body, const void* fields) { gemm(p); run(body, p.m, fields); }
   template <class Then> void gemm(const Gemm& p, const Then& then) {
     const AfterProduct<Then> body{then, p.c, p.n, p.stride_c()};
@@ -148,12 +170,13 @@ template <class T> class DeviceMemory {
 };
 
 enum class GemmLibrary { best, eigen, onednn };
-// bf16: the inputs of matrix products are rounded to bfloat16 and accumulated in f32, as on the accelerators of the paper;
-// tf32 (CUDA only): to NVIDIA's 19-bit format. Everything else stays f32.
+// bf16: the inputs of matrix products are rounded to bfloat16 and accumulated in f32, as on the accelerators of the
+// paper; tf32 (CUDA only): to NVIDIA's 19-bit format. Everything else stays f32.
 enum class Precision { f32, tf32, bf16 };
 
 // threads = 0: all cores. onednn where it was not built in is an error.
-std::unique_ptr<Device> make_cpu(int threads = 0, Precision precision = Precision::f32, GemmLibrary library = GemmLibrary::best);
+std::unique_ptr<Device> make_cpu(int threads = 0, Precision precision = Precision::f32,
+                                 GemmLibrary library = GemmLibrary::best);
 
 struct CudaOptions {
   Precision precision = Precision::f32;

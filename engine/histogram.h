@@ -1,6 +1,6 @@
-// How many values lie where: bins that are fixed before the first value comes, so that one pass suffices and counts of any parts
-// add up exactly. A bin is an eighth of an octave of one sign: its edges are ±2^k (1 + m/8), m = 0 ... 7; smaller magnitudes
-// than 2^-64 lie in the middle bin, larger ones than 2^32, infinities and NaN in the outer ones.
+// How many values lie where: bins that are fixed before the first value comes, so that one pass suffices and counts of
+// any parts add up exactly. A bin is an eighth of an octave of one sign: its edges are ±2^k (1 + m/8), m = 0 ... 7;
+// smaller magnitudes than 2^-64 lie in the middle bin, larger ones than 2^32, infinities and NaN in the outer ones.
 // defines: Histogram
 #pragma once
 #include <algorithm>
@@ -16,7 +16,9 @@ struct Histogram {
   // The exponent of a float and the first three bits of its fraction are the number of its bin.
   static int bin_of(float x) {
     const uint32_t bits = std::bit_cast<uint32_t>(x);
-    const int eighths = int((bits & 0x7FFFFFFF) >> 20) - (127 + lowest) * 8, k = eighths < -1 ? -1 : eighths < side ? eighths : side - 1;
+    const int eighths = int((bits & 0x7FFFFFFF) >> 20) - (127 + lowest) * 8, k = eighths < -1     ? -1
+                                                                                 : eighths < side ? eighths
+                                                                                                  : side - 1;
     return side + (k + 1) * (1 - 2 * int(bits >> 31));
   }
   // Bin b reaches from edge(b) to edge(b + 1); both ends are finite.

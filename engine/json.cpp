@@ -43,4 +43,6 @@ nlohmann::json parse_json(std::string_view text) {
 
 std::string json_text(const nlohmann::json& json, int indent) { return text_of(json, indent); }
 std::string json_text(const nlohmann::ordered_json& json, int indent) { return text_of(json, indent); }
-std::string ascii_json(const nlohmann::json& json) { return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace); }
+std::string ascii_json(const nlohmann::json& json) {
+  return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}

@@ -1,4 +1,5 @@
-// JSON of files that may hold anything. Reading and printing are compiled once: the library's templates for them take seconds in every file.
+// JSON of files that may hold anything. Reading and printing are compiled once: the library's templates for them take
+// seconds in every file.
 // defines: deepest_json, parse_json, json_text, ascii_json
 #pragma once
 #include <nlohmann/json.hpp>

@@ -1,4 +1,5 @@
-// Every kernel body of each and rows, of rows in tiles too: from this list each device makes its table of what it can run.
+// Every kernel body of each and rows, of rows in tiles too: from this list each device makes its table of what it can
+// run.
 // defines: Kernels, for_each_kernel
 #pragma once
 #include "engine/attention/differential.h"
@@ -24,7 +25,8 @@
 template <class... Body> struct KernelList {};
 
 template <class... Lists> struct Joined;
-template <class... A, class... B, class... Rest> struct Joined<KernelList<A...>, KernelList<B...>, Rest...> : Joined<KernelList<A..., B...>, Rest...> {};
+template <class... A, class... B, class... Rest>
+struct Joined<KernelList<A...>, KernelList<B...>, Rest...> : Joined<KernelList<A..., B...>, Rest...> {};
 template <class... A> struct Joined<KernelList<A...>> { using List = KernelList<A...>; };
 
 // The hidden layer of an MLP, kept as X.
@@ -63,4 +65,7 @@ using Kernels = Joined<
     AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;
 
 // calls f.template operator()<Body>() for each
-template <class F, class... Body> void for_each_kernel(KernelList<Body...>, F f) { (f.template operator()<Body>(), ...); }
+template <class F, class... Body>
+void for_each_kernel(KernelList<Body...>, F f) {
+  (f.template operator()<Body>(), ...);
+}

@@ -24,7 +24,8 @@ double quota_of(const fs::path& quota_file, const fs::path& period_file) {
   return rest >> period && period > 0 ? quota / period : none;
 }
 
-// The least on the way from a group up to `mount`. In a container the path may be that of the host: then it is passed over.
+// The least on the way from a group up to `mount`. In a container the path may be that of the host: then it is passed
+// over.
 double least_quota(const fs::path& mount, fs::path group, const char* quota, const char* period) {
   double least = none;
   for (group = group.relative_path();; group = group.parent_path()) {
@@ -44,7 +45,8 @@ double cpu_quota(const fs::path& groups, const fs::path& root) {
     if (second == line.npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1), path = line.substr(second + 1);
     if (controllers.empty())
-      for (const fs::path& mount : {root, root / "unified"}) least = std::min(least, least_quota(mount, path, "cpu.max", "cpu.max"));
+      for (const fs::path& mount : {root, root / "unified"})
+        least = std::min(least, least_quota(mount, path, "cpu.max", "cpu.max"));
     const std::vector<std::string> names = split(controllers, ",");
     if (std::find(names.begin(), names.end(), "cpu") == names.end()) continue;
     for (const fs::path& mount : {root / "cpu", root / controllers})
@@ -55,7 +57,8 @@ double cpu_quota(const fs::path& groups, const fs::path& root) {
 
 int usable_cores() {
   cpu_set_t set;
-  const int affinity = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : int(std::thread::hardware_concurrency());
+  const int affinity =
+      sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : int(std::thread::hardware_concurrency());
   return int(std::clamp(std::round(cpu_quota()), 1.0, double(std::max(1, affinity))));
 }
 

@@ -6,8 +6,8 @@
 // Cores by affinity and by the CPU quota of control groups, at least 1.
 int usable_cores();
 
-// The least quota of the process's control groups and those around them, in cores; infinity where there is none. `groups`
-// has a line for each hierarchy as /proc/self/cgroup (versions 1 and 2), `root` is where they are mounted.
+// The least quota of the process's control groups and those around them, in cores; infinity where there is none.
+// `groups` has a line for each hierarchy as /proc/self/cgroup (versions 1 and 2), `root` is where they are mounted.
 double cpu_quota(const std::filesystem::path& groups = "/proc/self/cgroup",
                  const std::filesystem::path& root = "/sys/fs/cgroup");
 

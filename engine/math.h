@@ -17,10 +17,11 @@
 HD inline float exponential(float x) {
   constexpr float shift = 0x1.8p23f + 126;
   const float limited = 89 < x ? 89 : x;                               // a NaN passes
-  const float shifted = limited * 1.44269504f + shift;                 // its low bits hold n + 126, rounded: the exponent of 2^(n-1)
+  const float shifted = limited * 1.44269504f + shift;  // its low bits hold n + 126, rounded: the exponent of 2^(n-1)
   const float n = shifted - shift;
   const float r = (limited - n * 0.693145752f) - n * 1.42860677e-6f;   // log 2 in two parts: the first product is exact
-  const float twice = 2 + r * (2 + r * (1 + r * (0.333331534f + r * (0.0833331084f + r * (0.0167264658f + r * 0.00278525016f)))));
+  const float twice =
+      2 + r * (2 + r * (1 + r * (0.333331534f + r * (0.0833331084f + r * (0.0167264658f + r * 0.00278525016f)))));
   const float scale = std::bit_cast<float>(std::bit_cast<uint32_t>(shifted) << 23);
   return x < -86.9f ? 0 : twice * scale;
 }
@@ -29,7 +30,9 @@ HD inline double exponential(double x) { return std::exp(x); }
 // tanh(x) to 1.4 ulp: an odd polynomial near 0, 1 - 2 / (e^2|x| + 1) beyond
 HD inline float hyperbolic_tangent(float x) {
   const float s = x * x, a = std::fabs(x);
-  const float small = x + x * s * (-0.333332839f + s * (0.133314913f + s * (-0.0537434982f + s * (0.0206505876f + s * -0.00571704537f))));
+  const float small =
+      x +
+      x * s * (-0.333332839f + s * (0.133314913f + s * (-0.0537434982f + s * (0.0206505876f + s * -0.00571704537f))));
   const float large = std::copysign(1 - 2 / (exponential(2 * (a > 10 ? 10 : a)) + 1), x);
   return a < 0.625f ? small : large;
 }

@@ -8,7 +8,8 @@
 #include "engine/json.h"
 
 namespace {
-// Keeps the lines of a file whose step is at most `step`, below a header: the disk may have been full when it was first written.
+// Keeps the lines of a file whose step is at most `step`, below a header: the disk may have been full when it was first
+// written.
 void keep_until(const std::filesystem::path& path, const std::string& header, int64_t step,
                 const std::function<int64_t(const std::string&)>& step_of) {
   std::ifstream in(path);
@@ -31,7 +32,9 @@ std::vector<std::filesystem::path> logs_in(const std::filesystem::path& folder) 
 }
 }  // namespace
 
-double unix_time() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+double unix_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 LogSizes log_sizes(const std::filesystem::path& folder, const LogSizes& before) {
   LogSizes sizes;
@@ -51,7 +54,8 @@ void cut_logs(const std::filesystem::path& folder, const LogSizes& saved) {
   }
 }
 
-CsvLog::CsvLog(std::filesystem::path path, std::vector<std::string> columns, int64_t step) : path_(std::move(path)), columns_(std::move(columns)) {
+CsvLog::CsvLog(std::filesystem::path path, std::vector<std::string> columns, int64_t step)
+    : path_(std::move(path)), columns_(std::move(columns)) {
   std::string header = "step";
   for (const std::string& c : columns_) header += "," + c;
   keep_until(path_, header + "\n", step, [&](const std::string& line) -> int64_t {
@@ -67,10 +71,13 @@ void CsvLog::add(int64_t step, std::span<const double> values) {
 }
 
 Metrics::Metrics(const std::filesystem::path& folder, std::vector<std::string> columns, int64_t step)
-    : jsonl_(folder / "metrics.jsonl"), csv_(folder / "metrics.csv", std::move(columns), step), events_(folder, step + (step > 0)) {
+    : jsonl_(folder / "metrics.jsonl"),
+      csv_(folder / "metrics.csv", std::move(columns), step),
+      events_(folder, step + (step > 0)) {
   keep_until(jsonl_, "", step, [](const std::string& line) {
     const auto row = parse_json(line);      // a line cut short by a kill is not kept
-    return row.is_object() && row.contains("step") && row["step"].is_number_integer() ? row["step"].get<int64_t>() : INT64_MAX;
+    return row.is_object() && row.contains("step") && row["step"].is_number_integer() ? row["step"].get<int64_t>()
+                                                                                      : INT64_MAX;
   });
 }
 

@@ -1,4 +1,5 @@
-// The numbers of a run, kept in three forms: metrics.jsonl (a JSON object a line), metrics.csv and TensorBoard's event files.
+// The numbers of a run, kept in three forms: metrics.jsonl (a JSON object a line), metrics.csv and TensorBoard's event
+// files.
 // defines: unix_time, LogSizes, log_sizes, cut_logs, CsvLog, Metrics
 #pragma once
 #include <filesystem>
@@ -10,8 +11,8 @@
 
 double unix_time();                    // seconds since 1970
 
-// Every log of a run's folder, by name, and its bytes. What a kill undoes is what the logs have beyond the last save, so
-// a save keeps their sizes and a run that goes on cuts them.
+// Every log of a run's folder, by name, and its bytes. What a kill undoes is what the logs have beyond the last save,
+// so a save keeps their sizes and a run that goes on cuts them.
 using LogSizes = std::map<std::string, uint64_t>;
 // They are on the disk when it returns; those of `before` are not synced again where they did not grow.
 LogSizes log_sizes(const std::filesystem::path& folder, const LogSizes& before = {});

@@ -30,7 +30,9 @@ GlobalNorm::GlobalNorm(const Parameters& parameters)
 
 void GlobalNorm::start() {
   start([](const GradientPiece& piece) {
-    if (!piece.data) fail(ExitCode::failed, "optimizer: there are no gradients of values {} to {}; run the backward pass first", piece.first, piece.first + piece.size);
+    if (!piece.data)
+      fail(ExitCode::failed, "optimizer: there are no gradients of values {} to {}; run the backward pass first",
+           piece.first, piece.first + piece.size);
     return piece.data;
   });
 }
@@ -147,7 +149,8 @@ std::vector<float> MovingAverage::values() const {
 }
 
 void MovingAverage::restore(std::span<const float> values, int64_t count) {
-  if (values.size() != parameters_.size()) fail(ExitCode::data, "moving average: {} values, expected {}", values.size(), parameters_.size());
+  if (values.size() != parameters_.size())
+    fail(ExitCode::data, "moving average: {} values, expected {}", values.size(), parameters_.size());
   const std::vector<real> mean(values.begin(), values.end());
   parameters_.device().upload(mean_, mean.data(), mean.size() * sizeof(real));
   count_ = count;

@@ -2,7 +2,8 @@
 //   n = √Σg²,  g ← g / n if n ≥ 1 (clip 1)
 //   m = β₁ m + (1-β₁) g,  v = β₂ v + (1-β₂) g²,  u = (m / (1-β₁^(t+1))) / (√(v / (1-β₂^(t+1))) + ε)
 //   θ -= s(t) (lr u + wd θ [kernel])           s(t): engine/schedule.h; the decay is not multiplied by lr
-// m is kept in bfloat16 between steps as optax's mu_dtype: β₁ m is a product of two bfloat16, the update uses the unrounded m.
+// m is kept in bfloat16 between steps as optax's mu_dtype: β₁ m is a product of two bfloat16, the update uses the
+// unrounded m.
 // defines: AdamOptions, GlobalNorm, Adam, MovingAverage
 #pragma once
 #include <functional>
@@ -39,25 +40,31 @@ struct RootOfSum {                                          // *norm = √Σ par
   }
 };
 
-struct AdamStep {                                           // one chunk, which begins with `decayed` kernels; nothing where the norm is not finite
+struct AdamStep {  // one chunk, which begins with `decayed` kernels; nothing where the norm is not finite
   real* theta; bf16* m; real* v; const real *g, *norm; size_t n, decayed;
   real clip, lr, decay, beta1, beta2, rest1, rest2, unbias1, unbias2,
-      epsilon;  // rest: 1-β, which 1 minus a rounded β is not; unbias: 1 / (1-β^(t+1)); clip 0: none; lr and decay already times s(t)
+      // rest: 1-β, which 1 minus a rounded β is not; unbias: 1 / (1-β^(t+1)); clip 0: none; lr and decay already times
+      // s(t)
+      epsilon;
   template <class Team> HD void operator()(Team team, size_t chunk) const {
     const real length = *norm;
     if (!(length <= std::numeric_limits<real>::max())) return;
     const real clip_scale = clip > 0 && length >= clip ? clip / length : real(1);
     const size_t first = chunk * values_per_update;
-    const int count = chunk_size(first, values_per_update, n), kernels = decayed <= first ? 0 : decayed - first < size_t(count) ? int(decayed - first) : count;
+    const int count = chunk_size(first, values_per_update, n), kernels = decayed <= first ? 0
+                                                                         : decayed - first < size_t(count)
+                                                                             ? int(decayed - first)
+                                                                             : count;
     team.each(count, [&](int k) {
       const size_t i = first + k;
-      const real before = theta[i], gi = g[i] * clip_scale;                                    // all is read before anything is written
-      const real kept = from_bf16(to_bf16(from_bf16(to_bf16(beta1)) * from_bf16(m[i])));       // a product of two bfloat16
+      const real before = theta[i], gi = g[i] * clip_scale;  // all is read before anything is written
+      const real kept = from_bf16(to_bf16(from_bf16(to_bf16(beta1)) * from_bf16(m[i])));  // a product of two bfloat16
       const real mi = kept + rest1 * gi;
       const real vi = beta2 * v[i] + rest2 * gi * gi;
       m[i] = to_bf16(mi);
       v[i] = vi;
-      theta[i] = before - (lr * (mi * unbias1 / (std::sqrt(vi * unbias2) + epsilon)) + (k < kernels ? decay : real(0)) * before);
+      theta[i] = before -
+                 (lr * (mi * unbias1 / (std::sqrt(vi * unbias2) + epsilon)) + (k < kernels ? decay : real(0)) * before);
     });
   }
 };
@@ -91,8 +98,8 @@ class GlobalNorm {
 class Adam {
  public:
   Adam(Parameters& parameters, AdamOptions options);
-  // One update from the gradients with multiplier s(t) of the schedule. finish() returns the norm before clipping; where that
-  // is not finite, nothing was changed.
+  // One update from the gradients with multiplier s(t) of the schedule. finish() returns the norm before clipping;
+  // where that is not finite, nothing was changed.
   void start(double multiplier);
   double finish();
   double step(double multiplier) { start(multiplier); return finish(); }
@@ -113,8 +120,8 @@ class Adam {
 };
 
 // The exponential moving average of parameters: after update t = 0, 1, ... mean ← d mean + (1 - d) θ, from θ at
-// construction on, where d = min(decay, (1 + t) / (10 + t)) as TensorFlow's and timm's warm-up have it: a constant decay
-// would leave 0.9999^400 = 96 % of the random start in an average of 400 updates.
+// construction on, where d = min(decay, (1 + t) / (10 + t)) as TensorFlow's and timm's warm-up have it: a constant
+// decay would leave 0.9999^400 = 96 % of the random start in an average of 400 updates.
 class MovingAverage {
  public:
   MovingAverage(Parameters& parameters, double decay);

@@ -60,7 +60,8 @@ void Parameters::initialise(uint64_t seed) {
 void Parameters::set(const std::string& name, const std::vector<float>& values) {
   stop_if_asked();                                          // a large model is filled for many seconds
   const Parameter& p = find(name);
-  if (values.size() != p.shape.size()) fail(ExitCode::data, "parameter {}: {} values, expected {}", name, values.size(), p.shape.text());
+  if (values.size() != p.shape.size())
+    fail(ExitCode::data, "parameter {}: {} values, expected {}", name, values.size(), p.shape.text());
   const std::vector<real> converted(values.begin(), values.end());
   device_.upload(values_ + p.offset, converted.data(), converted.size() * sizeof(real));
 }
@@ -77,7 +78,8 @@ std::vector<float> Parameters::gradient(const Parameter& p) const {
 }
 
 GradientPiece& Parameters::piece_of(const Parameter& p) const {
-  return *std::prev(std::upper_bound(gradients_.begin(), gradients_.end(), p.offset, [](size_t offset, const GradientPiece& piece) { return offset < piece.first; }));
+  return *std::prev(std::upper_bound(gradients_.begin(), gradients_.end(), p.offset,
+                                     [](size_t offset, const GradientPiece& piece) { return offset < piece.first; }));
 }
 
 void Parameters::forget_gradients() const {

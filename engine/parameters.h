@@ -1,6 +1,6 @@
-// The parameters of a model: named views of one flat array, so that a checkpoint is one read. Those with weight decay come first.
-// Their gradients are a few pieces of the same order, each in memory of the tape that makes it, from then on until they are
-// forgotten: the last layers' take the place of activations that the backward pass is done with.
+// The parameters of a model: named views of one flat array, so that a checkpoint is one read. Those with weight decay
+// come first. Their gradients are a few pieces of the same order, each in memory of the tape that makes it, from then
+// on until they are forgotten: the last layers' take the place of activations that the backward pass is done with.
 // defines: Parameter, GradientPiece, gradient_pieces, Parameters
 #pragma once
 #include <memory>
@@ -61,5 +61,5 @@ class Parameters {
   std::vector<Parameter> list_;
   size_t size_ = 0, decayed_size_ = 0;
   real* values_ = nullptr;
-  mutable std::vector<GradientPiece> gradients_;            // of passes over the parameters, which leave them as they are
+  mutable std::vector<GradientPiece> gradients_;  // of passes over the parameters, which leave them as they are
 };

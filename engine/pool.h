@@ -1,8 +1,8 @@
-// Device memory for what comes and goes with every step. It is taken from the device in slabs and cut to size: the smallest free
-// piece that fits, neighbours joined again when they are given back. A step asks for the same sizes in the same order every time,
-// so after the first the device is asked for nothing. Small blocks, which live long, are kept apart, or they would break up the
-// room that one large block leaves to the next.
-// Under AddressSanitizer what was given back is poisoned.
+// Device memory for what comes and goes with every step. It is taken from the device in slabs and cut to size: the
+// smallest free piece that fits, neighbours joined again when they are given back. A step asks for the same sizes in
+// the same order every time, so after the first the device is asked for nothing. Small blocks, which live long, are
+// kept apart, or they would break up the room that one large block leaves to the next. Under AddressSanitizer what was
+// given back is poisoned.
 // defines: Arena, Pool
 #pragma once
 #include <algorithm>
@@ -105,13 +105,20 @@ class Arena {
 class Pool {
  public:
   explicit Pool(Device& device) : small_(device), large_(device) {}
-  template <class T> T* take(size_t n) { return reinterpret_cast<T*>(arena(whole(n * sizeof(T))).take(whole(n * sizeof(T)))); }
-  template <class T> void give(T* block, size_t n) { arena(whole(n * sizeof(T))).give(reinterpret_cast<char*>(block), whole(n * sizeof(T))); }
+  template <class T>
+  T* take(size_t n) {
+    return reinterpret_cast<T*>(arena(whole(n * sizeof(T))).take(whole(n * sizeof(T))));
+  }
+  template <class T>
+  void give(T* block, size_t n) {
+    arena(whole(n * sizeof(T))).give(reinterpret_cast<char*>(block), whole(n * sizeof(T)));
+  }
   size_t bytes_held() const { return small_.used() + large_.used(); }      // never shrinks: also the peak
   size_t allocations() const { return small_.allocations() + large_.allocations(); }
 
  private:
-  static size_t whole(size_t bytes) { return (std::max<size_t>(bytes, 1) + 255) / 256 * 256; }      // aligned as every device wants it
+  // aligned as every device wants it
+  static size_t whole(size_t bytes) { return (std::max<size_t>(bytes, 1) + 255) / 256 * 256; }
   Arena& arena(size_t bytes) { return bytes < size_t(1) << 20 ? small_ : large_; }
   Arena small_, large_;
 };

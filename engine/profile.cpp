@@ -5,14 +5,37 @@
 
 std::string_view part_of(std::string_view kernel) {
   // The first whose name is in the kernel's; so what is special stands before what is general.
-  static constexpr std::pair<const char*, const char*> parts[] = {
-      {"gemm", "products"}, {"nvjet", "products"}, {"cutlass", "products"}, {"cublas", "products"}, {"splitK", "products"}, {"xmma", "products"},
-      {"Attention", "attention"}, {"Weights", "attention"}, {"forward_kernel", "attention"}, {"statistics_kernel", "attention"}, {"keys_kernel", "attention"},
-      {"queries_kernel", "attention"}, {"::Forward<", "attention"}, {"::Backward<", "attention"}, {"LayerNorm", "normalisation"}, {"RmsNorm", "normalisation"},
-      {"Adam", "optimizer"}, {"SquaresOfChunk", "optimizer"}, {"RootOfSum", "optimizer"}, {"Average", "optimizer"}, {"Map", "activations"}, {"Hidden", "activations"}, {"Gate", "activations"},
-      {"AddBias", "bias, rounding and sums"}, {"StoreProduct", "bias, rounding and sums"},
-      {"Round", "bias, rounding and sums"}, {"Widen", "bias, rounding and sums"}, {"Fill", "bias, rounding and sums"}, {"Accumulate", "bias, rounding and sums"},
-      {"ColumnSums", "bias, rounding and sums"}, {"SumOfChunks", "bias, rounding and sums"}};
+  static constexpr std::pair<const char*, const char*> parts[] = {{"gemm", "products"},
+                                                                  {"nvjet", "products"},
+                                                                  {"cutlass", "products"},
+                                                                  {"cublas", "products"},
+                                                                  {"splitK", "products"},
+                                                                  {"xmma", "products"},
+                                                                  {"Attention", "attention"},
+                                                                  {"Weights", "attention"},
+                                                                  {"forward_kernel", "attention"},
+                                                                  {"statistics_kernel", "attention"},
+                                                                  {"keys_kernel", "attention"},
+                                                                  {"queries_kernel", "attention"},
+                                                                  {"::Forward<", "attention"},
+                                                                  {"::Backward<", "attention"},
+                                                                  {"LayerNorm", "normalisation"},
+                                                                  {"RmsNorm", "normalisation"},
+                                                                  {"Adam", "optimizer"},
+                                                                  {"SquaresOfChunk", "optimizer"},
+                                                                  {"RootOfSum", "optimizer"},
+                                                                  {"Average", "optimizer"},
+                                                                  {"Map", "activations"},
+                                                                  {"Hidden", "activations"},
+                                                                  {"Gate", "activations"},
+                                                                  {"AddBias", "bias, rounding and sums"},
+                                                                  {"StoreProduct", "bias, rounding and sums"},
+                                                                  {"Round", "bias, rounding and sums"},
+                                                                  {"Widen", "bias, rounding and sums"},
+                                                                  {"Fill", "bias, rounding and sums"},
+                                                                  {"Accumulate", "bias, rounding and sums"},
+                                                                  {"ColumnSums", "bias, rounding and sums"},
+                                                                  {"SumOfChunks", "bias, rounding and sums"}};
   for (const auto& [name, part] : parts)
     if (kernel.find(name) != kernel.npos) return part;
   return "other";
@@ -28,7 +51,9 @@ std::vector<Profiler::Pass> Profiler::passes() const {
   return passes;
 }
 
-std::string Profiler::table() const { return table(std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count()); }
+std::string Profiler::table() const {
+  return table(std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
+}
 
 std::string Profiler::table(double seconds) const {
   std::vector<std::pair<std::string, double>> parts;
@@ -42,6 +67,7 @@ std::string Profiler::table(double seconds) const {
   std::sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
   parts.push_back({"idle", std::max(0.0, seconds - busy)});
   std::string text;
-  for (const auto& [part, time] : parts) text += fmt::format("{}{} {:.1f} %", text.empty() ? "" : ", ", part, 100 * time / seconds);
+  for (const auto& [part, time] : parts)
+    text += fmt::format("{}{} {:.1f} %", text.empty() ? "" : ", ", part, 100 * time / seconds);
   return text;
 }

@@ -8,18 +8,19 @@
 #include <vector>
 #include "engine/forwarding_device.h"
 
-// The part of a step that a kernel belongs to, by its name as C++ or a GPU's profiler writes it: products, attention, normalisation,
-// activations, "bias, rounding and sums", optimizer, other.
+// The part of a step that a kernel belongs to, by its name as C++ or a GPU's profiler writes it: products, attention,
+// normalisation, activations, "bias, rounding and sums", optimizer, other.
 std::string_view part_of(std::string_view kernel);
 
-// Waits for the device after every pass, so that each gets its own time also on a GPU; there the sum is more than a step that
-// overlaps. Times are wall-clock seconds since construction or reset().
+// Waits for the device after every pass, so that each gets its own time also on a GPU; there the sum is more than a
+// step that overlaps. Times are wall-clock seconds since construction or reset().
 class Profiler final : public ForwardingDevice {
  public:
   using ForwardingDevice::ForwardingDevice;
-  struct Pass { std::string part, name; double seconds; size_t calls; };     // part: products, attention, normalisation, ...
+  // part: products, attention, normalisation, ...
+  struct Pass { std::string part, name; double seconds; size_t calls; };
   std::vector<Pass> passes() const;                                          // longest first
-  std::string table(double seconds) const;                                   // of parts, as shares of `seconds`; what is missing is "idle"
+  std::string table(double seconds) const;  // of parts, as shares of `seconds`; what is missing is "idle"
   std::string table() const;                                                 // since construction or reset()
   void reset() { times_.clear(), products_ = {}, start_ = std::chrono::steady_clock::now(); }
 

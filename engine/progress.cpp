@@ -7,7 +7,8 @@
 namespace {
 std::string duration(double seconds) {
   const long s = long(seconds + 0.5);
-  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
+  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+                   : fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
 // Without the last parts that `width` columns have no room for.
@@ -20,7 +21,8 @@ std::string fitting(std::string line, size_t width) {
 }
 }  // namespace
 
-Progress::Progress(int64_t total) : total_(total), terminal_(isatty(STDERR_FILENO)), start_(Clock::now()), last_(start_ - std::chrono::hours(1)) {}
+Progress::Progress(int64_t total)
+    : total_(total), terminal_(isatty(STDERR_FILENO)), start_(Clock::now()), last_(start_ - std::chrono::hours(1)) {}
 
 Progress::~Progress() {
   if (drawn_) write_log("\n");
@@ -44,7 +46,8 @@ void Progress::show(int64_t done, const std::string& text, bool important) {
   last_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   std::string left;                                                 // of what is known after the first
-  if (done > first_ && done < total_) left = "  " + duration(elapsed / double(done - first_) * double(total_ - done)) + " left";
+  if (done > first_ && done < total_)
+    left = "  " + duration(elapsed / double(done - first_) * double(total_ - done)) + " left";
   const std::string line = fmt::format("{}/{}{}  {}", done, total_, left, text);
   if (!terminal_ || important) say(fitting(line, 80));
   if (!terminal_) return;

@@ -1,5 +1,5 @@
-// Progress on stderr: one line that is rewritten where stderr is a terminal, else a plain line every 30 seconds. No line
-// is wider than the terminal, or 80 columns: the last of its parts, which two blanks divide, are left out.
+// Progress on stderr: one line that is rewritten where stderr is a terminal, else a plain line every 30 seconds. No
+// line is wider than the terminal, or 80 columns: the last of its parts, which two blanks divide, are left out.
 // defines: Progress
 #pragma once
 #include <chrono>

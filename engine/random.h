@@ -56,5 +56,13 @@ class Random {
 
 // The purposes in use, so that no two share a sequence.
 namespace purpose {
-enum : uint32_t { initialisation = 1, order = 2, augmentation = 3, drawing = 4, synthetic = 5, mixup = 6, features = 7 };
+enum : uint32_t {
+  initialisation = 1,
+  order = 2,
+  augmentation = 3,
+  drawing = 4,
+  synthetic = 5,
+  mixup = 6,
+  features = 7
+};
 }

@@ -1,5 +1,5 @@
-// The learning-rate multiplier of BigVision's create_learning_rate_schedule, from the 0-based count of updates: linear warm-up
-// times cosine decay to 0. The first update has multiplier 0.
+// The learning-rate multiplier of BigVision's create_learning_rate_schedule, from the 0-based count of updates: linear
+// warm-up times cosine decay to 0. The first update has multiplier 0.
 // defines: schedule
 #pragma once
 #include <algorithm>

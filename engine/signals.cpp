@@ -29,8 +29,8 @@ void ignore_write_signals() {
   for (int signal : {SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_IGN);
 }
 
-// A thread waits for them, instead of a handler that would interrupt a product: oneDNN's generated code keeps values below
-// the stack pointer, where a handler's frame would overwrite them.
+// A thread waits for them, instead of a handler that would interrupt a product: oneDNN's generated code keeps values
+// below the stack pointer, where a handler's frame would overwrite them.
 void catch_signals() {
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
     struct sigaction now;

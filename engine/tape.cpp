@@ -41,7 +41,8 @@ Tensor Tape::leaf(std::string_view name, Shape shape, real* value, GradientSink 
 }
 
 Tensor Tape::input(std::string_view name, Shape shape, std::span<const float> values) {
-  if (values.size() != shape.size()) fail(ExitCode::failed, "tape: input {} has {} values, expected {}", name, values.size(), shape.text());
+  if (values.size() != shape.size())
+    fail(ExitCode::failed, "tape: input {} has {} values, expected {}", name, values.size(), shape.text());
   Tensor x = append({.op = name, .shape = shape, .value = pool_->take<real>(shape.size()), .owned = true});
   if constexpr (std::is_same_v<real, float>) {
     device.upload(value(x), values.data(), values.size_bytes());
@@ -91,9 +92,11 @@ Tensor Tape::reshape(Tensor x, Shape shape) {
 
 real* Tape::value(Tensor x) {
   Node& n = node(x);
-  if (n.kept == Kept::for_products) fail(ExitCode::failed, "tape: {} {} is kept for products alone", n.op, n.shape.text());
+  if (n.kept == Kept::for_products)
+    fail(ExitCode::failed, "tape: {} {} is kept for products alone", n.op, n.shape.text());
   if (!n.value) {
-    if (!n.remake) fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
+    if (!n.remake)
+      fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
     hold(n);
     n.remake();
   }
@@ -119,7 +122,8 @@ Operand Tape::operand(Tensor x) {
     n.rounded = pool_->take<bf16>(n.shape.size());
     device.each(n.shape.size(), Round{n.rounded, full});
   } else {
-    if (!n.remake) fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
+    if (!n.remake)
+      fail(ExitCode::failed, "tape: {} {} was forgotten, and its op cannot compute it again", n.op, n.shape.text());
     hold(n);
     n.remake();
   }
@@ -129,10 +133,12 @@ Operand Tape::operand(Tensor x) {
 Operand Tape::weight(Tensor w) {
   const Node& n = node(w);
   if (!is_kept_leaf(n)) return operand(w);
-  const auto [leaf, is_new] = packed_leaves_.try_emplace(n.value);                                     // asks the device once: the answer costs as much as a small product
+  // asks the device once: the answer costs as much as a small product
+  const auto [leaf, is_new] = packed_leaves_.try_emplace(n.value);
   auto& [packed, size] = leaf->second;
   const int rows = w.shape[0], columns = w.shape.last();
-  if (is_new && (size = device.packed_bytes(rows, columns))) packed = pool_->take<char>(size), device.pack(packed, n.value, rows, columns);
+  if (is_new && (size = device.packed_bytes(rows, columns)))
+    packed = pool_->take<char>(size), device.pack(packed, n.value, rows, columns);
   return packed ? Operand::from_packed(packed) : operand(w);
 }
 
@@ -181,8 +187,8 @@ real* Tape::gradient(Tensor x) {
   Node& n = node(x);
   if (!n.written) fail(ExitCode::failed, "tape: op {} {} has no gradient here", n.op, n.shape.text());
   if (!n.gradient)
-    fail(ExitCode::failed, "tape: the gradient of {} {} is rounded, for products alone: gradient_operand() has it", n.op,
-         n.shape.text());
+    fail(ExitCode::failed, "tape: the gradient of {} {} is rounded, for products alone: gradient_operand() has it",
+         n.op, n.shape.text());
   return n.gradient;
 }
 

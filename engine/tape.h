@@ -1,5 +1,6 @@
-// The tape: an op runs at once and appends a node; backward() walks the nodes from the last to the first. Creation order is
-// a topological order, so there is no sort, no recursion and no reference count. Gradients only ever accumulate.
+// The tape: an op runs at once and appends a node; backward() walks the nodes from the last to the first. Creation
+// order is a topological order, so there is no sort, no recursion and no reference count. Gradients only ever
+// accumulate.
 // defines: Gradient, Kept, Temporary, Saved, Tape
 #pragma once
 #include <functional>
@@ -37,15 +38,16 @@ template <class T> using Saved = std::shared_ptr<Temporary<T>>;
 
 class Tape {
  public:
-  explicit Tape(Device& device, bool recording = true) : device(device), pool_(std::make_shared<Pool>(device)), recording_(recording) {}
+  explicit Tape(Device& device, bool recording = true)
+      : device(device), pool_(std::make_shared<Pool>(device)), recording_(recording) {}
   // A tape of its own, for a part that is computed again in the backward pass; its memory is the other's.
   Tape(Tape& outer, bool recording) : device(outer.device), pool_(outer.pool_), recording_(recording) {}
   ~Tape();
   Tape(const Tape&) = delete;
   Device& device;
 
-  // An input or a parameter: memory stays the caller's. With `gradient`, backward leaves d loss / d value there, or adds
-  // it to what is there if `add`.
+  // An input or a parameter: memory stays the caller's. With `gradient`, backward leaves d loss / d value there, or
+  // adds it to what is there if `add`.
   Tensor leaf(std::string_view name, Shape shape, real* value, real* gradient = nullptr, bool add = false);
   // The same, with memory for the gradient that is asked for when one comes, from the pool of this tape: it is added to
   // what is there.
@@ -62,16 +64,17 @@ class Tape {
   template <class T> Saved<T> saved(size_t n) { return std::make_shared<Temporary<T>>(*pool_, n); }
   bool spares(size_t bytes);  // whether the device has room for what could be made again
   bool recording() const { return recording_; }
-  // Leaves are rounded and packed for products once in the life of this tape: for passes over parameters that do not change meanwhile.
+  // Leaves are rounded and packed for products once in the life of this tape: for passes over parameters that do not
+  // change meanwhile.
   void keep_leaves() { keeps_leaves_ = true; }
 
   real* value(Tensor x);
   Output output(Tensor x);                                        // where the op that makes x writes it
-  Operand operand(Tensor x);                                      // x as input of a product; rounded on first use, kept until clear()
-  Operand weight(Tensor w);                                       // w[n,k] as right-hand input of x wᵀ: a leaf that is kept is packed
+  Operand operand(Tensor x);  // x as input of a product; rounded on first use, kept until clear()
+  Operand weight(Tensor w);  // w[n,k] as right-hand input of x wᵀ: a leaf that is kept is packed
   bool is_kept_rounded(Tensor x) { return node(x).kept == Kept::for_products; }
   void keep_for_products(Tensor x);                               // nothing else will read it
-  void drop_rounded(Tensor x);                                    // of a leaf, where the device does not keep it: operand(x) will round it again
+  void drop_rounded(Tensor x);  // of a leaf, where the device does not keep it: operand(x) will round it again
   std::vector<float> download(Tensor x);                          // value(x) in host memory
 
   // x gets a gradient though no input of its op wants one: something that its op holds does.
@@ -92,12 +95,13 @@ class Tape {
   // Where to put all of it, or add all of it. kept: for_products if the caller can write it rounded: it is, where
   // nothing else reads it, until more is added.
   Gradient add_gradient(Tensor x, Kept kept = Kept::full);
-  real* add_into_gradient(Tensor x);                              // the same, zeroed if nothing was there: for ops that touch parts
+  real* add_into_gradient(Tensor x);  // the same, zeroed if nothing was there: for ops that touch parts
   void pass_gradient(Tensor from, Tensor to);                     // d to += d from; ends the use of gradient(from)
 
   // Starts from d loss = 1 for every element of `loss`, or from what is in its gradient already. Once per clear().
   void backward(Tensor loss);
-  // The same, where nothing but `kept` and leaves will be read afterwards: each value's memory goes back as soon as its readers are done.
+  // The same, where nothing but `kept` and leaves will be read afterwards: each value's memory goes back as soon as its
+  // readers are done.
   void backward(Tensor loss, std::initializer_list<Tensor> kept);
   void clear();                                                   // forgets every node; memory returns to the pool
   // Without recording: the memory of all values goes back but x's, from the tensor `first` on.
@@ -128,7 +132,7 @@ class Tape {
     GradientSink sink = {};
   };
   Tensor append(Node node);
-  void walk_back(Tensor loss, const std::function<void(int)>& done);      // done(node): nothing of the tape will read it
+  void walk_back(Tensor loss, const std::function<void(int)>& done);  // done(node): nothing of the tape will read it
   Node& node(Tensor x);
   bool is_kept_leaf(const Node& node) const { return keeps_leaves_ && !node.owned && !node.borrowed; }
   void hold(Node& node);                                          // memory for its value, as it is kept

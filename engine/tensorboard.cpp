@@ -52,7 +52,8 @@ std::string field(int number, std::string_view bytes) {
 
 constexpr std::string_view prefix = "events.out.tfevents.";
 
-// The seconds in the name of a new file: now, but after those of every file that is there, for names are the order of files.
+// The seconds in the name of a new file: now, but after those of every file that is there, for names are the order of
+// files.
 int64_t time_for_name(const std::filesystem::path& folder, double now) {
   int64_t time = int64_t(now);
   std::error_code error;
@@ -70,7 +71,8 @@ EventFile::EventFile(const std::filesystem::path& folder, std::optional<int64_t>
   char host[256] = "";
   ::gethostname(host, sizeof host - 1);
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  path_ = folder / fmt::format("{}{:010}.{}.{}.{}{}", prefix, time_for_name(folder, now), host, ::getpid(), files++, suffix);
+  path_ = folder /
+          fmt::format("{}{:010}.{}.{}.{}{}", prefix, time_for_name(folder, now), host, ::getpid(), files++, suffix);
   file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
   if (file_ < 0) fail(ExitCode::failed, "cannot write {}: {}", path_.string(), std::strerror(errno));
   append(field(1, now) + field(3, "brain.Event:2"));
@@ -85,16 +87,21 @@ void EventFile::scalar(std::string_view tag, double value, int64_t step, double 
   append(field(1, wall_time) + field(2, step) + field(5, summary));
 }
 
-// A HistogramProto: limits are right edges, and a bucket reaches down to the limit before it, so one of 0 fills each gap.
-void EventFile::histogram(std::string_view tag, const Histogram& counted, double min, double max, double sum, double squares, int64_t step, double wall_time) {
+// A HistogramProto: limits are right edges, and a bucket reaches down to the limit before it, so one of 0 fills each
+// gap.
+void EventFile::histogram(std::string_view tag, const Histogram& counted, double min, double max, double sum,
+                          double squares, int64_t step, double wall_time) {
   std::string limits, counts;
-  const auto bucket = [&](double limit, double count) { limits += little_endian(limit), counts += little_endian(count); };
+  const auto bucket = [&](double limit, double count) {
+    limits += little_endian(limit), counts += little_endian(count);
+  };
   for (int b = 0; b < Histogram::bins; b++) {
     if (counted.counts[b] == 0) continue;
     if (b > 0 && counted.counts[b - 1] == 0) bucket(Histogram::edge(b), 0);
     bucket(Histogram::edge(b + 1), double(counted.counts[b]));
   }
-  const std::string histogram = field(1, min) + field(2, max) + field(3, double(counted.total())) + field(4, sum) + field(5, squares) + field(6, limits) + field(7, counts);
+  const std::string histogram = field(1, min) + field(2, max) + field(3, double(counted.total())) + field(4, sum) +
+                                field(5, squares) + field(6, limits) + field(7, counts);
   append(field(1, wall_time) + field(2, step) + field(5, field(1, field(1, tag) + field(5, histogram))));
 }
 

@@ -23,7 +23,8 @@ class EventFile {
   // In the file when it returns. `wall_time`: seconds since 1970
   void scalar(std::string_view tag, double value, int64_t step, double wall_time);
   // Range, sum and sum of squares are those of the values that were counted.
-  void histogram(std::string_view tag, const Histogram& counted, double min, double max, double sum, double squares, int64_t step, double wall_time);
+  void histogram(std::string_view tag, const Histogram& counted, double min, double max, double sum, double squares,
+                 int64_t step, double wall_time);
 
  private:
   void append(std::string_view event);

@@ -1,5 +1,6 @@
 // Text from outside, and what is made of it.
-// defines: split, trimmed, printable, shell_word, nearest, did_you_mean, same_name, unknown_name, csv_line, wrapped, without_mark,
+// defines: split, trimmed, printable, shell_word, nearest, did_you_mean, same_name, unknown_name, csv_line, wrapped,
+//   without_mark,
 //          lines_of, text_of_file, lines_of_file, demangled
 #pragma once
 #include <filesystem>
@@ -43,8 +44,8 @@ std::string unknown_name(std::string_view given, const std::vector<std::string>&
 
 // A line of a CSV file: cells with commas or quotes are quoted, and all are printable().
 std::string csv_line(const std::vector<std::string>& cells);
-// Lines of at most `width` characters, broken at blanks; each begins with `indent` blanks, but the first with `first`. A
-// longer word keeps its line. Ends with a line end.
+// Lines of at most `width` characters, broken at blanks; each begins with `indent` blanks, but the first with `first`.
+// A longer word keeps its line. Ends with a line end.
 std::string wrapped(std::string_view text, size_t width, size_t indent, const std::string& first);
 
 // Text as editors of any system save it.

@@ -257,7 +257,8 @@ BigVisionWeights read_bigvision(const std::filesystem::path& path) {
   return weights;
 }
 
-void write_bigvision(const std::filesystem::path& path, const ViTConfig& config, const std::map<std::string, NamedTensor>& tensors) {
+void write_bigvision(const std::filesystem::path& path, const ViTConfig& config,
+                     const std::map<std::string, NamedTensor>& tensors) {
   std::map<std::string, Array> arrays;
   const auto add = [&](const std::string& timm, const NamedTensor& tensor) {
     const std::string name = bigvision_name(timm);
@@ -269,10 +270,12 @@ void write_bigvision(const std::filesystem::path& path, const ViTConfig& config,
       add(name, tensor);
       continue;
     }
-    const std::vector<std::string> parts = qkv ? std::vector<std::string>{"query", "key", "value"} : std::vector<std::string>{"key", "value"};
+    const std::vector<std::string> parts =
+        qkv ? std::vector<std::string>{"query", "key", "value"} : std::vector<std::string>{"key", "value"};
     const size_t joined = name.rfind(qkv ? "qkv" : "kv"), values = tensor.data.size() / parts.size();
     for (size_t part = 0; part < parts.size(); part++) {
-      NamedTensor rows{tensor.shape, {tensor.data.begin() + long(part * values), tensor.data.begin() + long((part + 1) * values)}};
+      NamedTensor rows{tensor.shape,
+                       {tensor.data.begin() + long(part * values), tensor.data.begin() + long((part + 1) * values)}};
       rows.shape[0] /= int64_t(parts.size());
       add(name.substr(0, joined) + parts[part] + name.substr(name.rfind('.')), rows);
     }

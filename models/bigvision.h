@@ -11,6 +11,7 @@ struct BigVisionWeights {
 // Reads the .npz of a BigVision or vit_jax run: parameters alone, or a checkpoint, whose optimizer state is left out.
 BigVisionWeights read_bigvision(const std::filesystem::path& path);
 
-// Writes `tensors`, named as weight_shapes(config) has them, as an .npz that BigVision loads. What flax has no name for goes
-// by "gate" beside query, key and value.
-void write_bigvision(const std::filesystem::path& path, const ViTConfig& config, const std::map<std::string, NamedTensor>& tensors);
+// Writes `tensors`, named as weight_shapes(config) has them, as an .npz that BigVision loads. What flax has no name for
+// goes by "gate" beside query, key and value.
+void write_bigvision(const std::filesystem::path& path, const ViTConfig& config,
+                     const std::map<std::string, NamedTensor>& tensors);

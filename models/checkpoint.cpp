@@ -12,7 +12,8 @@ template <class T>
 T number(const Metadata& metadata, const std::string& key, const std::filesystem::path& path,
          T low = std::numeric_limits<T>::lowest()) {
   const auto found = metadata.find(key);
-  if (found == metadata.end()) fail(ExitCode::data, "{}: metadata has no '{}'; this is no training state", path.string(), key);
+  if (found == metadata.end())
+    fail(ExitCode::data, "{}: metadata has no '{}'; this is no training state", path.string(), key);
   const std::string& text = found->second;
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -37,8 +38,10 @@ void check_identity(const SafeTensors& file, const std::filesystem::path& path, 
            "weights with --init {} in another --out", path.string(), key, saved, value,
            (path.parent_path() / "last.safetensors").string());
     if (saved != value)
-      fail(ExitCode::usage, "{}: the run was started with {} = {}, now it is {}; resume with the same, or start anew in "
-           "another --out", path.string(), key, saved, value);
+      fail(ExitCode::usage,
+           "{}: the run was started with {} = {}, now it is {}; resume with the same, or start anew in "
+           "another --out",
+           path.string(), key, saved, value);
   }
 }
 
@@ -60,7 +63,8 @@ LogSizes logs_of(const Metadata& metadata, const std::filesystem::path& path) {
   return logs;
 }
 
-template <class T> StoredTensor stored(const std::string& name, const std::string& dtype, const std::vector<T>& values) {
+template <class T>
+StoredTensor stored(const std::string& name, const std::string& dtype, const std::vector<T>& values) {
   return {name, dtype, {int64_t(values.size())}, std::as_bytes(std::span(values))};
 }
 
@@ -86,8 +90,8 @@ std::map<std::string, NamedTensor> tensors_of(const ViT& vit) {
   return tensors;
 }
 
-void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess, const std::vector<std::string>& classes,
-                  Metadata extra) {
+void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess,
+                  const std::vector<std::string>& classes, Metadata extra) {
   extra["crop"] = preprocess.crop;
   if (!classes.empty()) extra["class_names"] = json_text(nlohmann::json(classes));
   write_weights(path, vit.config(), tensors_of(vit), extra);
@@ -124,8 +128,8 @@ Loaded load_vit(Device& device, const std::filesystem::path& path, const Stated&
   return loaded;
 }
 
-void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity,
-                const MovingAverage* average) {
+void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state,
+                const Metadata& identity, const MovingAverage* average) {
   const std::vector<float> values = flat_values(vit.parameters()), second = adam.second_moment();
   const std::vector<bf16> first = adam.first_moment();
   Metadata metadata = identity;
@@ -141,7 +145,8 @@ void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& a
   metadata["state.window.steps"] = std::to_string(state.window.steps);
   metadata["state.window.correct"] = std::to_string(state.window.correct);
   for (const auto& [name, bytes] : state.logs) metadata[std::string(log_key) + name] = std::to_string(bytes);
-  std::vector<StoredTensor> tensors{stored("values", "F32", values), stored("first_moment", "BF16", first), stored("second_moment", "F32", second)};
+  std::vector<StoredTensor> tensors{stored("values", "F32", values), stored("first_moment", "BF16", first),
+                                    stored("second_moment", "F32", second)};
   const std::vector<float> mean = average ? average->values() : std::vector<float>();
   if (average) {
     tensors.push_back(stored("average", "F32", mean));
@@ -150,7 +155,8 @@ void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& a
   write_safetensors(path, tensors, metadata);
 }
 
-TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity, MovingAverage* average) {
+TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity,
+                         MovingAverage* average) {
   const SafeTensors file(path);
   check_identity(file, path, identity);
   const std::vector<float> values = file.floats("values"), second = file.floats("second_moment");

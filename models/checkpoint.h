@@ -1,6 +1,6 @@
-// What a run keeps on disk. FOLDER/last.safetensors: the weights, with model, preprocessing and class names, for eval and for
-// other programs. FOLDER/last.state: all that an exact resume needs; it does not depend on the other file, so a kill
-// between the two writes loses nothing.
+// What a run keeps on disk. FOLDER/last.safetensors: the weights, with model, preprocessing and class names, for eval
+// and for other programs. FOLDER/last.state: all that an exact resume needs; it does not depend on the other file, so a
+// kill between the two writes loses nothing.
 // defines: save_weights, class_names, load_vit, Loaded, tensors_of, TrainingState, save_state, load_state, saved_step,
 //          check_identity, weights_step
 #pragma once
@@ -19,8 +19,8 @@
 
 using Metadata = std::map<std::string, std::string>;
 
-void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess, const std::vector<std::string>& classes,
-                  Metadata extra = {});
+void save_weights(const std::filesystem::path& path, const ViT& vit, const Preprocess& preprocess,
+                  const std::vector<std::string>& classes, Metadata extra = {});
 // The names of classes that weights hold, by label; empty if none. Data error, which names `path`, where they are no
 // list of strings, or more than the model's `classes`.
 std::vector<std::string> class_names(const Metadata& metadata, int classes, const std::filesystem::path& path);
@@ -56,10 +56,11 @@ struct TrainingState {
 };
 // `identity` is what a resumed run must have in common with this one (model, data, batch, seed ...), name by name, and
 // nothing that the state has is left out of it; a field of ViTConfig that a state lacks has its default there.
-void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state, const Metadata& identity,
-                const MovingAverage* average = nullptr);
+void save_state(const std::filesystem::path& path, const ViT& vit, const Adam& adam, const TrainingState& state,
+                const Metadata& identity, const MovingAverage* average = nullptr);
 // Fails naming the first difference of identity.
-TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity, MovingAverage* average = nullptr);
+TrainingState load_state(const std::filesystem::path& path, ViT& vit, Adam& adam, const Metadata& identity,
+                         MovingAverage* average = nullptr);
 // The step a state file is at, without loading it.
 int64_t saved_step(const std::filesystem::path& path);
 // What load_state refuses of identity, without loading.

@@ -18,7 +18,8 @@ std::vector<std::string> wanted_classes(const std::string& wanted) {
     if (list.name == wanted) return list.wnids;
     lists += list.name + ", ";
   }
-  if (!std::filesystem::exists(wanted)) fail(ExitCode::usage, "--restrict-to: '{}' is neither one of {}nor a file", wanted, lists);
+  if (!std::filesystem::exists(wanted))
+    fail(ExitCode::usage, "--restrict-to: '{}' is neither one of {}nor a file", wanted, lists);
   std::vector<std::string> classes;
   for (std::string line : lines_of_file(wanted)) {
     line.erase(line.find_last_not_of(" \t\r") + 1);

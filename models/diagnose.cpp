@@ -16,7 +16,8 @@ Product fastest_product(Device& device, int n) {
   const bool rounds = device.rounds_operands();
   std::byte* memory;
   try {
-    memory = static_cast<std::byte*>(device.allocate((product + inputs) * sizeof(real) + rounds * inputs * sizeof(bf16)));
+    memory =
+        static_cast<std::byte*>(device.allocate((product + inputs) * sizeof(real) + rounds * inputs * sizeof(bf16)));
   } catch (const Error&) {                                               // a yardstick is no reason to end
     return {};
   }
@@ -31,7 +32,7 @@ Product fastest_product(Device& device, int n) {
   double best = INFINITY, spent = 0;
   device.gemm(multiply);                                                 // the first also loads what multiplies
   device.download(nullptr, nullptr, 0);
-  while (spent < 0.05) {                                                 // many: other programs take their share of some
+  while (spent < 0.05) {  // many: other programs take their share of some
     const auto start = std::chrono::steady_clock::now();
     device.gemm(multiply);
     device.download(nullptr, nullptr, 0);                                // waits for it
@@ -54,7 +55,9 @@ double measured_peak(Device& device) {
   return peak;
 }
 
-std::string text_of_peak(double peak) { return peak > 0 ? fmt::format("{:.3g} TFLOP/s", peak / 1e12) : "unknown, for want of memory to measure it"; }
+std::string text_of_peak(double peak) {
+  return peak > 0 ? fmt::format("{:.3g} TFLOP/s", peak / 1e12) : "unknown, for want of memory to measure it";
+}
 std::string share_of_peak(double flops, double peak) {
   if (peak <= 0) return "";
   if (flops > peak) return " (more than the peak measured at the start, beside other programs)";
@@ -62,17 +65,21 @@ std::string share_of_peak(double flops, double peak) {
 }
 
 std::string first_non_finite(Tape& tape, const Parameters& parameters) {
-  auto broken = [](const std::vector<float>& values) { return std::any_of(values.begin(), values.end(), [](float x) { return !std::isfinite(x); }); };
+  auto broken = [](const std::vector<float>& values) {
+    return std::any_of(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
+  };
   std::string parameter = "the images";
   for (size_t i = 0; i < tape.size(); i++) {
     const std::string op(tape.op(i));
     const bool is_parameter = parameters.has(op);
     if (is_parameter) parameter = op;
-    if (!tape.is_lost(tape.tensor(i)) && broken(tape.download(tape.tensor(i)))) return is_parameter ? "first in parameter " + op : fmt::format("first in op {} after {}", op, parameter);
+    if (!tape.is_lost(tape.tensor(i)) && broken(tape.download(tape.tensor(i))))
+      return is_parameter ? "first in parameter " + op : fmt::format("first in op {} after {}", op, parameter);
   }
   // Gradients come in the reverse of the order in which the forward pass read the parameters.
   for (size_t i = tape.size(); i-- > 0;)
-    if (const std::string op(tape.op(i)); parameters.has(op) && broken(parameters.gradient(parameters.find(op)))) return "first in the gradient of " + op;
+    if (const std::string op(tape.op(i)); parameters.has(op) && broken(parameters.gradient(parameters.find(op))))
+      return "first in the gradient of " + op;
   float most = -1;                       // finite, but too large for a sum of squares
   std::string where;
   const auto look = [&](const std::vector<float>& values, const char* of, const std::string& name) {

@@ -72,8 +72,9 @@ void inspect_images(const Options& o) {
     while (options.pictures > 0 && map_values(c, options, options.pictures) * sizeof(real) > most_for_maps)
       options.pictures--;
   if (options.pictures < o.pictures)
-    print_log("note    maps of {} pictures: the weights of one take {:.1f} GB; --layers keeps fewer, --pictures insists\n",
-              options.pictures, map_values(c, options, 1) * sizeof(real) / 1e9);
+    print_log(
+        "note    maps of {} pictures: the weights of one take {:.1f} GB; --layers keeps fewer, --pictures insists\n",
+        options.pictures, map_values(c, options, 1) * sizeof(real) / 1e9);
   check_arrays(c, options, o.images);
   const fs::path folder = o.out;
   const FolderLock lock(folder);

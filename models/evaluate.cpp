@@ -34,8 +34,8 @@ HostImages host_images(std::span<const uint8_t> bytes, const ViTConfig& config) 
   return {bytes, config.mean, config.std};
 }
 
-Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on, Tape* memory_of,
-                    std::span<const int> columns) {
+Evaluation evaluate(const ViT& vit, Loader& loader, const std::string& loss, const std::function<bool(uint64_t)>& go_on,
+                    Tape* memory_of, std::span<const int> columns) {
   const ViTConfig& c = vit.config();
   const auto start = std::chrono::steady_clock::now();
   if (memory_of) memory_of->clear();

@@ -1,4 +1,5 @@
-// The flags of train, and those that eval's subcommands share, on the command line, in --help and in config.toml; in one file, for CLI11 takes long to compile.
+// The flags of train, and those that eval's subcommands share, on the command line, in --help and in config.toml; in
+// one file, for CLI11 takes long to compile.
 #include <CLI/CLI.hpp>
 #include <sstream>
 #include "engine/error.h"
@@ -82,14 +83,18 @@ void DeviceFlags::add(CLI::App& app, const std::string& group) {
   app.add_flag("--fused-products,!--no-fused-products", options_.fused_products,
                "cuda with bf16: bias, residual, GELU and its derivative within the product, by cuBLASLt (default on)")
       ->default_str("true")->group(group);
-  app.add_option("--threads", options_.threads, "of the CPU; 0: all cores; the result is the same for any number")->check(whole_number(0, 1024))->capture_default_str()->group(group);
+  app.add_option("--threads", options_.threads, "of the CPU; 0: all cores; the result is the same for any number")
+      ->check(whole_number(0, 1024))
+      ->capture_default_str()
+      ->group(group);
 }
 
 void TrainOptions::add(CLI::App& app) {
   set_up_help(app, common);
   use_config(app);
   app.add_option("--preset", preset, "a named recipe; flags given as well win: " + recipe_names())->configurable(false);
-  app.add_flag("--print-config", print_config, "show the resolved run and what it costs, and do nothing")->configurable(false);
+  app.add_flag("--print-config", print_config, "show the resolved run and what it costs, and do nothing")
+      ->configurable(false);
   app.add_option("--train", train,
                  "training images: a shard pattern with braces, a folder, a tar, or a text file of them; of a folder "
                  "with train/ and val/ both are taken");
@@ -113,22 +118,68 @@ void TrainOptions::add(CLI::App& app) {
       ->transform(as_known(known_attention))
       ->capture_default_str()
       ->group("Model");
-  app.add_option("--alpha", alpha, "exponents of L in L^-alpha h(s); several train one after another")->delimiter(',')->check(real_number(0))->capture_default_str()->group("Model");
-  app.add_option("--classes", classes, "classes of the head (default: the class list beside the shards, else the largest label + 1)")->check(whole_number(0, 10'000'000))->group("Model");
+  app.add_option("--alpha", alpha, "exponents of L in L^-alpha h(s); several train one after another")
+      ->delimiter(',')
+      ->check(real_number(0))
+      ->capture_default_str()
+      ->group("Model");
+  app.add_option("--classes", classes,
+                 "classes of the head (default: the class list beside the shards, else the largest label + 1)")
+      ->check(whole_number(0, 10'000'000))
+      ->group("Model");
 
   auto* by_steps = app.add_option("--steps", steps, "updates")->check(whole_number(1, 100'000'000'000))->group(recipe);
   if (steps) by_steps->capture_default_str();
-  app.add_option("--epochs", epochs, "passes over the training images, instead of --steps")->check(above_zero())->group(recipe);
-  app.add_option("--batch", batch, "images an update")->check(whole_number(1, 16'777'216))->capture_default_str()->group(recipe);
-  app.add_option("--lr", adam.lr, "peak learning rate of Adam")->check(real_number(0))->capture_default_str()->group(recipe);
-  app.add_option("--weight-decay", adam.weight_decay, "decoupled, times the schedule but not the learning rate: AdamW's is this / lr")->check(real_number(0))->capture_default_str()->group(recipe);
-  app.add_option("--warmup", warmup, "updates of linear warm-up before the cosine, or a share of all such as 10%")->capture_default_str()->group(recipe);
-  app.add_option("--clip", adam.clip, "largest global norm of the gradient; 0: no clipping")->check(real_number(0))->capture_default_str()->group(recipe);
-  app.add_option("--micro-batch", micro_batch, "images of a batch at a time, for less memory: the gradients are those of the batch, up to rounding; 0: all at once")->check(whole_number(0, 16'777'216))->capture_default_str()->group(run_group);
-  app.add_flag("--remat,!--no-remat", rematerialise, "keep of each block its input alone and compute it again in the backward pass: less memory, a third more work, the same bits")->group(run_group);
-  app.add_option("--mixup", mixup, "p of Beta(p, p): each batch is mixed with itself shifted by one, with one coefficient; 0: not")->check(zero_or(0.001, 1))->capture_default_str()->group(recipe);
-  app.add_option_function<std::string>("--randaug", [this](const std::string& text) { preprocess.randaug = parse_randaug(text); }, "N,M: N random operations of magnitude M on each training image, as BigVision has them; N,M,repaired without their slips; 0: none")->default_str(to_text(preprocess.randaug))->group(recipe);
-  app.add_option("--ema", ema, "decay of a moving average of the weights, such as 0.9999, which is evaluated and kept as best; 0: none")->check(real_number(0, 1))->capture_default_str()->group(recipe);
+  app.add_option("--epochs", epochs, "passes over the training images, instead of --steps")
+      ->check(above_zero())
+      ->group(recipe);
+  app.add_option("--batch", batch, "images an update")
+      ->check(whole_number(1, 16'777'216))
+      ->capture_default_str()
+      ->group(recipe);
+  app.add_option("--lr", adam.lr, "peak learning rate of Adam")
+      ->check(real_number(0))
+      ->capture_default_str()
+      ->group(recipe);
+  app.add_option("--weight-decay", adam.weight_decay,
+                 "decoupled, times the schedule but not the learning rate: AdamW's is this / lr")
+      ->check(real_number(0))
+      ->capture_default_str()
+      ->group(recipe);
+  app.add_option("--warmup", warmup, "updates of linear warm-up before the cosine, or a share of all such as 10%")
+      ->capture_default_str()
+      ->group(recipe);
+  app.add_option("--clip", adam.clip, "largest global norm of the gradient; 0: no clipping")
+      ->check(real_number(0))
+      ->capture_default_str()
+      ->group(recipe);
+  app.add_option("--micro-batch", micro_batch,
+                 "images of a batch at a time, for less memory: the gradients are those of the batch, up to rounding; "
+                 "0: all at once")
+      ->check(whole_number(0, 16'777'216))
+      ->capture_default_str()
+      ->group(run_group);
+  app.add_flag("--remat,!--no-remat", rematerialise,
+               "keep of each block its input alone and compute it again in the backward pass: less memory, a third "
+               "more work, the same bits")
+      ->group(run_group);
+  app.add_option("--mixup", mixup,
+                 "p of Beta(p, p): each batch is mixed with itself shifted by one, with one coefficient; 0: not")
+      ->check(zero_or(0.001, 1))
+      ->capture_default_str()
+      ->group(recipe);
+  app.add_option_function<std::string>(
+         "--randaug", [this](const std::string& text) { preprocess.randaug = parse_randaug(text); },
+         "N,M: N random operations of magnitude M on each training image, as BigVision has them; N,M,repaired without "
+         "their slips; 0: none")
+      ->default_str(to_text(preprocess.randaug))
+      ->group(recipe);
+  app.add_option(
+         "--ema", ema,
+         "decay of a moving average of the weights, such as 0.9999, which is evaluated and kept as best; 0: none")
+      ->check(real_number(0, 1))
+      ->capture_default_str()
+      ->group(recipe);
   app.add_option("--loss", loss, "softmax or sigmoid cross-entropy")
       ->transform(one_of({"softmax", "sigmoid"}))
       ->capture_default_str()
@@ -137,24 +188,44 @@ void TrainOptions::add(CLI::App& app) {
       ->transform(one_of({"inception", "pad", "none"}))
       ->capture_default_str()
       ->group(recipe);
-  app.add_flag("--flip,!--no-flip", preprocess.flip, "mirror every second image (default on)")->default_str("true")->group(recipe);
+  app.add_flag("--flip,!--no-flip", preprocess.flip, "mirror every second image (default on)")
+      ->default_str("true")
+      ->group(recipe);
 
   device.add(app, run_group);
-  app.add_option("--workers", workers, "threads that decode images ahead (default 1; where a GPU trains all cores but one); the result is the same for any number")->check(whole_number(0, 1024))->group(run_group);
+  app.add_option("--workers", workers,
+                 "threads that decode images ahead (default 1; where a GPU trains all cores but one); the result is "
+                 "the same for any number")
+      ->check(whole_number(0, 1024))
+      ->group(run_group);
   app.add_option("--seed", seeds, "of initialisation, order and augmentation; several train one after another")
       ->delimiter(',')
       ->check(whole_number(0, UINT64_MAX))
       ->capture_default_str()
       ->group(run_group);
-  app.add_option("--log-every", log_every, "updates between lines of the metrics")->check(whole_number(1, any))->capture_default_str()->group(run_group);
-  app.add_option("--inspect-every", inspect_every, "updates between looks inside attention, which go to inspect.csv and TensorBoard and change no bit; 0: none")->check(whole_number(0, any))->capture_default_str()->group(run_group);
+  app.add_option("--log-every", log_every, "updates between lines of the metrics")
+      ->check(whole_number(1, any))
+      ->capture_default_str()
+      ->group(run_group);
+  app.add_option(
+         "--inspect-every", inspect_every,
+         "updates between looks inside attention, which go to inspect.csv and TensorBoard and change no bit; 0: none")
+      ->check(whole_number(0, any))
+      ->capture_default_str()
+      ->group(run_group);
   add_help_page(app, "attention", "the attention functions, their formulas and sources", attention_page);
-  app.add_flag("--profile", profile, "at the end, where the time went: products, attention, normalisation, ...; on a GPU each pass is waited for")->group(run_group);
+  app.add_flag(
+         "--profile", profile,
+         "at the end, where the time went: products, attention, normalisation, ...; on a GPU each pass is waited for")
+      ->group(run_group);
   app.add_option("--eval-every", eval_every,
                  "updates between evaluations (default an epoch, but at most 20 a run); 0: at the end")
       ->check(whole_number(0, any))
       ->group(run_group);
-  app.add_option("--save-every", save_every, "updates between saves")->check(whole_number(1, any))->capture_default_str()->group(run_group);
+  app.add_option("--save-every", save_every, "updates between saves")
+      ->check(whole_number(1, any))
+      ->capture_default_str()
+      ->group(run_group);
   app.add_option("--save-minutes", save_minutes, "the longest time between saves")
       ->check(above_zero())
       ->capture_default_str()
@@ -244,7 +315,8 @@ std::string resolved_flags(CLI::App& app, const TrainOptions& o, const ViTConfig
 
 std::map<std::string, std::string> read_config(const std::filesystem::path& folder) try {
   std::map<std::string, std::string> flags;
-  for (const CLI::ConfigItem& item : ConfigFile().from_file((folder / "config.toml").string())) flags[item.name] = item.inputs.empty() ? "" : item.inputs[0];
+  for (const CLI::ConfigItem& item : ConfigFile().from_file((folder / "config.toml").string()))
+    flags[item.name] = item.inputs.empty() ? "" : item.inputs[0];
   return flags;
 } catch (const CLI::Error& error) {
   fail(ExitCode::data, "{}: {}", (folder / "config.toml").string(), error.what());

@@ -15,10 +15,12 @@ std::vector<float> resample_positions(const std::vector<float>& values, int from
   for (int y = 0; y < to; y++)
     for (int x = 0; x < to; x++) {
       const double sy = source(y), sx = source(x);
-      const int y0 = std::min(int(sy), from - 1), x0 = std::min(int(sx), from - 1), y1 = std::min(y0 + 1, from - 1), x1 = std::min(x0 + 1, from - 1);
+      const int y0 = std::min(int(sy), from - 1), x0 = std::min(int(sx), from - 1), y1 = std::min(y0 + 1, from - 1),
+                x1 = std::min(x0 + 1, from - 1);
       for (size_t c = 0; c < D; c++) {
         auto at = [&](int row, int column) { return double(values[(size_t(row) * from + column) * D + c]); };
-        const double top = std::lerp(at(y0, x0), at(y0, x1), sx - x0), bottom = std::lerp(at(y1, x0), at(y1, x1), sx - x0);
+        const double top = std::lerp(at(y0, x0), at(y0, x1), sx - x0),
+                     bottom = std::lerp(at(y1, x0), at(y1, x1), sx - x0);
         resampled[(size_t(y) * to + x) * D + c] = float(std::lerp(top, bottom, sy - y0));
       }
     }
@@ -97,7 +99,8 @@ std::string start_from(ViT& vit, const std::filesystem::path& path, const std::v
     } else if (found->second.data.size() == p.shape.size()) {
       vit.parameters().set(p.name, found->second.data);
     } else {
-      fail(ExitCode::data, "--init {}: {} has {} values, expected {}; give the model the file's size", path.string(), p.name, found->second.data.size(), p.shape.text());
+      fail(ExitCode::data, "--init {}: {} has {} values, expected {}; give the model the file's size", path.string(),
+           p.name, found->second.data.size(), p.shape.text());
     }
     taken++;
   }
@@ -110,7 +113,8 @@ std::string at_image_size(Weights& weights, int image_size, std::optional<double
   const ViTConfig trained = c;
   c.image_size = image_size;
   check_config(c);
-  if (const auto positions = weights.tensors.find("pos_embed"); positions != weights.tensors.end() && c.grid() != trained.grid()) {
+  if (const auto positions = weights.tensors.find("pos_embed");
+      positions != weights.tensors.end() && c.grid() != trained.grid()) {
     positions->second.data = resample_positions(positions->second.data, trained.grid(), c.grid());
     positions->second.shape = weight_shapes(c).at("pos_embed");
   }
@@ -120,9 +124,12 @@ std::string at_image_size(Weights& weights, int image_size, std::optional<double
   if (exponent) {
     if (!has_alpha(c.attention)) fail(ExitCode::usage, "--alpha: {} has no exponent of L; leave it out", c.attention);
     if (learned) fail(ExitCode::usage, "--alpha: the exponents of this model were learned; leave it out");
-    if (other < 2) fail(ExitCode::usage, "--alpha: at image size {} there is one token, of which every power is 1; leave it out", image_size);
+    if (other < 2)
+      fail(ExitCode::usage, "--alpha: at image size {} there is one token, of which every power is 1; leave it out",
+           image_size);
     c.alpha = (trained.alpha * std::log(L) + *exponent * std::log(other / L)) / std::log(other);
   }
   if (!has_alpha(c.attention) || learned) return lengths;
-  return lengths + fmt::format("; the weights' factor was {:.4g} and is {:.4g}", std::pow(L, -trained.alpha), std::pow(other, -c.alpha));
+  return lengths + fmt::format("; the weights' factor was {:.4g} and is {:.4g}", std::pow(L, -trained.alpha),
+                               std::pow(other, -c.alpha));
 }

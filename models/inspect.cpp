@@ -14,7 +14,9 @@ constexpr double most_activations = 4e9;          // bytes between forward and b
 
 const std::vector<std::string> maps{"S", "A", "dA", "dS"}, operands{"q", "k", "v", "dO", "dq", "dk", "dv"};
 
-bool is_in(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
+bool is_in(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 std::vector<int> layers_of(const ViTConfig& c, const InspectOptions& o) {
   std::vector<int> all(c.depth);
@@ -23,7 +25,8 @@ std::vector<int> layers_of(const ViTConfig& c, const InspectOptions& o) {
 }
 
 std::string text_of(int layer, const Place& p) {
-  return fmt::format("attention shows it first in layer {}: {} of image {}, head {}, query rows {} to {}", layer, p.map, p.image, p.head, p.first_row, p.first_row + p.rows - 1);
+  return fmt::format("attention shows it first in layer {}: {} of image {}, head {}, query rows {} to {}", layer, p.map,
+                     p.image, p.head, p.first_row, p.first_row + p.rows - 1);
 }
 
 // The first layer on the way to the loss, else the first on the way back.
@@ -37,22 +40,32 @@ std::string broken_tile(const std::vector<std::unique_ptr<AttentionStatistics>>&
 
 }  // namespace
 
-double map_values(const ViTConfig& c, const InspectOptions& o, int pictures) { return double(pictures) * double(layers_of(c, o).size()) * c.attention_heads() * c.tokens() * c.tokens(); }
+double map_values(const ViTConfig& c, const InspectOptions& o, int pictures) {
+  return double(pictures) * double(layers_of(c, o).size()) * c.attention_heads() * c.tokens() * c.tokens();
+}
 
 void check_arrays(const ViTConfig& c, const InspectOptions& o, int images) {
   for (const int layer : o.layers)
-    if (layer < 0 || layer >= c.depth) fail(ExitCode::usage, "--layers: {} is none of the model's {} layers, which count from 0", layer, c.depth);
+    if (layer < 0 || layer >= c.depth)
+      fail(ExitCode::usage, "--layers: {} is none of the model's {} layers, which count from 0", layer, c.depth);
   double values = map_values(c, o, std::min(o.pictures, images));
   for (const std::string& name : o.arrays) {
-    if (!is_in(maps, name) && !is_in(operands, name)) fail(ExitCode::usage, "--npy: '{}' is unknown, expected some of {}, {}", name, fmt::join(maps, ", "), fmt::join(operands, ", "));
-    values += double(images) * double(layers_of(c, o).size()) * c.attention_heads() * c.tokens() * AttentionStatistics::kept_width(c, name);
+    if (!is_in(maps, name) && !is_in(operands, name))
+      fail(ExitCode::usage, "--npy: '{}' is unknown, expected some of {}, {}", name, fmt::join(maps, ", "),
+           fmt::join(operands, ", "));
+    values += double(images) * double(layers_of(c, o).size()) * c.attention_heads() * c.tokens() *
+              AttentionStatistics::kept_width(c, name);
   }
   constexpr double most = 8e9;
   if (const double bytes = values * sizeof(float); bytes > most)
-    fail(ExitCode::usage, "arrays and maps of {} images would take {:.1f} GB, expected at most {:.0f}: give fewer --images, --pictures, --layers or arrays", images, bytes / 1e9, most / 1e9);
+    fail(ExitCode::usage,
+         "arrays and maps of {} images would take {:.1f} GB, expected at most {:.0f}: give fewer --images, --pictures, "
+         "--layers or arrays",
+         images, bytes / 1e9, most / 1e9);
 }
 
-Inspection inspect(const ViT& vit, const HostImages& images, std::span<const float> labels, const InspectOptions& options) {
+Inspection inspect(const ViT& vit, const HostImages& images, std::span<const float> labels,
+                   const InspectOptions& options) {
   const ViTConfig& c = vit.config();
   const size_t image = size_t(c.image_size) * c.image_size * 3;
   const int N = int(images.size() / image);
@@ -72,7 +85,8 @@ Inspection inspect(const ViT& vit, const HostImages& images, std::span<const flo
   vit.parameters().forget_gradients();
   Tape tape(vit.parameters().device());
   std::string broken_op;
-  const int most = std::max(1, int(most_activations / kept_bytes(c, false, false))), batch = std::min(options.batch, most);
+  const int most = std::max(1, int(most_activations / kept_bytes(c, false, false))),
+            batch = std::min(options.batch, most);
   for (int first = 0; first < N; first += batch) {
     const int n = std::min(batch, N - first);
     for (auto& probe : result.probes) probe->first_image = first;
@@ -84,7 +98,9 @@ Inspection inspect(const ViT& vit, const HostImages& images, std::span<const flo
     tape.backward(loss);
     result.loss += tape.download(loss)[0];
     const bool finite = std::isfinite(result.loss) && std::isfinite(GlobalNorm(vit.parameters())());
-    if (!finite && broken_op.empty()) broken_op = fmt::format("images {} to {}: values that are not finite, {}", first, first + n - 1, first_non_finite(tape, vit.parameters()));
+    if (!finite && broken_op.empty())
+      broken_op = fmt::format("images {} to {}: values that are not finite, {}", first, first + n - 1,
+                              first_non_finite(tape, vit.parameters()));
   }
   for (const auto& probe : result.probes) result.heads.push_back(probe->heads());
   for (int i = 0; i < c.depth; i++) result.learned.push_back(learned_numbers(vit.parameters(), c, i));
@@ -95,7 +111,8 @@ Inspection inspect(const ViT& vit, const HostImages& images, std::span<const flo
       for (const double v : values) squares += v * v;
       return std::sqrt(squares);
     };
-    result.parameters.push_back({p.name, p.shape.size(), norm(vit.parameters().get(p)), norm(vit.parameters().gradient(p))});
+    result.parameters.push_back(
+        {p.name, p.shape.size(), norm(vit.parameters().get(p)), norm(vit.parameters().gradient(p))});
   }
   return result;
 }
@@ -106,25 +123,29 @@ std::string statistics_csv(const Inspection& in) {
   for (size_t layer = 0; layer < in.heads.size(); layer++)
     for (size_t head = 0; head < in.heads[layer].size() && in.has_weights(int(layer)); head++) {
       csv += fmt::format("\n{},{}", layer, head);
-      for (const HeadColumn& column : head_columns()) csv += fmt::format(",{:.9g}", column.value(in.heads[layer][head]));
+      for (const HeadColumn& column : head_columns())
+        csv += fmt::format(",{:.9g}", column.value(in.heads[layer][head]));
     }
   return csv + "\n";
 }
 
 std::string parameters_csv(const Inspection& in) {
   std::string csv = "parameter,values,norm,gradient_norm\n";
-  for (const ParameterStatistics& p : in.parameters) csv += fmt::format("{},{},{:.9g},{:.9g}\n", p.name, p.size, p.norm, p.gradient_norm);
+  for (const ParameterStatistics& p : in.parameters)
+    csv += fmt::format("{},{},{:.9g},{:.9g}\n", p.name, p.size, p.norm, p.gradient_norm);
   return csv;
 }
 
-std::vector<std::string> write_arrays(const Inspection& in, const InspectOptions& options, const std::filesystem::path& folder) {
+std::vector<std::string> write_arrays(const Inspection& in, const InspectOptions& options,
+                                      const std::filesystem::path& folder) {
   const ViTConfig& c = in.config;
   std::vector<std::string> written;
   for (const std::string& name : options.arrays)
     for (const int layer : layers_of(c, options)) {
       if (!in.has_weights(layer)) continue;
       const std::filesystem::path path = folder / fmt::format("{}-layer{}.npy", name, layer);
-      write_npy(path, {in.images, c.attention_heads(), c.tokens(), AttentionStatistics::kept_width(c, name)}, in.probes[layer]->kept(name));
+      write_npy(path, {in.images, c.attention_heads(), c.tokens(), AttentionStatistics::kept_width(c, name)},
+                in.probes[layer]->kept(name));
       written.push_back(path.string());
     }
   return written;

@@ -1,6 +1,7 @@
-// Looks inside a model: forward and backward of the training loss on some images, with everything counted that passes through
-// attention, and what is wrong in words.
-// defines: InspectOptions, ParameterStatistics, Inspection, inspect, map_values, check_arrays, statistics_csv, parameters_csv, write_arrays
+// Looks inside a model: forward and backward of the training loss on some images, with everything counted that passes
+// through attention, and what is wrong in words.
+// defines: InspectOptions, ParameterStatistics, Inspection, inspect, map_values, check_arrays, statistics_csv,
+//   parameters_csv, write_arrays
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -29,7 +30,7 @@ struct Inspection {
   int images = 0;
   double loss = 0;                     // mean over the images; all gradients are of this mean
   std::vector<std::unique_ptr<AttentionStatistics>> probes;        // [layer]
-  std::vector<std::vector<HeadStatistics>> heads;                  // [layer][head]; counts are 0 where a layer forms no weights
+  std::vector<std::vector<HeadStatistics>> heads;  // [layer][head]; counts are 0 where a layer forms no weights
   std::vector<ParameterStatistics> parameters;
   std::vector<std::vector<LearnedNumber>> learned;                 // [layer]
   std::string broken;                  // where values first stop being finite: op, layer, tile; empty: all are finite
@@ -37,7 +38,8 @@ struct Inspection {
 };
 
 // images [N, S, S, 3], labels [N, classes]
-Inspection inspect(const ViT& vit, const HostImages& images, std::span<const float> labels, const InspectOptions& options);
+Inspection inspect(const ViT& vit, const HostImages& images, std::span<const float> labels,
+                   const InspectOptions& options);
 
 // Values of A that are kept for maps of so many pictures.
 double map_values(const ViTConfig& config, const InspectOptions& options, int pictures);
@@ -47,4 +49,5 @@ void check_arrays(const ViTConfig& config, const InspectOptions& options, int im
 std::string statistics_csv(const Inspection& inspection);          // a row for each layer and head
 std::string parameters_csv(const Inspection& inspection);          // norms of each parameter and of its gradient
 // FOLDER/NAME-layerI.npy of every array that was asked for; their paths.
-std::vector<std::string> write_arrays(const Inspection& inspection, const InspectOptions& options, const std::filesystem::path& folder);
+std::vector<std::string> write_arrays(const Inspection& inspection, const InspectOptions& options,
+                                      const std::filesystem::path& folder);

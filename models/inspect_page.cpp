@@ -12,7 +12,7 @@ namespace {
 
 using Histograms = AttentionStatistics::Histograms;
 
-constexpr int most_lines = 7;                                                   // more heads than there are colours: their mean alone
+constexpr int most_lines = 7;  // more heads than there are colours: their mean alone
 
 std::string number(double x) { return std::isfinite(x) ? fmt::format("{:.3g}", x) : "-"; }
 std::string percent(double x) { return std::isfinite(x) ? fmt::format("{:.1f}", 100 * x) : "-"; }
@@ -25,14 +25,16 @@ Plot by_layer(const Inspection& in, const HeadPlot& what, const HeadColumn& colu
   const int heads = in.config.attention_heads();
   for (int h = 0; h < (heads > most_lines ? 0 : heads); h++) {
     Series line{fmt::format("head {}", h), {}};
-    for (size_t layer = 0; layer < in.heads.size(); layer++) line.points.emplace_back(layer, what.scale * column.value(in.heads[layer][h]));
+    for (size_t layer = 0; layer < in.heads.size(); layer++)
+      line.points.emplace_back(layer, what.scale * column.value(in.heads[layer][h]));
     plot.series.push_back(line);
   }
   if (heads == 1) return plot;
   Series mean{"mean of heads", {}};
   for (size_t layer = 0; layer < in.heads.size(); layer++) {
     Moments values;
-    for (const HeadStatistics& s : in.heads[layer]) if (const double x = column.value(s); std::isfinite(x)) values.add(x);
+    for (const HeadStatistics& s : in.heads[layer])
+      if (const double x = column.value(s); std::isfinite(x)) values.add(x);
     mean.points.emplace_back(layer, what.scale * values.mean());
   }
   plot.series.push_back(mean);
@@ -42,8 +44,12 @@ Plot by_layer(const Inspection& in, const HeadPlot& what, const HeadColumn& colu
 std::string layer_plots(const Inspection& in) {
   std::vector<Plot> plots;
   std::vector<std::string> looks;
-  for (const HeadPlot& what : head_plots()) plots.push_back(by_layer(in, what, head_column(what.column))), looks.push_back(what.look);
-  return (in.config.pool == "cls" ? "<p>Of the last layer only the class token's row reaches the head; its numbers are of every row.</p>\n" : "") + figures(draw(plots), looks);
+  for (const HeadPlot& what : head_plots())
+    plots.push_back(by_layer(in, what, head_column(what.column))), looks.push_back(what.look);
+  return (in.config.pool == "cls"
+              ? "<p>Of the last layer only the class token's row reaches the head; its numbers are of every row.</p>\n"
+              : "") +
+         figures(draw(plots), looks);
 }
 
 // Values that are not finite, or too large for a bin.
@@ -61,7 +67,8 @@ double quantile(const Histogram& h, double share) {
   return Histogram::edge(Histogram::side + 2 + k);
 }
 
-// Bins of equal width between -reach and reach, in % of all counts; a bin of the histogram is spread evenly over those it meets.
+// Bins of equal width between -reach and reach, in % of all counts; a bin of the histogram is spread evenly over those
+// it meets.
 Series linear(const Histogram& h, double reach) {
   constexpr int n = 48;
   std::vector<double> bins(n + 1);
@@ -72,9 +79,12 @@ Series linear(const Histogram& h, double reach) {
       bins[n / 2] += 100 * double(h.counts[b]) / all;
       continue;
     }
-    const double from = std::clamp(Histogram::edge(b), -reach, reach), to = std::clamp(Histogram::edge(b + 1), -reach, reach);
+    const double from = std::clamp(Histogram::edge(b), -reach, reach),
+                 to = std::clamp(Histogram::edge(b + 1), -reach, reach);
     for (int i = std::max(0, int((from + reach) / width)); i < n && -reach + i * width < to; i++)
-      bins[i] += 100 * double(h.counts[b]) / all * (std::min(to, -reach + (i + 1) * width) - std::max(from, -reach + i * width)) / (Histogram::edge(b + 1) - Histogram::edge(b));
+      bins[i] += 100 * double(h.counts[b]) / all *
+                 (std::min(to, -reach + (i + 1) * width) - std::max(from, -reach + i * width)) /
+                 (Histogram::edge(b + 1) - Histogram::edge(b));
   }
   Series line{"S", {}};
   for (int i = 0; i <= n; i++) line.points.emplace_back(-reach + i * width, bins[i]);
@@ -100,7 +110,8 @@ std::string histograms(const Inspection& in) {
   const double L = in.config.tokens();
   Histogram S, A, gradients;
   for (size_t i = 0; i < in.heads.size(); i++)
-    for (const Histograms& h : in.probes[i]->histograms()) S.merge(h.S), A.merge(h.A), gradients.merge(h.dA), gradients.merge(h.dS);
+    for (const Histograms& h : in.probes[i]->histograms())
+      S.merge(h.S), A.merge(h.A), gradients.merge(h.dA), gradients.merge(h.dS);
   const double reach = quantile(S, 0.9995);
   std::vector<Plot> scores, weights, both;
   bool negative = false;
@@ -113,11 +124,14 @@ std::string histograms(const Inspection& in) {
         p.title = fmt::format("layer {} head {}{}", i, head, note), p.x = x, p.small = p.steps = true;
         return p;
       };
-      Plot score = panel(beyond(h.S) ? fmt::format(": {:.1f} % not finite", 100 * double(beyond(h.S)) / double(h.S.total())) : "", "score");
+      Plot score = panel(
+          beyond(h.S) ? fmt::format(": {:.1f} % not finite", 100 * double(beyond(h.S)) / double(h.S.total())) : "",
+          "score");
       score.series = {linear(h.S, reach)}, score.from = -reach, score.to = reach;
       scores.push_back(score);
       Plot weight = panel(s.zero_share() > 0 ? fmt::format(": {:.0f} % are 0", 100 * s.zero_share()) : "", "|A| L");
-      weight.series = {logarithmic(h.A, "above 0", 1, L)}, weight.log_x = true, weight.from = quantile(A, 0.002) * L, weight.to = quantile(A, 0.9999) * L;
+      weight.series = {logarithmic(h.A, "above 0", 1, L)}, weight.log_x = true, weight.from = quantile(A, 0.002) * L,
+      weight.to = quantile(A, 0.9999) * L;
       if (s.negative > 0) weight.series.push_back(logarithmic(h.A, "below 0", -1, L)), negative = true;
       weights.push_back(weight);
       Plot gradient = panel("", "|dA|, |dS|");
@@ -130,24 +144,39 @@ std::string histograms(const Inspection& in) {
     for (const std::string& svg : draw(plots)) html += "<div>" + svg + "</div>";
     return html + "</div><figcaption>" + look + "</figcaption></figure>\n";
   };
-  return group("Scores S", scores, "Height: % of the head's scores in each of 48 bins. One narrow peak: the head hardly tells keys apart. A long tail to the right: it singles keys out. Where relu's part left of 0 is all there is, the head is dead.") +
-         group("Weights A, in units of 1/L", weights, std::string("Height: % of the head's weights in each octave; logarithmic axis, so weights of exactly 0 are told above the panel. At 1 a key has its even share.") +
-               (negative ? " Orange: weights below 0, by magnitude." : "")) +
-         group("Gradients dA (blue) and dS (orange)", both, "Height: % of the gradients in each octave of magnitude. The distance between the curves is what the function takes away. Missing area of dS is where the slope is exactly 0.");
+  return group("Scores S", scores,
+               "Height: % of the head's scores in each of 48 bins. One narrow peak: the head hardly tells keys apart. "
+               "A long tail to the right: it singles keys out. Where relu's part left of 0 is all there is, the head "
+               "is dead.") +
+         group("Weights A, in units of 1/L", weights,
+               std::string("Height: % of the head's weights in each octave; logarithmic axis, so weights of exactly 0 "
+                           "are told above the panel. At 1 a key has its even share.") +
+                   (negative ? " Orange: weights below 0, by magnitude." : "")) +
+         group("Gradients dA (blue) and dS (orange)", both,
+               "Height: % of the gradients in each octave of magnitude. The distance between the curves is what the "
+               "function takes away. Missing area of dS is where the slope is exactly 0.");
 }
 
 std::string number_table(const Inspection& in) {
-  std::string html = "<table>" + table_row({"layer, head", "S mean ± std", "S range", "row sum, range", "0, %", "< 0, %", "keys", "entropy, nats", "dead rows, %", "duty, %", "flat, %", "‖dS‖/‖dA‖", "D mean ± std",
-                                            "distance, px", "‖dq‖", "‖dk‖", "‖dv‖"}, "th");
+  std::string html = "<table>" + table_row({"layer, head", "S mean ± std", "S range", "row sum, range", "0, %",
+                                            "< 0, %", "keys", "entropy, nats", "dead rows, %", "duty, %", "flat, %",
+                                            "‖dS‖/‖dA‖", "D mean ± std", "distance, px", "‖dq‖", "‖dk‖", "‖dv‖"},
+                                           "th");
   for (size_t i = 0; i < in.heads.size(); i++)
     for (size_t h = 0; h < in.heads[i].size() && in.has_weights(int(i)); h++) {
       const HeadStatistics& s = in.heads[i][h];
-      html += table_row({fmt::format("{}, {}", i, h), number(s.S.mean()) + " ± " + number(s.S.std()), number(s.S.min) + " to " + number(s.S.max),
-                         number(s.row_sum.mean()) + ", " + number(s.row_sum.min) + " to " + number(s.row_sum.max), percent(s.zero_share()), percent(s.negative_share()), number(s.keys.mean()),
-                         number(s.entropy.mean()), percent(s.dead_share()), percent(s.duty()), percent(s.saturated_share()), number(s.gradient_ratio()), number(s.D.mean()) + " ± " + number(s.D.std()),
-                         number(s.distance.mean()), number(s.dq.norm()), number(s.dk.norm()), number(s.dv.norm())});
+      html +=
+          table_row({fmt::format("{}, {}", i, h), number(s.S.mean()) + " ± " + number(s.S.std()),
+                     number(s.S.min) + " to " + number(s.S.max),
+                     number(s.row_sum.mean()) + ", " + number(s.row_sum.min) + " to " + number(s.row_sum.max),
+                     percent(s.zero_share()), percent(s.negative_share()), number(s.keys.mean()),
+                     number(s.entropy.mean()), percent(s.dead_share()), percent(s.duty()), percent(s.saturated_share()),
+                     number(s.gradient_ratio()), number(s.D.mean()) + " ± " + number(s.D.std()),
+                     number(s.distance.mean()), number(s.dq.norm()), number(s.dk.norm()), number(s.dv.norm())});
     }
-  return html + "</table>\n<p>keys: the effective number 1/Σ p², of L = " + std::to_string(in.config.tokens()) + ". flat: scores where a bounded function (relu6, sigmoid, tanh, Laplace) is flat. statistics.csv has all of this and more.</p>\n";
+  return html + "</table>\n<p>keys: the effective number 1/Σ p², of L = " + std::to_string(in.config.tokens()) +
+         ". flat: scores where a bounded function (relu6, sigmoid, tanh, Laplace) is flat. statistics.csv has all of "
+         "this and more.</p>\n";
 }
 
 std::string maps(const PageInput& p) {
@@ -157,17 +186,31 @@ std::string maps(const PageInput& p) {
   const size_t LL = size_t(c.tokens()) * c.tokens(), image = size_t(c.image_size) * c.image_size * 3;
   bool whole = true;
   for (int i = 0; i < c.depth; i++) whole = whole && p.inspection.has_weights(i) && p.inspection.probes[i]->keeps("A");
-  const std::string rollout_note = std::string(!whole ? "" : " Rollout multiplies the layers: half of a token is itself, half the mean over heads of |A| over its row's sum, so it has no sign; a query of a dead row is itself alone.") +
-                                   (c.pool == "map" ? " The head reads the tokens by the weights of its own pooling query, which are not shown; rollout ends in the mean of the tokens." : "");
-  std::string html = "<p>Red: weight above 0, blue: below 0, white: 0; each map to its own largest magnitude, which is written under it in units of the even share 1/L. The query's patch is framed. "
-                     "Look for maps that follow the object, that stay on the query's surroundings, or that are the same for every picture." + rollout_note + "</p>\n";
+  const std::string rollout_note =
+      std::string(!whole ? ""
+                         : " Rollout multiplies the layers: half of a token is itself, half the mean over heads of |A| "
+                           "over its row's sum, so it has no sign; a query of a dead row is itself alone.") +
+      (c.pool == "map" ? " The head reads the tokens by the weights of its own pooling query, which are not shown; "
+                         "rollout ends in the mean of the tokens."
+                       : "");
+  std::string html =
+      "<p>Red: weight above 0, blue: below 0, white: 0; each map to its own largest magnitude, which is written under "
+      "it in units of the even share 1/L. The query's patch is framed. "
+      "Look for maps that follow the object, that stay on the query's surroundings, or that are the same for every "
+      "picture." +
+      rollout_note + "</p>\n";
   for (int n = 0; n < p.pictures; n++) {
-    html += fmt::format("<h3>Picture {}: {}</h3>\n<div class=cells>{}", n, escaped(p.labels[n]), picture_html(p.pixels.subspan(n * image, image), c.image_size, grid));
-    auto weights = [&](int layer) { return std::span(p.inspection.probes[layer]->kept("A")).subspan(n * heads * LL, heads * LL); };
+    html += fmt::format("<h3>Picture {}: {}</h3>\n<div class=cells>{}", n, escaped(p.labels[n]),
+                        picture_html(p.pixels.subspan(n * image, image), c.image_size, grid));
+    auto weights = [&](int layer) {
+      return std::span(p.inspection.probes[layer]->kept("A")).subspan(n * heads * LL, heads * LL);
+    };
     if (whole) {
       std::vector<std::span<const float>> all;
       for (int i = 0; i < c.depth; i++) all.push_back(weights(i));
-      html += map_html(rollout(all, heads, grid), grid, n, nullptr, grid.class_token ? "rollout: what reaches the class token" : "rollout: what reaches the mean of the tokens");
+      html += map_html(
+          rollout(all, heads, grid), grid, n, nullptr,
+          grid.class_token ? "rollout: what reaches the class token" : "rollout: what reaches the mean of the tokens");
     }
     html += "</div>\n";
     for (const Query& query : p.queries) {
@@ -189,7 +232,8 @@ std::string maps(const PageInput& p) {
 std::string learned_table(const std::vector<std::vector<LearnedNumber>>& learned) {
   if (learned.empty() || learned[0].empty()) return "";
   std::vector<std::string> names{"layer"};
-  for (const LearnedNumber& number : learned[0]) names.push_back(number.name + (number.values.size() > 1 ? ", head by head" : ""));
+  for (const LearnedNumber& number : learned[0])
+    names.push_back(number.name + (number.values.size() > 1 ? ", head by head" : ""));
   std::string html = "<h2>Learned numbers</h2>\n<table>" + table_row(names, "th");
   for (size_t layer = 0; layer < learned.size(); layer++) {
     std::vector<std::string> cells{std::to_string(layer)};
@@ -200,13 +244,17 @@ std::string learned_table(const std::vector<std::vector<LearnedNumber>>& learned
     }
     html += table_row(cells);
   }
-  return html + "</table>\n<p>alpha and gamma multiply the weights by gamma L^-alpha, temperature and bias make the score temperature s + bias; of layerscale the mean magnitude.</p>\n";
+  return html +
+         "</table>\n<p>alpha and gamma multiply the weights by gamma L^-alpha, temperature and bias make the score "
+         "temperature s + bias; of layerscale the mean magnitude.</p>\n";
 }
 
 std::string parameter_table(const Inspection& in) {
-  std::string html = "<details><summary>Norms of the parameters and their gradients</summary><table>" + table_row({"parameter", "values", "‖w‖", "‖dw‖", "‖dw‖/‖w‖"}, "th");
+  std::string html = "<details><summary>Norms of the parameters and their gradients</summary><table>" +
+                     table_row({"parameter", "values", "‖w‖", "‖dw‖", "‖dw‖/‖w‖"}, "th");
   for (const ParameterStatistics& p : in.parameters)
-    html += table_row({p.name, std::to_string(p.size), number(p.norm), number(p.gradient_norm), number(p.gradient_norm / p.norm)});
+    html += table_row(
+        {p.name, std::to_string(p.size), number(p.norm), number(p.gradient_norm), number(p.gradient_norm / p.norm)});
   return html + "</table></details>\n";
 }
 
@@ -221,7 +269,8 @@ std::string inspection_page(const PageInput& p) {
       escaped(p.model), in.images, escaped(p.source), p.loss, in.loss, note.empty() ? "" : " ", note);
   html += p.words.empty() ? "<p>Nothing unusual.</p>\n" : "<ul>";
   for (const std::string& word : p.words) html += "<li>" + escaped(word) + "</li>\n";
-  html += std::string(p.words.empty() ? "" : "</ul>\n") + "<p class=small>" + escaped(what_diagnoses_look_for()) + "</p>\n";
+  html +=
+      std::string(p.words.empty() ? "" : "</ul>\n") + "<p class=small>" + escaped(what_diagnoses_look_for()) + "</p>\n";
   const bool any = std::any_of(in.heads.begin(), in.heads.end(), [](const auto& layer) { return layer[0].rows > 0; });
   if (any) {
     html += "<h2>Layer by layer</h2>\n" + layer_plots(in) + "<h2>Every head</h2>\n" + number_table(in);
@@ -229,6 +278,9 @@ std::string inspection_page(const PageInput& p) {
     if (p.pictures > 0) html += "<h2>Where queries look</h2>\n" + maps(p);
   }
   html += learned_table(in.learned) + "<h2>Parameters</h2>\n" + parameter_table(in);
-  const std::string style = ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.3rem}.small{color:#444;font-size:.85rem}";
-  return page("Inside a model", html, style + (any ? picture_style(p.pixels, p.pictures, in.config.image_size, TokenGrid(in.config)) : ""));
+  const std::string style =
+      ".panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.3rem}.small{color:#444;font-"
+      "size:.85rem}";
+  return page("Inside a model", html,
+              style + (any ? picture_style(p.pixels, p.pictures, in.config.image_size, TokenGrid(in.config)) : ""));
 }

@@ -40,32 +40,50 @@ std::vector<LearnedParameter> learned_parameters(const ViTConfig& c) {
   const auto f = AttentionFunctions::find(c.attention);
   std::vector<LearnedParameter> list;
   auto add = [&](const std::string& item, const std::string& name, int size, double initial) {
-    for (const auto& known : list) if (known.name == name) fail(ExitCode::usage, "--learn: '{}' is the same number as one before it in '{}'; give one of them", item, c.learn);
+    for (const auto& known : list)
+      if (known.name == name)
+        fail(ExitCode::usage, "--learn: '{}' is the same number as one before it in '{}'; give one of them", item,
+             c.learn);
     list.push_back({name, size, initial});
   };
   auto refuse = [&](bool refused, const std::string& item, const std::string& reason) {
-    if (refused) fail(ExitCode::usage, "--learn {} makes no sense with --attention {}: {}; leave it out", item, c.attention, reason);
+    if (refused)
+      fail(ExitCode::usage, "--learn {} makes no sense with --attention {}: {}; leave it out", item, c.attention,
+           reason);
   };
   for (const std::string& item : c.learn.empty() ? std::vector<std::string>() : split(c.learn, ",")) {
     const std::string what = item.substr(0, item.find('-'));
     const int size = item.ends_with("-layer") ? 1 : c.heads;
-    if (what == "alpha" || what == "gamma") refuse(f && !f->scaled_by_length, item, "its weights have no factor gamma L^-alpha");
-    if (what == "bias") refuse(f && !f->shift_matters, item, f->number.empty() ? "the same number added to all scores of a row changes nothing" : "that is what its learned " + f->number + " does");
-    if (what == "temperature") refuse(f && !f->scale_matters, item, f->number.empty() ? "a factor of all scores of a row changes nothing" : "that is what its learned " + f->number + " does");
+    if (what == "alpha" || what == "gamma")
+      refuse(f && !f->scaled_by_length, item, "its weights have no factor gamma L^-alpha");
+    if (what == "bias")
+      refuse(f && !f->shift_matters, item,
+             f->number.empty() ? "the same number added to all scores of a row changes nothing"
+                               : "that is what its learned " + f->number + " does");
+    if (what == "temperature")
+      refuse(f && !f->scale_matters, item,
+             f->number.empty() ? "a factor of all scores of a row changes nothing"
+                               : "that is what its learned " + f->number + " does");
     if (item == "alpha" || item == "alpha-layer") add(item, "attn.alpha", size, c.alpha);
     else if (item == "gamma" || item == "gamma-layer") add(item, "attn.log_gamma", size, 0);
     else if (item == "bias" || item == "bias-layer") add(item, "attn.score_bias", size, 0);
     else if (item == "temperature" || item == "temperature-layer") add(item, "attn.log_temperature", size, 0);
-    else if (item == "layerscale" || item.starts_with("layerscale:")) add(item, "ls1.gamma", c.width, layerscale_start(item)), add(item, "ls2.gamma", c.width, layerscale_start(item));
+    else if (item == "layerscale" || item.starts_with("layerscale:"))
+      add(item, "ls1.gamma", c.width, layerscale_start(item)), add(item, "ls2.gamma", c.width, layerscale_start(item));
     else fail(ExitCode::usage, "--learn: {}", unknown_name(item, names));
   }
-  auto learned = [&](const char* name) { return std::any_of(list.begin(), list.end(), [&](const auto& p) { return p.name == name; }); };
-  refuse(learned("attn.alpha") && learned("attn.log_gamma"), c.learn, "in gamma L^-alpha both are one number as long as L does not change");
+  auto learned = [&](const char* name) {
+    return std::any_of(list.begin(), list.end(), [&](const auto& p) { return p.name == name; });
+  };
+  refuse(learned("attn.alpha") && learned("attn.log_gamma"), c.learn,
+         "in gamma L^-alpha both are one number as long as L does not change");
   const bool factor = learned("attn.alpha") || learned("attn.log_gamma");
-  refuse(f && f->homogeneous && factor && learned("attn.log_temperature") && !learned("attn.score_bias"), c.learn, "a temperature is a factor of its weights too, so that alpha or gamma and it are one number");
+  refuse(f && f->homogeneous && factor && learned("attn.log_temperature") && !learned("attn.score_bias"), c.learn,
+         "a temperature is a factor of its weights too, so that alpha or gamma and it are one number");
   refuse(factor && c.output_norm == "rms", c.learn, "--output-norm rms takes every factor of the weights off again");
   AttentionFunctions::visit(c.attention, c.alpha, c.tokens(), [&](const auto& function) {
-    if constexpr (requires { function.initial_number(); }) add(c.attention, "attn." + std::string(function.number), c.heads, function.initial_number());
+    if constexpr (requires { function.initial_number(); })
+      add(c.attention, "attn." + std::string(function.number), c.heads, function.initial_number());
   });
   return list;
 }
@@ -80,8 +98,10 @@ std::vector<LearnedNumber> learned_numbers(const Parameters& parameters, const V
   for (const LearnedParameter& p : learned_parameters(c)) {
     std::vector<double> list = values(p.name);
     if (p.name.starts_with("ls")) {
-      const double sum = std::accumulate(list.begin(), list.end(), 0.0, [](double so_far, double x) { return so_far + std::abs(x); });
-      numbers.push_back({p.name.starts_with("ls1") ? "layerscale_attention" : "layerscale_mlp", {sum / double(list.size())}});
+      const double sum =
+          std::accumulate(list.begin(), list.end(), 0.0, [](double so_far, double x) { return so_far + std::abs(x); });
+      numbers.push_back(
+          {p.name.starts_with("ls1") ? "layerscale_attention" : "layerscale_mlp", {sum / double(list.size())}});
       continue;
     }
     std::string name = p.name.substr(sizeof "attn." - 1);

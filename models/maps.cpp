@@ -7,12 +7,15 @@
 #include "models/page.h"
 
 std::string Query::name() const {
-  return kind == Kind::mean ? "the mean of all queries" : kind == Kind::class_token ? "the class token" : fmt::format("the patch in row {}, column {}", row, column);
+  return kind == Kind::mean          ? "the mean of all queries"
+         : kind == Kind::class_token ? "the class token"
+                                     : fmt::format("the patch in row {}, column {}", row, column);
 }
 
 std::vector<Query> parse_queries(const std::vector<std::string>& texts, const TokenGrid& grid) {
   if (texts.empty())
-    return {{grid.class_token ? Query::Kind::class_token : Query::Kind::mean}, {Query::Kind::patch, grid.side / 2, grid.side / 2}};
+    return {{grid.class_token ? Query::Kind::class_token : Query::Kind::mean},
+            {Query::Kind::patch, grid.side / 2, grid.side / 2}};
   std::vector<Query> queries;
   for (const std::string& given : texts) {
     Query query;
@@ -21,11 +24,12 @@ std::vector<Query> parse_queries(const std::vector<std::string>& texts, const To
                       text = name.empty() ? std::string(trimmed(given)) : name;
     if (text == "mean") query.kind = Query::Kind::mean;
     else if (text == "cls" && grid.class_token) query.kind = Query::Kind::class_token;
-    else if (std::sscanf(text.c_str(), "%d:%d%n", &query.row, &query.column, &end) == 2 && size_t(end) == text.size() && std::min(query.row, query.column) >= 0 &&
-             std::max(query.row, query.column) < grid.side)
+    else if (std::sscanf(text.c_str(), "%d:%d%n", &query.row, &query.column, &end) == 2 && size_t(end) == text.size() &&
+             std::min(query.row, query.column) >= 0 && std::max(query.row, query.column) < grid.side)
       query.kind = Query::Kind::patch;
     else
-      fail(ExitCode::usage, "--queries: '{}', expected mean, {}ROW:COLUMN of a patch from 0:0 to {}:{}", text, grid.class_token ? "cls or " : "or (this model has no class token) ", grid.side - 1, grid.side - 1);
+      fail(ExitCode::usage, "--queries: '{}', expected mean, {}ROW:COLUMN of a patch from 0:0 to {}:{}", text,
+           grid.class_token ? "cls or " : "or (this model has no class token) ", grid.side - 1, grid.side - 1);
     queries.push_back(query);
   }
   return queries;
@@ -65,7 +69,8 @@ std::vector<double> rollout(const std::vector<std::span<const float>>& layers, i
   return {r.begin() + first, r.end()};
 }
 
-std::string map_html(const std::vector<double>& values, const TokenGrid& grid, int picture, const Query* query, const std::string& caption) {
+std::string map_html(const std::vector<double>& values, const TokenGrid& grid, int picture, const Query* query,
+                     const std::string& caption) {
   double top = 0;
   for (const double v : values) if (std::isfinite(v)) top = std::max(top, std::abs(v));
   Image image{grid.side, grid.side, {}};
@@ -79,9 +84,11 @@ std::string map_html(const std::vector<double>& values, const TokenGrid& grid, i
   std::string frame;
   if (query && query->kind == Query::Kind::patch) {
     const double step = 100.0 / grid.side;
-    frame = fmt::format("<b style='left:{:.3f}%;top:{:.3f}%;width:{:.3f}%;height:{:.3f}%'></b>", query->column * step, query->row * step, step, step);
+    frame = fmt::format("<b style='left:{:.3f}%;top:{:.3f}%;width:{:.3f}%;height:{:.3f}%'></b>", query->column * step,
+                        query->row * step, step, step);
   }
-  return fmt::format("<div class=cell><div class='over p{}'><img alt='' src='{}'>{}</div>{}</div>\n", picture, data_uri("image/png", encode_png(image)), frame, caption);
+  return fmt::format("<div class=cell><div class='over p{}'><img alt='' src='{}'>{}</div>{}</div>\n", picture,
+                     data_uri("image/png", encode_png(image)), frame, caption);
 }
 
 namespace {
@@ -100,13 +107,17 @@ Image seen_part(std::span<const uint8_t> image, int image_size, const TokenGrid&
 }  // namespace
 
 std::string picture_html(std::span<const uint8_t> image, int image_size, const TokenGrid& grid) {
-  return fmt::format("<div class=cell><img class=picture alt='' src='{}'>the picture</div>\n", data_uri("image/png", encode_png(seen_part(image, image_size, grid))));
+  return fmt::format("<div class=cell><img class=picture alt='' src='{}'>the picture</div>\n",
+                     data_uri("image/png", encode_png(seen_part(image, image_size, grid))));
 }
 
 std::string picture_style(std::span<const uint8_t> images, int count, int image_size, const TokenGrid& grid) {
-  std::string style = ".cells{display:grid;grid-template-columns:repeat(auto-fill,minmax(6.3rem,1fr));gap:.5rem;font-size:.75rem}.cell{min-width:0}.picture{width:100%;image-rendering:pixelated}"
-                      ".over{position:relative;aspect-ratio:1;background-size:100% 100%;image-rendering:pixelated}.over img{position:absolute;width:100%;height:100%;image-rendering:pixelated;mix-blend-mode:multiply}"
-                      ".over b{position:absolute;box-sizing:border-box;border:2px solid #000;outline:1px solid #fff}";
+  std::string style =
+      ".cells{display:grid;grid-template-columns:repeat(auto-fill,minmax(6.3rem,1fr));gap:.5rem;font-size:.75rem}.cell{"
+      "min-width:0}.picture{width:100%;image-rendering:pixelated}"
+      ".over{position:relative;aspect-ratio:1;background-size:100% 100%;image-rendering:pixelated}.over "
+      "img{position:absolute;width:100%;height:100%;image-rendering:pixelated;mix-blend-mode:multiply}"
+      ".over b{position:absolute;box-sizing:border-box;border:2px solid #000;outline:1px solid #fff}";
   const size_t size = size_t(image_size) * image_size * 3;
   for (int p = 0; p < count; p++) {
     Image gray = seen_part(images.subspan(p * size, size), image_size, grid);

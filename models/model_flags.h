@@ -1,4 +1,5 @@
-// The command-line flags that say what a model is and where it runs; the same in every program. add() is in models/flags.cpp.
+// The command-line flags that say what a model is and where it runs; the same in every program. add() is in
+// models/flags.cpp.
 // defines: ModelFlags, DeviceFlags
 #pragma once
 #include <memory>
@@ -15,7 +16,8 @@ class ModelFlags {
   void add(CLI::App& app, bool foreign = false);
   // The configuration: defaults, then --model, then single flags. `attention` and `alpha` are the caller's.
   ViTConfig config() const;
-  // What holds where no flag is given, before add(): `model` as --model has it, or empty where the defaults say the sizes.
+  // What holds where no flag is given, before add(): `model` as --model has it, or empty where the defaults say the
+  // sizes.
   void set_defaults(const std::string& model, const ViTConfig& defaults) { model_ = model, config_ = defaults; }
   ViTConfig& defaults() { return config_; }
   // The fields of config() that flags said, in a config file too, and with --preset all; after `app` was parsed.
@@ -37,7 +39,8 @@ class DeviceFlags {
   void add(CLI::App& app, const std::string& group = "Run");
   std::unique_ptr<Device> open() const;      // and says on stderr what it found
   const std::string& precision() const { return precision_; }
-  int default_workers() const;               // threads that decode images: 1 beside a CPU that computes, all cores but one beside a GPU
+  // threads that decode images: 1 beside a CPU that computes, all cores but one beside a GPU
+  int default_workers() const;
 
  private:
   std::string precision_ = "f32";

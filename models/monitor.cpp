@@ -6,7 +6,8 @@ namespace {
 
 std::vector<HeadColumn> cheap_columns() {
   std::vector<HeadColumn> columns;
-  for (const char* name : {"row_sum_mean", "S_std", "zeros", "keys", "entropy", "dead_rows", "duty", "saturated", "gradient_ratio"})
+  for (const char* name :
+       {"row_sum_mean", "S_std", "zeros", "keys", "entropy", "dead_rows", "duty", "saturated", "gradient_ratio"})
     columns.push_back(head_column(name));
   return columns;
 }
@@ -14,14 +15,20 @@ std::vector<HeadColumn> cheap_columns() {
 std::vector<std::string> column_names(const ViT& vit) {
   std::vector<std::string> names{"layer", "head"};
   for (const HeadColumn& column : cheap_columns()) names.push_back(column.name);
-  for (const LearnedNumber& number : learned_numbers(vit.parameters(), vit.config(), 0)) names.push_back("learned." + number.name);
+  for (const LearnedNumber& number : learned_numbers(vit.parameters(), vit.config(), 0))
+    names.push_back("learned." + number.name);
   return names;
 }
 
 }  // namespace
 
-Monitor::Monitor(const ViT& vit, const std::filesystem::path& folder, int64_t every, int images, int64_t step, EventFile& events)
-    : vit_(vit), every_(every), images_(images), csv_(folder / "inspect.csv", column_names(vit), step - 1), events_(events) {}
+Monitor::Monitor(const ViT& vit, const std::filesystem::path& folder, int64_t every, int images, int64_t step,
+                 EventFile& events)
+    : vit_(vit),
+      every_(every),
+      images_(images),
+      csv_(folder / "inspect.csv", column_names(vit), step - 1),
+      events_(events) {}
 
 std::span<AttentionProbe* const> Monitor::probes() {
   statistics_.clear(), probes_.clear(), learned_.clear();
@@ -48,7 +55,8 @@ void Monitor::write(int64_t step) {
       csv_.add(step, row);
     }
     for (size_t i = 2; i < of_layer.size(); i++)
-      if (of_layer[i].count > 0) events_.scalar(fmt::format("inspect/{}/layer {}", csv_.columns()[i], layer), of_layer[i].mean(), step, now);
+      if (of_layer[i].count > 0)
+        events_.scalar(fmt::format("inspect/{}/layer {}", csv_.columns()[i], layer), of_layer[i].mean(), step, now);
     HeadStatistics all;
     AttentionStatistics::Histograms counted;
     for (size_t head = 0; head < heads.size(); head++) {
@@ -57,8 +65,12 @@ void Monitor::write(int64_t step) {
       counted.S.merge(h.S), counted.A.merge(h.A), counted.dA.merge(h.dA), counted.dS.merge(h.dS);
     }
     if (all.rows > 0)
-      for (const auto& [name, histogram, m] : {std::tuple{"S", &counted.S, all.S}, {"A", &counted.A, all.A}, {"dA", &counted.dA, all.dA}, {"dS", &counted.dS, all.dS}})
-        events_.histogram(fmt::format("inspect/{}/layer {}", name, layer), *histogram, m.min, m.max, m.sum, m.squares, step, now);
+      for (const auto& [name, histogram, m] : {std::tuple{"S", &counted.S, all.S},
+                                               {"A", &counted.A, all.A},
+                                               {"dA", &counted.dA, all.dA},
+                                               {"dS", &counted.dS, all.dS}})
+        events_.histogram(fmt::format("inspect/{}/layer {}", name, layer), *histogram, m.min, m.max, m.sum, m.squares,
+                          step, now);
   }
   statistics_.clear();
 }
@@ -74,7 +86,10 @@ std::string Monitor::cost() const {
     std::nth_element(values.begin(), values.begin() + long(values.size() / 2), values.end());
     return values[values.size() / 2];
   };
-  const double with = median(looked_), without = median(others_), cost = (with - without) * double(looked_.size()), all = without * double(looked_.size() + others_.size());
-  return fmt::format("{} updates with a look inside took {:.4f} s each (median), {} others {:.4f} s: {:.2f} s in all, {:.2f} % of the run", looked_.size(), with, others_.size(), without, cost,
-                     100 * cost / (all + cost));
+  const double with = median(looked_), without = median(others_), cost = (with - without) * double(looked_.size()),
+               all = without * double(looked_.size() + others_.size());
+  return fmt::format(
+      "{} updates with a look inside took {:.4f} s each (median), {} others {:.4f} s: {:.2f} s in all, {:.2f} % of the "
+      "run",
+      looked_.size(), with, others_.size(), without, cost, 100 * cost / (all + cost));
 }

@@ -1,5 +1,6 @@
-// Looks inside while a model trains: every so many updates the statistics of attention go to inspect.csv (a row for each layer
-// and head) and to TensorBoard (scalars and histograms of each layer), with the numbers that attention learns, if any.
+// Looks inside while a model trains: every so many updates the statistics of attention go to inspect.csv (a row for
+// each layer and head) and to TensorBoard (scalars and histograms of each layer), with the numbers that attention
+// learns, if any.
 // defines: Monitor
 #pragma once
 #include "engine/metrics.h"
@@ -10,7 +11,8 @@
 class Monitor {
  public:
   // `images` pass at a time; rows of `folder` from `step` on are dropped.
-  Monitor(const ViT& vit, const std::filesystem::path& folder, int64_t every, int images, int64_t step, EventFile& events);
+  Monitor(const ViT& vit, const std::filesystem::path& folder, int64_t every, int images, int64_t step,
+          EventFile& events);
 
   // Whether to look at the next update, with `step` done: at 0, every, 2 every, ...
   bool due(int64_t step) const { return step % every_ == 0; }
@@ -18,7 +20,7 @@ class Monitor {
   void write(int64_t step);                                    // once it has run
 
   void timed(double seconds, bool looked);                     // what an update took
-  std::string cost() const;                                    // what looking cost, in a line; by medians, as other programs disturb
+  std::string cost() const;  // what looking cost, in a line; by medians, as other programs disturb
 
  private:
   const ViT& vit_;

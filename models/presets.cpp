@@ -10,10 +10,12 @@
 
 namespace {
 struct Variant { const char* name; int width, depth, mlp_width, heads; };
-constexpr Variant variants[] = {{"mu", 32, 1, 128, 2},      {"Ti", 192, 12, 768, 3},    {"S", 384, 12, 1536, 6},   {"M", 512, 12, 2048, 8},
-                                {"B", 768, 12, 3072, 12},   {"L", 1024, 24, 4096, 16},  {"So400m", 1152, 27, 4304, 16}, {"H", 1280, 32, 5120, 16},
-                                {"g", 1408, 40, 6144, 16},  {"g-opt", 1536, 40, 6144, 16}, {"G", 1664, 48, 8192, 16}, {"G-opt", 1536, 48, 8192, 16},
-                                {"e", 1792, 56, 15360, 16}};
+constexpr Variant variants[] = {
+    {"mu", 32, 1, 128, 2},          {"Ti", 192, 12, 768, 3},   {"S", 384, 12, 1536, 6},
+    {"M", 512, 12, 2048, 8},        {"B", 768, 12, 3072, 12},  {"L", 1024, 24, 4096, 16},
+    {"So400m", 1152, 27, 4304, 16}, {"H", 1280, 32, 5120, 16}, {"g", 1408, 40, 6144, 16},
+    {"g-opt", 1536, 40, 6144, 16},  {"G", 1664, 48, 8192, 16}, {"G-opt", 1536, 48, 8192, 16},
+    {"e", 1792, 56, 15360, 16}};
 
 // timm 1.0's further sizes (timm/models/vision_transformer.py); `pool`: of the models that have them, or all.
 struct TimmSize { int width, depth, mlp_width, heads; const char* pool = nullptr; };
@@ -34,7 +36,8 @@ std::vector<std::string> names_of_variants() {
   return names;
 }
 
-// "small", "16" and "224" of "vit_small_patch16_224.augreg_in1k"; nothing of names with more in them, such as registers.
+// "small", "16" and "224" of "vit_small_patch16_224.augreg_in1k"; nothing of names with more in them, such as
+// registers.
 std::optional<std::array<std::string, 3>> parts_of_timm(const std::string& text) {
   static const std::regex name("(?:vit|deit)_([a-z0-9]+)_patch([0-9]{1,4})(?:_([0-9]{1,5}))?(?:\\..*)?",
                                std::regex::icase);

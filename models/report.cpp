@@ -34,7 +34,8 @@ RunSummary read_run(const fs::path& folder, const fs::path& common) {
     run.qk_norm = flags.at("qk-norm") == "true", run.gate = flags.at("gate") == "true";
     run.steps = std::stoll(flags.at("steps"));
   } catch (const std::exception&) {
-    fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps", (folder / "config.toml").string());
+    fail(ExitCode::data, "{}: expected the flags of a run: attention, alpha, qk-norm, gate, steps",
+         (folder / "config.toml").string());
   }
   run.scaled = has_alpha(run.attention);
   if (const auto seed = flags.find("seed"); seed != flags.end()) run.seed = seed->second;
@@ -79,7 +80,9 @@ fs::path common_parent(const fs::path& first, const fs::path& last) {
 
 std::string alpha_of(const RunSummary& run) { return run.scaled ? fmt::format("{}", run.alpha) : "-"; }
 std::string percent(double part) { return fmt::format("{:.2f} %", 100 * part); }
-std::string steps_of(const RunSummary& run) { return run.step < run.steps ? fmt::format("{} of {}", run.step, run.steps) : std::to_string(run.steps); }
+std::string steps_of(const RunSummary& run) {
+  return run.step < run.steps ? fmt::format("{} of {}", run.step, run.steps) : std::to_string(run.steps);
+}
 
 // What is said of a run, in the table and on the page. An accuracy stands beside the loss of the same evaluation.
 const std::vector<std::string> run_columns{"attention",     "alpha",      "best accuracy", "loss there", "at step",
@@ -95,7 +98,8 @@ std::vector<std::string> run_row(const RunSummary& run) {
   return row;
 }
 
-// Columns as wide as what they hold: the first and, with `left_last`, the last one from the left, the others to the right.
+// Columns as wide as what they hold: the first and, with `left_last`, the last one from the left, the others to the
+// right.
 std::string aligned(const std::vector<std::vector<std::string>>& rows, bool left_last) {
   std::vector<size_t> widths(rows[0].size());
   for (const auto& row : rows)
@@ -116,23 +120,32 @@ struct Alike {
   const RunSummary* first;
   std::map<std::string, Moments> by_seed;    // one seed counts once, also where several runs have it
   Moments accuracy;                    // over seeds, of the best of each run
-  std::string name;                    // the function; one that was trained in several ways, by other flags, also with a run of that way
+  std::string name;  // the function; one that was trained in several ways, by other flags, also with a run of that way
 };
 std::vector<Alike> alike(const std::vector<RunSummary>& runs) {
   std::vector<Alike> groups;
   for (const RunSummary& run : runs) {
     if (run.best_accuracy < 0) continue;
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const Alike& a) { return a.first->function() == run.function() && a.first->alpha == run.alpha && a.first->others == run.others; });
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const Alike& a) {
+      return a.first->function() == run.function() && a.first->alpha == run.alpha && a.first->others == run.others;
+    });
     if (group == groups.end()) group = groups.insert(groups.end(), {&run, {}, {}, run.function()});
     group->by_seed[run.seed].add(run.best_accuracy);
   }
   for (Alike& a : groups)
     for (const auto& [seed, accuracy] : a.by_seed) a.accuracy.add(accuracy.mean());
-  std::stable_sort(groups.begin(), groups.end(), [](const Alike& a, const Alike& b) { return a.accuracy.mean() > b.accuracy.mean(); });
-  const auto of_one_function = [](const Alike& a, const Alike& b) { return a.first->function() == b.first->function(); };
+  std::stable_sort(groups.begin(), groups.end(),
+                   [](const Alike& a, const Alike& b) { return a.accuracy.mean() > b.accuracy.mean(); });
+  const auto of_one_function = [](const Alike& a, const Alike& b) {
+    return a.first->function() == b.first->function();
+  };
   for (Alike& a : groups) {
-    const auto other = std::find_if(groups.begin(), groups.end(), [&](const Alike& b) { return of_one_function(a, b) && a.first->others != b.first->others; });
-    const auto way = std::find_if(groups.begin(), groups.end(), [&](const Alike& b) { return of_one_function(a, b) && a.first->others == b.first->others; });
+    const auto other = std::find_if(groups.begin(), groups.end(), [&](const Alike& b) {
+      return of_one_function(a, b) && a.first->others != b.first->others;
+    });
+    const auto way = std::find_if(groups.begin(), groups.end(), [&](const Alike& b) {
+      return of_one_function(a, b) && a.first->others == b.first->others;
+    });
     if (other != groups.end()) a.name += " as in " + way->first->name;
   }
   return groups;
@@ -169,7 +182,8 @@ std::string heat_map(const std::vector<Alike>& groups) {
       const auto found = values.find(alpha);
       if (found == values.end()) { html += "<td></td>"; continue; }
       const double mean = found->second.mean(), share = high > low ? (mean - low) / (high - low) : 1;
-      html += fmt::format("<td style='background:hsl(205 70% {:.0f}%);color:{}'>{:.1f}</td>", 97 - 52 * share, share > 0.75 ? "#fff" : "#000", 100 * mean);
+      html += fmt::format("<td style='background:hsl(205 70% {:.0f}%);color:{}'>{:.1f}</td>", 97 - 52 * share,
+                          share > 0.75 ? "#fff" : "#000", 100 * mean);
     }
   }
   return html + "</tr></table>\n";
@@ -192,13 +206,16 @@ Plot by_alpha(const std::vector<Alike>& groups) {
 
 // What tells a run from the others: its function and exponent; where that is not enough, its folder.
 std::string label(const RunSummary& run, const std::vector<RunSummary>& runs) {
-  const auto same = [&](const RunSummary& other) { return other.function() == run.function() && other.alpha == run.alpha; };
+  const auto same = [&](const RunSummary& other) {
+    return other.function() == run.function() && other.alpha == run.alpha;
+  };
   const std::string name = run.function() + (run.scaled ? " α=" + alpha_of(run) : "");
   return std::count_if(runs.begin(), runs.end(), same) > 1 ? name + ", " + run.name : name;
 }
 
 // One plot of all runs; of more than a plot can show, one for each function.
-std::vector<Plot> curves(const std::vector<RunSummary>& runs, const std::string& title, const std::string& y, std::vector<std::pair<double, double>> RunSummary::* values) {
+std::vector<Plot> curves(const std::vector<RunSummary>& runs, const std::string& title, const std::string& y,
+                         std::vector<std::pair<double, double>> RunSummary::* values) {
   constexpr size_t most_in_one = 8;
   std::map<std::string, Plot> plots;
   for (const RunSummary& run : runs) {
@@ -215,7 +232,9 @@ std::vector<Plot> curves(const std::vector<RunSummary>& runs, const std::string&
 
 }  // namespace
 
-std::string RunSummary::function() const { return attention + (gate ? ", gate" : "") + (qk_norm ? "" : ", no qk-norm") + options; }
+std::string RunSummary::function() const {
+  return attention + (gate ? ", gate" : "") + (qk_norm ? "" : ", no qk-norm") + options;
+}
 
 std::vector<RunSummary> read_runs(const std::vector<std::string>& folders) {
   std::set<fs::path> found;
@@ -270,7 +289,8 @@ std::string report_json(const std::vector<RunSummary>& runs) {
 std::string report_page(const std::vector<RunSummary>& runs) {
   std::string html = "<p>Accuracy and loss on the validation images.</p>\n<table>" + table_row(run_columns, "th");
   std::vector<RunSummary> ranked = runs;
-  std::stable_sort(ranked.begin(), ranked.end(), [](const RunSummary& a, const RunSummary& b) { return a.best_accuracy > b.best_accuracy; });
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const RunSummary& a, const RunSummary& b) { return a.best_accuracy > b.best_accuracy; });
   for (const RunSummary& run : ranked)
     html += table_row(run_row(run));
   html += "</table>\n";
@@ -281,15 +301,21 @@ std::string report_page(const std::vector<RunSummary>& runs) {
     html += "</table>\n";
   }
   const Plot alpha = by_alpha(groups);
-  const bool grid = std::any_of(alpha.series.begin(), alpha.series.end(), [](const Series& s) { return s.points.size() > 1; });
+  const bool grid =
+      std::any_of(alpha.series.begin(), alpha.series.end(), [](const Series& s) { return s.points.size() > 1; });
   if (grid) {
     html += "<h2>Accuracy in % by function and exponent</h2>\n" + heat_map(groups);
-    html += figure(draw(alpha), "Where does a function have its best exponent, and does it reach softmax (dashed)? In the paper the best lies near α = 1. A difference smaller than that between two seeds says nothing; of several seeds the mean is shown.");
+    html += figure(draw(alpha),
+                   "Where does a function have its best exponent, and does it reach softmax (dashed)? In the paper the "
+                   "best lies near α = 1. A difference smaller than that between two seeds says nothing; of several "
+                   "seeds the mean is shown.");
   }
   for (const Plot& accuracy : curves(runs, "Validation accuracy", "accuracy, %", &RunSummary::accuracy))
     html += figure(draw(accuracy), "Do the curves still rise at the end? Then more updates could change their order.");
   for (const Plot& loss : curves(runs, "Training loss", "mean loss since the last point", &RunSummary::loss))
-    html += figure(draw(loss), "A curve that stays at its first value does not learn; one with spikes is near the largest learning rate it bears.");
+    html += figure(draw(loss),
+                   "A curve that stays at its first value does not learn; one with spikes is near the largest learning "
+                   "rate it bears.");
   std::vector<Trajectories> inside;
   for (const RunSummary& run : runs) inside.push_back(read_trajectories(run.folder, label(run, runs)));
   return page("Runs compared", html + trajectory_section(inside));

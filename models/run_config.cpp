@@ -42,8 +42,10 @@ void check_members(const fs::path& folder, const std::vector<std::string>& membe
     const std::string name = entry.path().filename().string();
     const bool begun = fs::exists(entry.path() / "config.toml") || fs::exists(entry.path() / arguments_file);
     if (begun && std::find(members.begin(), members.end(), name) == members.end())
-      fail(ExitCode::usage, "{} holds {} too, which this command does not train and --resume would no longer know; name "
-           "all members, or choose another --out", folder.string(), name);
+      fail(ExitCode::usage,
+           "{} holds {} too, which this command does not train and --resume would no longer know; name "
+           "all members, or choose another --out",
+           folder.string(), name);
   }
 }
 
@@ -92,7 +94,8 @@ std::vector<std::string> with_config_of_run(std::vector<std::string> args) {
   const std::string out = value_of(args, "--out");
   const bool resume = std::find(args.begin(), args.end(), "--resume") != args.end();
   if (resume && value_of(args, "--config").empty() && !out.empty()) {
-    if (!fs::exists(fs::path(out) / "config.toml")) fail(ExitCode::usage, "--resume: {} holds no run (no config.toml)", out);
+    if (!fs::exists(fs::path(out) / "config.toml"))
+      fail(ExitCode::usage, "--resume: {} holds no run (no config.toml)", out);
     args.insert(args.begin(), {"--config", (fs::path(out) / "config.toml").string()});
   }
   std::reverse(args.begin(), args.end());          // as CLI11 takes them
@@ -102,7 +105,8 @@ std::vector<std::string> with_config_of_run(std::vector<std::string> args) {
 std::vector<std::string> with_value(std::vector<std::string> args, const std::string& flag, const std::string& value) {
   for (size_t i = 0; i < args.size(); i++) {
     if (args[i].starts_with(flag + "=")) args.erase(args.begin() + long(i--));
-    else if (args[i] == flag) args.erase(args.begin() + long(i), args.begin() + long(std::min(i + 2, args.size()))), i--;
+    else if (args[i] == flag)
+      args.erase(args.begin() + long(i), args.begin() + long(std::min(i + 2, args.size()))), i--;
   }
   args.insert(args.end(), {flag, value});
   return args;
@@ -120,13 +124,16 @@ void save_arguments(const fs::path& folder, const std::vector<std::string>& args
 
 std::vector<std::string> with_saved_arguments(std::vector<std::string> args) {
   std::ifstream saved(fs::path(value_of(args, "--out")) / arguments_file);
-  if (std::find(args.begin(), args.end(), "--resume") == args.end() || !value_of(args, "--model").empty() || !value_of(args, "--preset").empty() || !saved) return args;
+  if (std::find(args.begin(), args.end(), "--resume") == args.end() || !value_of(args, "--model").empty() ||
+      !value_of(args, "--preset").empty() || !saved)
+    return args;
   std::vector<std::string> all;
   for (std::string line; std::getline(saved, line);) all.push_back(line);
   for (size_t i = 0; i < args.size(); i++) {
     const std::string flag = args[i].substr(0, args[i].find('='));
     if (flag == "--resume") all.push_back(flag);
-    else if (flag != args[i] || i + 1 == args.size()) all = with_value(all, flag, args[i].substr(std::min(args[i].size(), flag.size() + 1)));
+    else if (flag != args[i] || i + 1 == args.size())
+      all = with_value(all, flag, args[i].substr(std::min(args[i].size(), flag.size() + 1)));
     else all = with_value(all, flag, args[i + 1]), i++;
   }
   return all;

@@ -1,6 +1,8 @@
-// The flags of a run as text: what is written into its folder, what --resume takes from there, and what --print-config shows.
+// The flags of a run as text: what is written into its folder, what --resume takes from there, and what --print-config
+// shows.
 // defines: resolved_flags, write_config, read_config, from_anywhere, stays_here, value_of, with_value,
-//          with_folder_of_resume, with_config_of_run, save_arguments, with_saved_arguments, check_members, check_start, run_identity
+//          with_folder_of_resume, with_config_of_run, save_arguments, with_saved_arguments, check_members, check_start,
+//            run_identity
 #pragma once
 #include <filesystem>
 #include <map>
@@ -13,10 +15,11 @@
 std::string resolved_flags(CLI::App& app, const TrainOptions& options, const ViTConfig& config, int64_t steps,
                            const GridMember* member);
 void write_config(const std::filesystem::path& folder, const std::string& text);
-std::map<std::string, std::string> read_config(const std::filesystem::path& folder);      // flags without --; of several values the first
+// flags without --; of several values the first
+std::map<std::string, std::string> read_config(const std::filesystem::path& folder);
 
-// A source or file as it can be named from any folder. As it is where this folder's own name would be read as a pattern;
-// then `stays_here` is true.
+// A source or file as it can be named from any folder. As it is where this folder's own name would be read as a
+// pattern; then `stays_here` is true.
 std::string from_anywhere(const std::string& source);
 bool stays_here(const std::string& source);
 
@@ -29,7 +32,8 @@ std::vector<std::string> with_folder_of_resume(std::vector<std::string> args);
 // --resume takes its flags from RUN/config.toml; flags given as well win. In reverse order, as CLI11 takes them.
 std::vector<std::string> with_config_of_run(std::vector<std::string> args);
 
-// Several models, whose flags differ, are gone on with from the arguments of their first start; flags given as well win.
+// Several models, whose flags differ, are gone on with from the arguments of their first start; flags given as well
+// win.
 inline constexpr const char* arguments_file = "arguments.txt";      // one a line
 void save_arguments(const std::filesystem::path& folder, const std::vector<std::string>& args);
 std::vector<std::string> with_saved_arguments(std::vector<std::string> args);
@@ -39,9 +43,9 @@ std::vector<std::string> with_saved_arguments(std::vector<std::string> args);
 // single run.
 void check_members(const std::filesystem::path& folder, const std::vector<std::string>& members);
 
-// Refuses a run of `steps` updates that would destroy what its folder holds: another run, one to go on with that was not
-// asked for (`again`: unless it is finished, as members that a command names again may be), or weights without their
-// state.
+// Refuses a run of `steps` updates that would destroy what its folder holds: another run, one to go on with that was
+// not asked for (`again`: unless it is finished, as members that a command names again may be), or weights without
+// their state.
 void check_start(const std::filesystem::path& folder, const std::map<std::string, std::string>& identity, int64_t steps,
                  bool resume, bool again);
 

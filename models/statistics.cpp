@@ -17,7 +17,8 @@ void Moments::add(const real* x, size_t n) {
     s += v, q += v * v;
     low = x[i] < low ? x[i] : low, high = high < x[i] ? x[i] : high;
   }
-  if (n) count += double(n), sum += s, squares += q, min = std::min(min, double(low)), max = std::max(max, double(high));
+  if (n)
+    count += double(n), sum += s, squares += q, min = std::min(min, double(low)), max = std::max(max, double(high));
 }
 
 void Moments::merge(const Moments& other) {
@@ -31,12 +32,15 @@ double Moments::std() const {
 }
 
 void HeadStatistics::merge(const HeadStatistics& o) {
-  for (Moments HeadStatistics::*m : {&HeadStatistics::S, &HeadStatistics::A, &HeadStatistics::dA, &HeadStatistics::dS, &HeadStatistics::row_sum, &HeadStatistics::D,
-                                     &HeadStatistics::entropy, &HeadStatistics::keys, &HeadStatistics::top, &HeadStatistics::distance, &HeadStatistics::q,
-                                     &HeadStatistics::k, &HeadStatistics::v, &HeadStatistics::dq, &HeadStatistics::dk, &HeadStatistics::dv})
+  for (Moments HeadStatistics::* m :
+       {&HeadStatistics::S, &HeadStatistics::A, &HeadStatistics::dA, &HeadStatistics::dS, &HeadStatistics::row_sum,
+        &HeadStatistics::D, &HeadStatistics::entropy, &HeadStatistics::keys, &HeadStatistics::top,
+        &HeadStatistics::distance, &HeadStatistics::q, &HeadStatistics::k, &HeadStatistics::v, &HeadStatistics::dq,
+        &HeadStatistics::dk, &HeadStatistics::dv})
     (this->*m).merge(o.*m);
-  for (double HeadStatistics::*n : {&HeadStatistics::rows, &HeadStatistics::dead_rows, &HeadStatistics::zeros, &HeadStatistics::negative, &HeadStatistics::asked,
-                                    &HeadStatistics::passed, &HeadStatistics::saturated})
+  for (double HeadStatistics::* n :
+       {&HeadStatistics::rows, &HeadStatistics::dead_rows, &HeadStatistics::zeros, &HeadStatistics::negative,
+        &HeadStatistics::asked, &HeadStatistics::passed, &HeadStatistics::saturated})
     this->*n += o.*n;
 }
 
@@ -44,18 +48,29 @@ const std::vector<HeadColumn>& head_columns() {
   using H = HeadStatistics;
   static const std::vector<HeadColumn> columns = [] {
     std::vector<HeadColumn> list;
-    for (const auto& [name, m] : {std::pair{"S", &H::S}, {"A", &H::A}, {"dA", &H::dA}, {"dS", &H::dS}, {"row_sum", &H::row_sum}, {"D", &H::D}}) {
+    for (const auto& [name, m] : {std::pair{"S", &H::S},
+                                  {"A", &H::A},
+                                  {"dA", &H::dA},
+                                  {"dS", &H::dS},
+                                  {"row_sum", &H::row_sum},
+                                  {"D", &H::D}}) {
       list.push_back({name + std::string("_mean"), [m = m](const H& h) { return (h.*m).mean(); }});
       list.push_back({name + std::string("_std"), [m = m](const H& h) { return (h.*m).std(); }});
       list.push_back({name + std::string("_min"), [m = m](const H& h) { return (h.*m).min; }});
       list.push_back({name + std::string("_max"), [m = m](const H& h) { return (h.*m).max; }});
     }
-    for (const auto& [name, share] : {std::pair{"zeros", &H::zero_share}, {"negative", &H::negative_share}, {"dead_rows", &H::dead_share}, {"duty", &H::duty},
-                                      {"saturated", &H::saturated_share}, {"gradient_ratio", &H::gradient_ratio}})
+    for (const auto& [name, share] : {std::pair{"zeros", &H::zero_share},
+                                      {"negative", &H::negative_share},
+                                      {"dead_rows", &H::dead_share},
+                                      {"duty", &H::duty},
+                                      {"saturated", &H::saturated_share},
+                                      {"gradient_ratio", &H::gradient_ratio}})
       list.push_back({name, [share = share](const H& h) { return (h.*share)(); }});
-    for (const auto& [name, m] : {std::pair{"keys", &H::keys}, {"entropy", &H::entropy}, {"top", &H::top}, {"distance", &H::distance}})
+    for (const auto& [name, m] :
+         {std::pair{"keys", &H::keys}, {"entropy", &H::entropy}, {"top", &H::top}, {"distance", &H::distance}})
       list.push_back({name, [m = m](const H& h) { return (h.*m).mean(); }});
-    for (const auto& [name, m] : {std::pair{"q", &H::q}, {"k", &H::k}, {"v", &H::v}, {"dq", &H::dq}, {"dk", &H::dk}, {"dv", &H::dv}})
+    for (const auto& [name, m] :
+         {std::pair{"q", &H::q}, {"k", &H::k}, {"v", &H::v}, {"dq", &H::dq}, {"dk", &H::dk}, {"dv", &H::dv}})
       list.push_back({name + std::string("_norm"), [m = m](const H& h) { return (h.*m).norm(); }});
     return list;
   }();
@@ -75,14 +90,20 @@ Saturation saturation_of(std::string_view attention, int L) {
 }
 
 AttentionStatistics::AttentionStatistics(const ViTConfig& config, int images)
-    : config_(config), heads_(config.attention_heads()), grid_(config), flat_(saturation_of(config.attention, config.tokens())), parts_(size_t(images) * heads_), histograms_(heads_) {
+    : config_(config),
+      heads_(config.attention_heads()),
+      grid_(config),
+      flat_(saturation_of(config.attention, config.tokens())),
+      parts_(size_t(images) * heads_),
+      histograms_(heads_) {
   for (int dy = 1 - grid_.side; dy < grid_.side; dy++)
     for (int dx = 1 - grid_.side; dx < grid_.side; dx++) distances_.push_back(float(grid_.patch * std::hypot(dy, dx)));
 }
 
 void AttentionStatistics::keep(const std::string& name, int images) {
   std::vector<float>& values = kept_[name];
-  values.resize(std::max(values.size(), size_t(images) * heads_ * grid_.tokens() * kept_width(config_, name)), std::numeric_limits<float>::quiet_NaN());
+  values.resize(std::max(values.size(), size_t(images) * heads_ * grid_.tokens() * kept_width(config_, name)),
+                std::numeric_limits<float>::quiet_NaN());
 }
 
 int AttentionStatistics::kept_width(const ViTConfig& c, const std::string& name) {
@@ -94,11 +115,12 @@ int AttentionStatistics::kept_width(const ViTConfig& c, const std::string& name)
 static float logarithm(float x) {
   constexpr float least = std::numeric_limits<float>::min();
   const int32_t bits = std::bit_cast<int32_t>(x < least ? least : x);
-  return float((bits >> 23) - 127) * 0.693147181f + log1p_unit(std::bit_cast<float>((bits & 0x7FFFFF) | 0x3F800000) - 1);
+  return float((bits >> 23) - 127) * 0.693147181f +
+         log1p_unit(std::bit_cast<float>((bits & 0x7FFFFF) | 0x3F800000) - 1);
 }
 
 void AttentionStatistics::tile(const AttentionTile& t) {
-  if (!t.dS) return;                                                   // a forward pass: the backward pass shows S and A again
+  if (!t.dS) return;  // a forward pass: the backward pass shows S and A again
   HeadStatistics part;
   const size_t n = size_t(t.rows) * t.L;
   part.S.add(t.S, n), part.A.add(t.A, n), part.dA.add(t.dA, n), part.dS.add(t.dS, n);
@@ -110,7 +132,9 @@ void AttentionStatistics::tile(const AttentionTile& t) {
     asked += t.dA[i] != 0, passed += (t.dA[i] != 0) & (t.dS[i] != 0);
     saturated += (t.S[i] <= low) | (t.S[i] >= high);
   }
-  part.zeros = double(zeros), part.negative = double(negative), part.asked = double(asked), part.passed = double(passed), part.saturated = flat_.any() ? double(saturated) : std::numeric_limits<double>::quiet_NaN();
+  part.zeros = double(zeros), part.negative = double(negative), part.asked = double(asked),
+  part.passed = double(passed),
+  part.saturated = flat_.any() ? double(saturated) : std::numeric_limits<double>::quiet_NaN();
   for (int i = 0; i < t.rows; i++) add_row(part, t.first_row + i, t.A + size_t(i) * t.L, t.dA + size_t(i) * t.L, t.L);
   parts_[size_t(first_image + t.image) * heads_ + t.head].merge(part);
   keep_tile(t);
@@ -118,12 +142,12 @@ void AttentionStatistics::tile(const AttentionTile& t) {
   uint32_t counts[4][Histogram::bins] = {};
   const real* const maps[] = {t.S, t.A, t.dA, t.dS};
   for (size_t first = 0; first < n; first += 256) {
-    int bins[4][256];                                                    // apart from counting: this part becomes SIMD code
+    int bins[4][256];  // apart from counting: this part becomes SIMD code
     const size_t end = std::min<size_t>(256, n - first);
     for (int k = 0; k < 4; k++)
 #pragma omp simd
       for (size_t i = 0; i < end; i++) bins[k][i] = Histogram::bin_of(float(maps[k][first + i]));
-    for (size_t i = 0; i < end; i++)                                     // map after map would wait for the bin of the value before
+    for (size_t i = 0; i < end; i++)  // map after map would wait for the bin of the value before
       for (int k = 0; k < 4; k++) counts[k][bins[k][i]]++;
   }
   const std::lock_guard lock(mutex_);
@@ -158,7 +182,8 @@ void AttentionStatistics::add_row(HeadStatistics& h, int row, const real* A, con
   double reach = 0, patches = 0;
   for (int y = 0; y < side; y++) {
     const real* weights = A + first + y * side;
-    const float* distance = distances_.data() + size_t(y - patch / side + side - 1) * (2 * side - 1) + (side - 1 - patch % side);
+    const float* distance =
+        distances_.data() + size_t(y - patch / side + side - 1) * (2 * side - 1) + (side - 1 - patch % side);
 #pragma omp simd reduction(+ : reach, patches)
     for (int x = 0; x < side; x++) {
       const double a = std::fabs(weights[x]);
@@ -171,8 +196,10 @@ void AttentionStatistics::add_row(HeadStatistics& h, int row, const real* A, con
 void AttentionStatistics::keep_tile(const AttentionTile& t) {
   for (auto [name, values] : {std::pair{"S", t.S}, {"A", t.A}, {"dA", t.dA}, {"dS", t.dS}}) {
     const auto found = kept_.find(name);
-    const size_t to = ((size_t(first_image + t.image) * heads_ + t.head) * t.L + t.first_row) * t.L, n = size_t(t.rows) * t.L;
-    if (found != kept_.end() && to + n <= found->second.size()) std::copy_n(values, n, found->second.begin() + long(to));
+    const size_t to = ((size_t(first_image + t.image) * heads_ + t.head) * t.L + t.first_row) * t.L,
+                 n = size_t(t.rows) * t.L;
+    if (found != kept_.end() && to + n <= found->second.size())
+      std::copy_n(values, n, found->second.begin() + long(to));
   }
 }
 
@@ -188,13 +215,16 @@ void AttentionStatistics::note_broken(const AttentionTile& t, const HeadStatisti
 void AttentionStatistics::operands(Device& device, const AttentionOperands& o) {
   const AttentionShape& n = o.n;
   using H = HeadStatistics;
-  const struct { const char* name; HeadOperands rows; int width; Moments H::*moments; } all[] = {
-      {"q", o.q, n.d, &H::q}, {"k", o.k, n.d, &H::k}, {"v", o.v, n.dv, &H::v}, {"dO", o.d_o, n.dv, nullptr}, {"dq", o.dq, n.d, &H::dq}, {"dk", o.dk, n.d, &H::dk}, {"dv", o.dv, n.dv, &H::dv}};
+  const struct { const char* name; HeadOperands rows; int width; Moments H::*moments;
+  } all[] = {{"q", o.q, n.d, &H::q},       {"k", o.k, n.d, &H::k},    {"v", o.v, n.dv, &H::v},
+             {"dO", o.d_o, n.dv, nullptr}, {"dq", o.dq, n.d, &H::dq}, {"dk", o.dk, n.d, &H::dk},
+             {"dv", o.dv, n.dv, &H::dv}};
   for (const auto& [name, rows, width, moments] : all) {
     const auto found = kept_.find(name);
     const bool count = moments && thorough;
     if (found == kept_.end() && !count) continue;
-    std::vector<real> values((size_t(n.B) * rows.L - 1) * rows.width + n.H * width);      // from the first channel of the heads to the last
+    // from the first channel of the heads to the last
+    std::vector<real> values((size_t(n.B) * rows.L - 1) * rows.width + n.H * width);
     if (rows.data.rounded) {
       std::vector<bf16> rounded(values.size());
       device.download(rounded.data(), rows.data.rounded, rounded.size() * sizeof(bf16));
@@ -208,7 +238,8 @@ void AttentionStatistics::operands(Device& device, const AttentionOperands& o) {
         for (int i = 0; i < rows.L; i++) {
           const real* x = here.at(b, i, h, width);
           const size_t to = ((size_t(first_image + b) * n.H + h) * rows.L + i) * width;
-          if (found != kept_.end() && to + width <= found->second.size()) std::copy_n(x, width, found->second.begin() + long(to));
+          if (found != kept_.end() && to + width <= found->second.size())
+            std::copy_n(x, width, found->second.begin() + long(to));
           if (count) (parts_[size_t(first_image + b) * heads_ + h].*moments).add(x, width);
         }
   }

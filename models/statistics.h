@@ -1,5 +1,5 @@
-// What is counted of the scores S, weights A and their gradients dA, dS of attention, head by head, as the tiles of the real
-// computation pass by. Sums are in double; they and the counts are the same for any number of threads.
+// What is counted of the scores S, weights A and their gradients dA, dS of attention, head by head, as the tiles of the
+// real computation pass by. Sums are in double; they and the counts are the same for any number of threads.
 // defines: Moments, HeadStatistics, HeadColumn, head_columns, head_column, saturation_of, TokenGrid, Place,
 //          AttentionStatistics
 #pragma once
@@ -27,7 +27,8 @@ struct Moments {
   double norm() const { return count > 0 ? std::sqrt(squares) : std::numeric_limits<double>::quiet_NaN(); }
 };
 
-// Of one head of one layer, over images, rows (queries) and keys. Gradients are those of the loss that backward ran from.
+// Of one head of one layer, over images, rows (queries) and keys. Gradients are those of the loss that backward ran
+// from.
 struct HeadStatistics {
   Moments S, A, dA, dS;                // every element
   Moments row_sum;                     // Σ_j A_ij of each row
@@ -36,7 +37,7 @@ struct HeadStatistics {
   Moments entropy;                     // -Σ p ln p, in nats
   Moments keys;                        // 1 / Σ p², the effective number of keys
   Moments top;                         // the largest p
-  Moments distance;                    // Σ p · distance between patch centres, in pixels; rows and keys of patches alone
+  Moments distance;  // Σ p · distance between patch centres, in pixels; rows and keys of patches alone
   double rows = 0, dead_rows = 0;      // dead: every weight is 0
   double zeros = 0, negative = 0;      // weights that are 0, that are below 0
   double asked = 0, passed = 0;        // dA is not 0; and neither is dS: the slope there is not 0
@@ -80,7 +81,8 @@ class AttentionStatistics : public AttentionProbe {
   // `images` at most pass at a time, or, numbered by first_image, in all.
   AttentionStatistics(const ViTConfig& config, int images);
 
-  // Keeps one of S, A, dA, dS [images, H, L, L], q, k, dq, dk [images, H, L, d] or v, dO, dv [images, H, L, dv] of the first images.
+  // Keeps one of S, A, dA, dS [images, H, L, L], q, k, dq, dk [images, H, L, d] or v, dO, dv [images, H, L, dv] of the
+  // first images.
   void keep(const std::string& name, int images);
   const std::vector<float>& kept(const std::string& name) const { return kept_.at(name); }
   bool keeps(const std::string& name) const { return kept_.contains(name); }
@@ -95,7 +97,8 @@ class AttentionStatistics : public AttentionProbe {
   std::vector<HeadStatistics> heads() const;                           // [H]; counts are 0 where no tile passed
   struct Histograms { Histogram S, A, dA, dS; };
   const std::vector<Histograms>& histograms() const { return histograms_; }      // [H]
-  const std::optional<Place>& broken_forward() const { return broken_forward_; }      // the first in order of image, head, row
+  // the first in order of image, head, row
+  const std::optional<Place>& broken_forward() const { return broken_forward_; }
   const std::optional<Place>& broken_backward() const { return broken_backward_; }
 
  private:
@@ -107,7 +110,7 @@ class AttentionStatistics : public AttentionProbe {
   int heads_;
   TokenGrid grid_;
   Saturation flat_;
-  std::vector<float> distances_;                                       // [2 side - 1, 2 side - 1]: pixels to the patch so many rows and columns away
+  std::vector<float> distances_;  // [2 side - 1, 2 side - 1]: pixels to the patch so many rows and columns away
   std::vector<HeadStatistics> parts_;                                  // [image, head]: no two threads write one entry
   std::vector<Histograms> histograms_;
   std::optional<Place> broken_forward_, broken_backward_;

@@ -9,6 +9,6 @@
 // empty.
 std::string timm_cannot(const ViTConfig& config);
 
-// Lines of Python that load `file` into `model`, with φ, gate and hidden layer put in where timm has none. Empty where a
-// few lines do not do it: other forms of attention, blocks, learned numbers, functions that are no formula of a row.
+// Lines of Python that load `file` into `model`, with φ, gate and hidden layer put in where timm has none. Empty where
+// a few lines do not do it: other forms of attention, blocks, learned numbers, functions that are no formula of a row.
 std::string timm_lines(const ViTConfig& config, const std::string& file);

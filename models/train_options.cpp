@@ -18,7 +18,8 @@ std::vector<GridMember> TrainOptions::grid() const {
     if (colon != std::string::npos) {
       alphas = {-1};
       const char* end = item.data() + item.size();
-      if (const auto read = std::from_chars(item.data() + colon + 1, end, alphas[0]); read.ec != std::errc() || read.ptr != end || !(alphas[0] >= 0) || !std::isfinite(alphas[0]))
+      if (const auto read = std::from_chars(item.data() + colon + 1, end, alphas[0]);
+          read.ec != std::errc() || read.ptr != end || !(alphas[0] >= 0) || !std::isfinite(alphas[0]))
         fail(ExitCode::usage, "--attention: '{}', expected NAME or NAME:ALPHA with an alpha of at least 0", item);
     }
     const bool scaled = has_alpha(name);
@@ -41,7 +42,8 @@ void TrainOptions::take_model_of_init(const CLI::App& app) {
 }
 
 bool TrainOptions::takes_alpha() const {
-  return std::any_of(attention.begin(), attention.end(), [](const std::string& item) { return item.find(':') == item.npos && has_alpha(item); });
+  return std::any_of(attention.begin(), attention.end(),
+                     [](const std::string& item) { return item.find(':') == item.npos && has_alpha(item); });
 }
 
 // A number of `things`, or a share of `total` such as 10%; usage error where the text is neither.
@@ -71,6 +73,7 @@ std::string TrainOptions::command_to_resume() const {
 
 int64_t TrainOptions::warmup_steps(int64_t total) const {
   const int64_t steps = number_or_share("--warmup", warmup, total, "updates");
-  if (steps >= total) fail(ExitCode::usage, "--warmup: {} updates, expected fewer than the {} of the run", steps, total);
+  if (steps >= total)
+    fail(ExitCode::usage, "--warmup: {} updates, expected fewer than the {} of the run", steps, total);
   return steps;
 }

@@ -48,16 +48,21 @@ struct TrainOptions {
   double save_minutes = 10;
 
   void add(CLI::App& app);                       // the flags: models/flags.cpp
-  // Of --steps and --epochs the one on the command line wins over the one of a file or a preset; usage error where neither does.
+  // Of --steps and --epochs the one on the command line wins over the one of a file or a preset; usage error where
+  // neither does.
   void choose_length(CLI::App& app, const std::vector<std::string>& args);
-  // The model is that of the file of --init, except for what flags say; not of a resumed run, whose config.toml says all.
+  // The model is that of the file of --init, except for what flags say; not of a resumed run, whose config.toml says
+  // all.
   void take_model_of_init(const CLI::App& app);
   // --attention x --alpha x --seed; NAME:X in the list has its own α, and softmax, which has none, trains once a seed
   std::vector<GridMember> grid() const;
   bool takes_alpha() const;                      // whether a member has its exponent from --alpha
   int images_at_a_time() const { return micro_batch ? std::min(micro_batch, batch) : batch; }
   int workers_used() const { return workers.value_or(device.default_workers()); }
-  int64_t updates(size_t images) const { return steps ? steps : std::max<int64_t>(1, std::llround(epochs * double(images) / batch)); }      // BigVision's steps()
+  // BigVision's steps()
+  int64_t updates(size_t images) const {
+    return steps ? steps : std::max<int64_t>(1, std::llround(epochs * double(images) / batch));
+  }
   int64_t warmup_steps(int64_t total) const;     // of --warmup, a number or a share
   // Updates between evaluations: --eval-every, else an epoch, or more where that makes more than 20 of them.
   int64_t evaluation_steps(size_t images, int64_t total) const;

@@ -63,7 +63,8 @@ Tensor TrainStep::images(Tape& t, int first, int count) const {
   const size_t at = size_t(first) * S * S * 3;
   if (mixed_images_) return t.leaf("images", shape, mixed_images_ + at);
   const void* data = in.device_images ? in.device_images : in.images.data();
-  if (!in.images.values.empty()) return t.leaf("images", shape, const_cast<real*>(static_cast<const real*>(data)) + at);      // no op writes to a leaf
+  // no op writes to a leaf
+  if (!in.images.values.empty()) return t.leaf("images", shape, const_cast<real*>(static_cast<const real*>(data)) + at);
   return pixels(t, shape, static_cast<const uint8_t*>(data) + at, in.images.mean, in.images.std);
 }
 
@@ -113,7 +114,9 @@ std::string TrainStep::first_non_finite() {
 
 void TrainStep::collect() {
   loss_ += tape_.download(mean_loss_)[0];
-  const real* labels = reinterpret_cast<const real*>(inputs_[running_].device_labels) + size_t(first_) * vit_.config().classes;      // not mixed
+  // not mixed
+  const real* labels =
+      reinterpret_cast<const real*>(inputs_[running_].device_labels) + size_t(first_) * vit_.config().classes;
   const std::vector<int> ranks = label_ranks(tape_, logits_, labels);
   correct_ += int(std::count(ranks.begin(), ranks.end(), 0));
 }
@@ -124,7 +127,8 @@ StepResult TrainStep::finish() {
   return {loss_, norm, correct_};
 }
 
-StepResult TrainStep::operator()(const HostImages& images, std::span<const float> labels, double multiplier, double mix) {
+StepResult TrainStep::operator()(const HostImages& images, std::span<const float> labels, double multiplier,
+                                 double mix) {
   load(images, labels);
   start(multiplier, mix);
   return finish();

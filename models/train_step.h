@@ -11,7 +11,7 @@
 struct StepResult {
   double loss;                         // mean over the batch
   double gradient_norm;                // before clipping; not finite: nothing was changed
-  int correct;                         // examples whose largest logit is at a label: BigVision's evaluators/classification.py
+  int correct;  // examples whose largest logit is at a label: BigVision's evaluators/classification.py
 };
 
 // losses [B] by name: softmax or sigmoid
@@ -23,26 +23,31 @@ struct StepOptions {
   bool rematerialise = false;          // see BackwardOptions
 };
 
-// The mixup coefficient of update `step` for the whole batch: max(a, 1 - a) of a ~ Beta(p, p), 0 < p <= 1; a function of its
-// arguments alone.
+// The mixup coefficient of update `step` for the whole batch: max(a, 1 - a) of a ~ Beta(p, p), 0 < p <= 1; a function
+// of its arguments alone.
 double mixup_coefficient(double p, uint64_t seed, int64_t step);
 
 class TrainStep {
  public:
   TrainStep(ViT& vit, Adam& adam, StepOptions options)
-      : vit_(vit), adam_(adam), options_(std::move(options)), tape_(vit.parameters().device()), mixed_(vit.parameters().device()) {}
+      : vit_(vit),
+        adam_(adam),
+        options_(std::move(options)),
+        tape_(vit.parameters().device()),
+        mixed_(vit.parameters().device()) {}
   ~TrainStep();
   TrainStep(const TrainStep&) = delete;
-  // images [B, S, S, 3] and labels [B, classes] of the next step; may come while the step before still runs on the device. A device
-  // that is the host reads the images where they are: they must stay until that step is over.
+  // images [B, S, S, 3] and labels [B, classes] of the next step; may come while the step before still runs on the
+  // device. A device that is the host reads the images where they are: they must stay until that step is over.
   void load(const HostImages& images, std::span<const float> labels);
-  // Takes what was loaded; `multiplier` of the schedule, `mix` of mixup (1: none). `probes`, one a block, see the step pass by
-  // and change none of its bits: where they would, they see the same pass beforehand.
+  // Takes what was loaded; `multiplier` of the schedule, `mix` of mixup (1: none). `probes`, one a block, see the step
+  // pass by and change none of its bits: where they would, they see the same pass beforehand.
   void start(double multiplier, double mix = 1, std::span<AttentionProbe* const> probes = {});
   StepResult finish();                // waits for what was started
   StepResult operator()(const HostImages& images, std::span<const float> labels, double multiplier, double mix = 1);
   Tape& tape() { return tape_; }      // of the last step, without the values that its backward pass was done with
-  std::string first_non_finite();     // after a step that changed nothing: computes its last micro-batch once more; see models/diagnose.h
+  // after a step that changed nothing: computes its last micro-batch once more; see models/diagnose.h
+  std::string first_non_finite();
 
  private:
   // Two: one is read while the other is loaded.

@@ -16,5 +16,6 @@ struct Trajectories {
 // Nothing where the run was not looked into. Data error where the file is damaged.
 Trajectories read_trajectories(const std::filesystem::path& folder, const std::string& run);
 
-// HTML: one run by layer; several beside each other by their mean over layers, then each by layer. Empty where nothing was written.
+// HTML: one run by layer; several beside each other by their mean over layers, then each by layer. Empty where nothing
+// was written.
 std::string trajectory_section(const std::vector<Trajectories>& runs);

@@ -30,15 +30,18 @@ void check_config(const ViTConfig& c) {
     for (const float x : *channels)
       require(std::isfinite(x) && x > least, fmt::format("{} is {}, expected three {}numbers", what,
                                                          channels_text(*channels), least < 0 ? "" : "positive "));
-  require(c.position != "sincos2d" || (c.width % 4 == 0 && c.width > 4), fmt::format("position sincos2d needs a width that is a multiple of 4 and more than 4, got {}", c.width));
-  require(std::isfinite(c.alpha), fmt::format("alpha is {}, expected a number", c.alpha));      // below 0 where eval takes a model to a smaller L
+  require(c.position != "sincos2d" || (c.width % 4 == 0 && c.width > 4),
+          fmt::format("position sincos2d needs a width that is a multiple of 4 and more than 4, got {}", c.width));
+  // below 0 where eval takes a model to a smaller L
+  require(std::isfinite(c.alpha), fmt::format("alpha is {}, expected a number", c.alpha));
   check_attention(c);
 }
 
 double forward_flops(const ViTConfig& c) {
   const double N = c.grid() * c.grid(), L = c.tokens(), D = c.width, M = c.mlp_width;
   double blocks = 0;
-  for (int i = 0; i < c.depth; i++) blocks += attention_multiply_adds(c, i) + (c.block == "gau" ? 0 : 2 * c.outputs(i) * D * M);
+  for (int i = 0; i < c.depth; i++)
+    blocks += attention_multiply_adds(c, i) + (c.block == "gau" ? 0 : 2 * c.outputs(i) * D * M);
   const double pool = c.pool == "map" ? 2 * D * D + 2 * L * D * D + 2 * L * D + 2 * D * M : 0;
   return 2 * (N * 3 * c.patch * c.patch * D + blocks + pool + (c.head_hidden ? D * D : 0) + D * c.classes);
 }
@@ -50,11 +53,13 @@ size_t parameter_count(const ViTConfig& c) {
 }
 
 double kept_bytes(const ViTConfig& c, bool rematerialise, bool rounded) {
-  const double L = c.tokens(), D = c.width, M = c.mlp_width, of_products = rounded ? 0.5 : 1, patches = 3.0 * c.patch * c.patch * c.grid() * c.grid();
+  const double L = c.tokens(), D = c.width, M = c.mlp_width, of_products = rounded ? 0.5 : 1,
+               patches = 3.0 * c.patch * c.patch * c.grid() * c.grid();
   const bool layerscale = c.learn.find("layerscale") != c.learn.npos;
-  const double attention = L * attention_kept(c, rounded), mlp = 2 * layerscale * D + (c.block == "gau" ? 0 : D + of_products * M);
+  const double attention = L * attention_kept(c, rounded),
+               mlp = 2 * layerscale * D + (c.block == "gau" ? 0 : D + of_products * M);
   const double working = L * (2 * D + of_products * M);                   // of a step of the backward pass
-  const double blocks = rematerialise ? c.depth * L * D + attention + L * mlp                                               // their inputs, and one of them
+  const double blocks = rematerialise ? c.depth * L * D + attention + L * mlp  // their inputs, and one of them
                                       : c.depth * attention + ((c.depth - 1) * L + c.outputs(c.depth - 1)) * mlp;
   return 4 * (of_products * patches + 2 * L * D + blocks + working);
 }
@@ -109,7 +114,10 @@ std::vector<Parameter> ViT::parameter_list(const ViTConfig& c) {
   return list;
 }
 
-ViT::ViT(Device& device, const ViTConfig& config) : config_((check_config(config), config)), parameters_(device, parameter_list(config_)), constants_(device, config_) {
+ViT::ViT(Device& device, const ViTConfig& config)
+    : config_((check_config(config), config)),
+      parameters_(device, parameter_list(config_)),
+      constants_(device, config_) {
   if (config_.position != "sincos2d") return;
   const std::vector<float> table = sincos2d(config_.grid(), config_.grid(), config_.width);
   const std::vector<real> values(table.begin(), table.end());
@@ -121,11 +129,14 @@ ViT::~ViT() {
   if (sincos_) parameters_.device().release(sincos_);
 }
 
-Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> probes, Features* features, BackwardOptions backward) const {
+Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> probes, Features* features,
+                    BackwardOptions backward) const {
   const ViTConfig& c = config_;
   const Shape expected{images.shape[0], c.image_size, c.image_size, 3};
-  if (images.shape != expected) fail(ExitCode::data, "images are {}, expected {} for this model", images.shape.text(), expected.text());
-  if (!probes.empty() && int(probes.size()) != c.depth) fail(ExitCode::failed, "{} attention probes for {} blocks", probes.size(), c.depth);
+  if (images.shape != expected)
+    fail(ExitCode::data, "images are {}, expected {} for this model", images.shape.text(), expected.text());
+  if (!probes.empty() && int(probes.size()) != c.depth)
+    fail(ExitCode::failed, "{} attention probes for {} blocks", probes.size(), c.depth);
 
   const Pass pass{t, parameters_};
   Tensor x = embed(pass, images);
@@ -138,7 +149,7 @@ Tensor ViT::forward(Tape& t, Tensor images, std::span<AttentionProbe* const> pro
       x = block(pass, i, x, probe);
     t.keep_only(x, images);
   }
-  x = pass.layernorm(x, "norm");                                                                          // before pooling
+  x = pass.layernorm(x, "norm");  // before pooling
   if (c.pool == "gap") x = mean_tokens(t, x);
   if (c.pool == "map") x = attention_pool(pass, x);
   if (c.head_hidden) x = tanh_op(t, pass.linear(x, "pre_logits.fc"));
@@ -156,12 +167,13 @@ Tensor ViT::embed(const Pass& pass, Tensor images) const {
   Tensor x = add_position(t, pixels, sincos_ ? t.leaf("sincos2d", {1, N, D}, sincos_) : pass("pos_embed"));
   t.drop(pixels);
   if (config_.pool != "cls") return x;
-  Tensor with_class = prepend_token(t, pass("cls_token"), x);                                             // has no position of its own
+  Tensor with_class = prepend_token(t, pass("cls_token"), x);  // has no position of its own
   t.drop(x);
   return with_class;
 }
 
-// x + attention(norm1(x)), then + mlp(norm2(·)), of all tokens or, in the last block, of those that are read; what is cheap to compute again is dropped
+// x + attention(norm1(x)), then + mlp(norm2(·)), of all tokens or, in the last block, of those that are read; what is
+// cheap to compute again is dropped
 Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) const {
   const std::string name = fmt::format("blocks.{}.", i);
   x = attention_layer(pass, config_, i, x, pass.layernorm(x, name + "norm1", Kept::for_products), constants_, probe);
@@ -170,7 +182,8 @@ Tensor ViT::block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) cons
   return mlp(pass, name + "mlp", n, x, name + "ls2.gamma");
 }
 
-Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual, const std::string& scale) const {
+Tensor ViT::mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual,
+                const std::string& scale) const {
   const MlpParameters p{pass(name + ".fc1.weight"), pass(name + ".fc1.bias"), pass(name + ".fc2.weight"),
                         pass(name + ".fc2.bias")};
   const Tensor lambda = pass.if_learned(scale);

@@ -1,5 +1,5 @@
-// The Vision Transformer of BigVision (models/vit.py) with any attention function. Parameters carry timm's names, shapes and
-// layouts: a linear weight is [out, in].
+// The Vision Transformer of BigVision (models/vit.py) with any attention function. Parameters carry timm's names,
+// shapes and layouts: a linear weight is [out, in].
 // defines: ViT, Features, BackwardOptions, check_config, forward_flops, parameter_count, kept_bytes, sincos2d
 #pragma once
 #include <span>
@@ -11,7 +11,8 @@ struct Features {
 };
 
 struct BackwardOptions {
-  bool rematerialise = false;          // keep of each block its input alone, and compute it again: less memory, a third more work
+  // keep of each block its input alone, and compute it again: less memory, a third more work
+  bool rematerialise = false;
 };
 
 class ViT {
@@ -28,14 +29,16 @@ class ViT {
 
   void initialise(uint64_t seed) { parameters_.initialise(seed); }
 
-  // images [B, image_size, image_size, 3] -> logits [B, classes]. `probes`: one a block, or none; null where not wanted.
+  // images [B, image_size, image_size, 3] -> logits [B, classes]. `probes`: one a block, or none; null where not
+  // wanted.
   Tensor forward(Tape& tape, Tensor images, std::span<AttentionProbe* const> probes = {}, Features* features = nullptr,
                  BackwardOptions backward = {}) const;
 
  private:
   Tensor embed(const Pass& pass, Tensor images) const;
   Tensor block(const Pass& pass, int i, Tensor x, AttentionProbe* probe) const;
-  Tensor mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual, const std::string& scale = "") const;
+  Tensor mlp(const Pass& pass, const std::string& name, Tensor normalised, Tensor residual,
+             const std::string& scale = "") const;
   Tensor attention_pool(const Pass& pass, Tensor x) const;
 
   ViTConfig config_;
@@ -47,7 +50,9 @@ class ViT {
 void check_config(const ViTConfig& config);            // usage errors with the reason where it makes no sense
 double forward_flops(const ViTConfig& config);         // of one image; a multiply-add counts 2
 size_t parameter_count(const ViTConfig& config);
-double kept_bytes(const ViTConfig& config, bool rematerialise, bool rounded);      // of one image, between forward and backward, about; rounded: what products read is kept in bfloat16
+// of one image, between forward and backward, about; rounded: what products read is kept in bfloat16
+double kept_bytes(const ViTConfig& config, bool rematerialise, bool rounded);
 
-// [1, height width, D]: (sin xω, cos xω, sin yω, cos yω), D/4 frequencies ω from 1 down to 1e-4 (BigVision's posemb "sincos2d")
+// [1, height width, D]: (sin xω, cos xω, sin yω, cos yω), D/4 frequencies ω from 1 down to 1e-4 (BigVision's posemb
+// "sincos2d")
 std::vector<float> sincos2d(int height, int width, int D);

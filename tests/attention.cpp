@@ -28,7 +28,8 @@ void check(Device& device, const Problem& p, const std::string& function, double
 
 // Keeps what it is shown, and counts rows.
 struct Recorder : AttentionProbe {
-  explicit Recorder(const Problem& p) : p(p), maps(size_t(p.B) * p.H * p.Lq * p.L), forward(p.B * p.H * p.Lq), backward(forward.size()) {}
+  explicit Recorder(const Problem& p)
+      : p(p), maps(size_t(p.B) * p.H * p.Lq * p.L), forward(p.B * p.H * p.Lq), backward(forward.size()) {}
   void tile(const AttentionTile& t) override {
     const std::lock_guard lock(mutex);
     const size_t row = (size_t(t.image) * p.H + t.head) * p.Lq + t.first_row, n = size_t(t.rows) * t.L;
@@ -57,7 +58,9 @@ TEST_CASE("forward and backward of every function") {
 int tile_rows(Device& device, const Problem& p) {
   struct Largest : AttentionProbe {
     std::atomic<int> rows = 0;
-    void tile(const AttentionTile& tile) override { for (int seen = rows; seen < tile.rows && !rows.compare_exchange_weak(seen, tile.rows);) {} }
+    void tile(const AttentionTile& tile) override {
+      for (int seen = rows; seen < tile.rows && !rows.compare_exchange_weak(seen, tile.rows);) {}
+    }
   } probe;
   run(device, p, "relu", 1, &probe);
   return probe.rows;
@@ -105,7 +108,9 @@ TEST_CASE("a tile at a time gives the bits of its queries alone") {
     for (int first : {0, 150}) {
       Problem part{1, 2, 150, 300};
       part.kv = whole.kv;
-      auto rows = [&](const std::vector<float>& x) { return std::vector<float>(x.begin() + whole.at(0, first, 0), x.begin() + whole.at(0, first + 150, 0)); };
+      auto rows = [&](const std::vector<float>& x) {
+        return std::vector<float>(x.begin() + whole.at(0, first, 0), x.begin() + whole.at(0, first + 150, 0));
+      };
       part.q = rows(whole.q);
       part.d_o = rows(whole.d_o);
       const Result<float> r = run(*device, part, f.name);
@@ -124,7 +129,8 @@ TEST_CASE("a tile at a time gives the bits of its queries alone") {
 TEST_CASE("same bits for any number of threads, with and without a probe") {
   const Problem p{2, 3, 300, 300};
   auto one = test_device(1), two = test_device(2), three = test_device(3);
-  for (const auto& f : on_cuda() ? PaperFunctions::all() : AttentionFunctions::all()) {       // emulated under a sanitizer, they take minutes
+  // emulated under a sanitizer, they take minutes
+  for (const auto& f : on_cuda() ? PaperFunctions::all() : AttentionFunctions::all()) {
     const Result<float> r = run(*one, p, f.name);
     CHECK(r == run(*two, p, f.name));
     CHECK(r == run(*three, p, f.name));
@@ -163,7 +169,8 @@ TEST_CASE("without recording a probe is shown the forward pass alone") {
 }
 
 TEST_CASE("rows of weights: probabilities sum to 1, the family of the paper scales with L^-alpha") {
-  const std::set<std::string> probabilities{"softmax", "ssmax", "sparsemax", "entmax15", "entmax125", "elu1-norm", "sigmoid-norm", "stablemax", "taylor-softmax"};
+  const std::set<std::string> probabilities{"softmax",   "ssmax",        "sparsemax", "entmax15",      "entmax125",
+                                            "elu1-norm", "sigmoid-norm", "stablemax", "taylor-softmax"};
   auto device = test_device(1);
   const Problem p{1, 2, 50, 50};
   for (const auto& f : AttentionFunctions::all()) {
@@ -197,23 +204,34 @@ TEST_CASE("scores beyond the range of exp do no harm") {
 namespace {
 
 using HeadValues = Learned<std::vector<float>>;
-std::array<std::vector<float>*, 5> lists(HeadValues& v) { return {&v.alpha, &v.log_gamma, &v.bias, &v.log_temperature, &v.number}; }
+std::array<std::vector<float>*, 5> lists(HeadValues& v) {
+  return {&v.alpha, &v.log_gamma, &v.bias, &v.log_temperature, &v.number};
+}
 
 // γ L^-α h(τ s + b) with the numbers of head h
 struct Numbers { double temperature, bias, factor, number; };
 Numbers numbers_of(const HeadValues& v, bool scaled, int L, int h) {
-  auto of = [h](const std::vector<float>& x, double otherwise) { return x.empty() ? otherwise : double(x[x.size() > 1 ? h : 0]); };
-  return {std::exp(of(v.log_temperature, 0)), of(v.bias, 0), scaled ? std::exp(of(v.log_gamma, 0)) * std::pow(L, -of(v.alpha, 1)) : 1, of(v.number, 0)};
+  auto of = [h](const std::vector<float>& x, double otherwise) {
+    return x.empty() ? otherwise : double(x[x.size() > 1 ? h : 0]);
+  };
+  return {std::exp(of(v.log_temperature, 0)), of(v.bias, 0),
+          scaled ? std::exp(of(v.log_gamma, 0)) * std::pow(L, -of(v.alpha, 1)) : 1, of(v.number, 0)};
 }
-Result<double> learned_reference(const Problem& p, const std::string& function, const HeadValues& values, Maps* maps = nullptr) {
-  return reference(p, [&](int h) {
-    const auto [temperature, bias, factor, number] = numbers_of(values, AttentionFunctions::find(function)->scaled_by_length, p.L, h);
-    const ReferenceFunction f = reference_function(function, 0, number);
-    auto seen = [=](const Row& s) { return map_of(s, [=](double x) { return temperature * x + bias; }); };
-    auto times = [](const Row& x, double y) { return map_of(x, [=](double v) { return y * v; }); };
-    return ReferenceFunction{[=](const Row& s) { return times(f.forward(seen(s)), factor); },
-                             [=](const Row& s, const Row& da) { return times(f.backward(seen(s), times(da, factor)), temperature); }};
-  }, maps);
+Result<double> learned_reference(const Problem& p, const std::string& function, const HeadValues& values,
+                                 Maps* maps = nullptr) {
+  return reference(
+      p,
+      [&](int h) {
+        const auto [temperature, bias, factor, number] =
+            numbers_of(values, AttentionFunctions::find(function)->scaled_by_length, p.L, h);
+        const ReferenceFunction f = reference_function(function, 0, number);
+        auto seen = [=](const Row& s) { return map_of(s, [=](double x) { return temperature * x + bias; }); };
+        auto times = [](const Row& x, double y) { return map_of(x, [=](double v) { return y * v; }); };
+        return ReferenceFunction{
+            [=](const Row& s) { return times(f.forward(seen(s)), factor); },
+            [=](const Row& s, const Row& da) { return times(f.backward(seen(s), times(da, factor)), temperature); }};
+      },
+      maps);
 }
 
 }  // namespace
@@ -222,9 +240,14 @@ TEST_CASE("numbers that heads learn: outputs, gradients, what a probe sees, the 
   auto device = test_device(2), one_thread = test_device(1);
   const Problem p{3, 2, 20, 50};
   for (const auto& [function, values] : std::initializer_list<std::pair<const char*, HeadValues>>{
-           {"relu", {.alpha = {0.8f, 1.3f}}}, {"gelu", {.alpha = {0.9f}, .bias = {0.2f, -0.3f}}}, {"sigmoid", {.log_gamma = {0.3f, -0.4f}, .bias = {-0.7f}, .log_temperature = {0.5f, -0.2f}}},
-           {"softmax", {.log_temperature = {-0.6f, 0.3f}}}, {"softpick", {.bias = {0.4f, -0.9f}}}, {"nap", {.log_gamma = {0.2f}}},
-           {"softmax-sink", {.log_temperature = {-0.3f, 0.2f}, .number = {1.5f, -0.5f}}}, {"ssmax", {.number = {0.2f, 0.4f}}}}) {
+           {"relu", {.alpha = {0.8f, 1.3f}}},
+           {"gelu", {.alpha = {0.9f}, .bias = {0.2f, -0.3f}}},
+           {"sigmoid", {.log_gamma = {0.3f, -0.4f}, .bias = {-0.7f}, .log_temperature = {0.5f, -0.2f}}},
+           {"softmax", {.log_temperature = {-0.6f, 0.3f}}},
+           {"softpick", {.bias = {0.4f, -0.9f}}},
+           {"nap", {.log_gamma = {0.2f}}},
+           {"softmax-sink", {.log_temperature = {-0.3f, 0.2f}, .number = {1.5f, -0.5f}}},
+           {"ssmax", {.number = {0.2f, 0.4f}}}}) {
     INFO(function);
     HeadValues gradients = values, again = values;
     Recorder seen(p);
@@ -267,7 +290,8 @@ TEST_CASE("a sink beyond the range of exp takes all, or nothing") {
   auto device = test_device(1);
   const Problem p{1, 2, 17, 17};
   HeadValues sinks{.number = {300, -300}};
-  const std::vector<float> o = run(*device, p, "softmax-sink", 1, nullptr, sinks).o, softmax = run(*device, p, "softmax").o;
+  const std::vector<float> o = run(*device, p, "softmax-sink", 1, nullptr, sinks).o,
+                           softmax = run(*device, p, "softmax").o;
   for (int i = 0; i < 17; i++)
     for (int c = 0; c < p.d; c++) {
       CHECK(o[p.at(0, i, 0) + c] == 0);
@@ -294,15 +318,21 @@ TEST_CASE("errors") {
   Tape tape(*device);
   std::vector<float> values(2 * 5 * 32);
   Tensor x = tape.leaf("x", {2, 5, 32}, values.data()), other = tape.leaf("other", {1, 10, 32}, values.data());
-  CHECK(says(error_of(ExitCode::failed, [&] { attention(tape, {x}, {x}, {x, 1}, 2, 16, "relu", 1); }), {"attention", "[2, 5, 32]", "33"}));
-  CHECK(says(error_of(ExitCode::failed, [&] { attention(tape, {x}, {other}, {other}, 2, 16, "relu", 1); }), {"attention", "[1, 10, 32]", "[2, 10"}));
+  CHECK(says(error_of(ExitCode::failed, [&] { attention(tape, {x}, {x}, {x, 1}, 2, 16, "relu", 1); }),
+             {"attention", "[2, 5, 32]", "33"}));
+  CHECK(says(error_of(ExitCode::failed, [&] { attention(tape, {x}, {other}, {other}, 2, 16, "relu", 1); }),
+             {"attention", "[1, 10, 32]", "[2, 10"}));
 }
 
-TEST_CASE("gradients of q, k, v replace whatever lay in their memory, or are added to it, side by side or apart, over several tiles") {
+TEST_CASE(
+    "gradients of q, k, v replace whatever lay in their memory, or are added to it, side by side or apart, over "
+    "several tiles") {
   auto device = test_device(2);
   const int B = 2, L = 500, H = 2, d = 8, C = H * d;
   const float before = 0.125f;
-  const DeviceValues qkv(*device, random_values(B * L * 3 * C, 1)), alone[] = {{*device, random_values(B * L * C, 2)}, {*device, random_values(B * L * C, 3)}, {*device, random_values(B * L * C, 4)}};
+  const DeviceValues qkv(*device, random_values(B * L * 3 * C, 1)), alone[] = {{*device, random_values(B * L * C, 2)},
+                                                                               {*device, random_values(B * L * C, 3)},
+                                                                               {*device, random_values(B * L * C, 4)}};
   for (const bool packed : {true, false}) {
     std::vector<float> results[2];
     for (const bool add : {false, true}) {
@@ -314,7 +344,9 @@ TEST_CASE("gradients of q, k, v replace whatever lay in their memory, or are add
         Tensor x = tape.leaf("qkv", {B, L, 3 * C}, qkv.data(), gradient.data(), add);
         o = attention(tape, {x}, {x, C}, {x, 2 * C}, H, d, "softmax", 1);
       } else {
-        auto leaf = [&](int i) { return HeadView{tape.leaf("x", {B, L, C}, alone[i].data(), gradient.data() + i * n, add)}; };
+        auto leaf = [&](int i) {
+          return HeadView{tape.leaf("x", {B, L, C}, alone[i].data(), gradient.data() + i * n, add)};
+        };
         const HeadView q = leaf(0), k = leaf(1), v = leaf(2);
         o = attention(tape, q, k, v, H, d, "softmax", 1);
       }
@@ -330,17 +362,20 @@ TEST_CASE("q, k, v and the gradient of o that products alone read give the same 
   auto device = exact_test_device(2, Precision::bf16);
   if (!device->rounds_operands()) return;
   const int B = 2, L = 70, H = 2, d = 16, C = H * d;
-  const DeviceValues x(*device, random_values(B * L * C, 1)), w(*device, random_values(3 * C * C, 2)), b(*device, random_values(3 * C, 3)), last(*device, random_values(C * C, 4));
+  const DeviceValues x(*device, random_values(B * L * C, 1)), w(*device, random_values(3 * C * C, 2)),
+      b(*device, random_values(3 * C, 3)), last(*device, random_values(C * C, 4));
   std::vector<float> results[2];
   for (const Kept kept : {Kept::full, Kept::for_products}) {
     const DeviceValues dx(*device, std::vector<float>(B * L * C)), dw(*device, std::vector<float>(3 * C * C));
     Tape tape(*device);
-    Tensor qkv = linear(tape, tape.leaf("x", {B, L, C}, x.data(), dx.data()), tape.leaf("w", {3 * C, C}, w.data(), dw.data()), tape.leaf("b", {3 * C}, b.data()), {}, kept);
+    Tensor qkv = linear(tape, tape.leaf("x", {B, L, C}, x.data(), dx.data()),
+                        tape.leaf("w", {3 * C, C}, w.data(), dw.data()), tape.leaf("b", {3 * C}, b.data()), {}, kept);
     Tensor o = attention(tape, {qkv}, {qkv, C}, {qkv, 2 * C}, H, d, "relu", 1);
     Tensor y = linear(tape, o, tape.leaf("last", {C, C}, last.data()));
     results[kept == Kept::for_products] = tape.download(y);
     tape.backward(y);
-    for (const auto& part : {dx.read(), dw.read()}) results[kept == Kept::for_products].insert(results[kept == Kept::for_products].end(), part.begin(), part.end());
+    for (const auto& part : {dx.read(), dw.read()})
+      results[kept == Kept::for_products].insert(results[kept == Kept::for_products].end(), part.begin(), part.end());
   }
   CHECK(results[0] == results[1]);
 }

@@ -1,5 +1,5 @@
-// The attention of a block in double, from the papers' formulas: every weight of every pair of tokens is written out, also where the
-// engine never makes them.
+// The attention of a block in double, from the papers' formulas: every weight of every pair of tokens is written out,
+// also where the engine never makes them.
 // defines: Rows, dot, LayerReference
 #pragma once
 #include <cmath>
@@ -57,12 +57,20 @@ inline Rows linear_weights(const ViTConfig& c, const Rows& q, const Rows& k, int
   const std::string& name = c.attention;
   std::function<double(int i, int j)> similarity;
   bool normalised = true;
-  auto sum_of = [&](const Row& a, const Row& b, auto f) { double s = 0; for (int r = 0; r < d; r++) s += f(a[r]) * f(b[r]); return s; };
+  auto sum_of = [&](const Row& a, const Row& b, auto f) {
+    double s = 0;
+    for (int r = 0; r < d; r++) s += f(a[r]) * f(b[r]);
+    return s;
+  };
   auto relu = [](double x) { return std::max(x, 0.0); };
-  if (name == "linear-elu1") similarity = [&](int i, int j) { return sum_of(q[i], k[j], [](double x) { return x > 0 ? x + 1 : std::exp(x); }); };
+  if (name == "linear-elu1")
+    similarity = [&](int i, int j) { return sum_of(q[i], k[j], [](double x) { return x > 0 ? x + 1 : std::exp(x); }); };
   if (name == "linear-relu") similarity = [&](int i, int j) { return sum_of(q[i], k[j], relu); };
-  if (name == "cosformer") similarity = [&](int i, int j) { return sum_of(q[i], k[j], relu) * std::cos(M_PI / 2 * (i - j) / L); };
-  if (name == "linear-identity") normalised = false, similarity = [&](int i, int j) { return dot(q[i], k[j]) / std::sqrt(d) * std::pow(L, -c.alpha); };
+  if (name == "cosformer")
+    similarity = [&](int i, int j) { return sum_of(q[i], k[j], relu) * std::cos(M_PI / 2 * (i - j) / L); };
+  if (name == "linear-identity")
+    normalised = false,
+    similarity = [&](int i, int j) { return dot(q[i], k[j]) / std::sqrt(d) * std::pow(L, -c.alpha); };
   Row q_norm(d), k_norm(d);
   for (int i = 0; i < L; i++)
     for (int r = 0; r < d; r++) q_norm[r] += std::abs(q[i][r]), k_norm[r] += std::abs(k[i][r]);
@@ -79,7 +87,8 @@ inline Rows linear_weights(const ViTConfig& c, const Rows& q, const Rows& k, int
     double s = 0;
     for (size_t r = 0; r < w.size() / d; r++) {
       const Row direction(w.begin() + r * d, w.begin() + (r + 1) * d);
-      if (name == "performer") s += std::exp(dot(direction, a) - dot(a, a) / 2) * std::exp(dot(direction, b) - dot(b, b) / 2);
+      if (name == "performer")
+        s += std::exp(dot(direction, a) - dot(a, a) / 2) * std::exp(dot(direction, b) - dot(b, b) / 2);
       else s += (relu(dot(direction, a)) + 1e-3) * (relu(dot(direction, b)) + 1e-3);
     }
     return s;
@@ -109,12 +118,18 @@ struct LayerReference {
     const size_t in = x[0].size();
     Rows y;
     for (const Row& row : x)
-      for (y.emplace_back(); size_t o : indices(b.size())) y.back().push_back(b[o] + dot(row, Row(w.begin() + o * in, w.begin() + (o + 1) * in)));
+      for (y.emplace_back(); size_t o : indices(b.size()))
+        y.back().push_back(b[o] + dot(row, Row(w.begin() + o * in, w.begin() + (o + 1) * in)));
     return y;
   }
-  static std::vector<size_t> indices(size_t n) { std::vector<size_t> v(n); for (size_t i = 0; i < n; i++) v[i] = i; return v; }
+  static std::vector<size_t> indices(size_t n) {
+    std::vector<size_t> v(n);
+    for (size_t i = 0; i < n; i++) v[i] = i;
+    return v;
+  }
   // (x - mean) / √(variance + 1e-6), or without the mean, over groups of |w| channels
-  Rows norm(const Rows& x, const std::string& w_name, bool centred, double epsilon = 1e-6, const std::string& b_name = "") const {
+  Rows norm(const Rows& x, const std::string& w_name, bool centred, double epsilon = 1e-6,
+            const std::string& b_name = "") const {
     const Row w = get(w_name), b = b_name.empty() ? Row(w.size()) : get(b_name);
     Rows y = x;
     for (Row& row : y)
@@ -122,7 +137,8 @@ struct LayerReference {
         double mean = 0, square = 0;
         for (size_t i = 0; i < w.size(); i++) mean += centred ? row[first + i] / w.size() : 0;
         for (size_t i = 0; i < w.size(); i++) square += std::pow(row[first + i] - mean, 2) / w.size();
-        for (size_t i = 0; i < w.size(); i++) row[first + i] = (row[first + i] - mean) / std::sqrt(square + epsilon) * w[i] + b[i];
+        for (size_t i = 0; i < w.size(); i++)
+          row[first + i] = (row[first + i] - mean) / std::sqrt(square + epsilon) * w[i] + b[i];
       }
     return y;
   }
@@ -131,7 +147,9 @@ struct LayerReference {
     const int H = c.heads, d = c.head_width(), L = int(q.size());
     auto head = [&](const Rows& x, int h, int width) { return columns(x, h * width, width); };
     Rows o(L);
-    auto append = [&](const Rows& part) { for (int i = 0; i < L; i++) o[i].insert(o[i].end(), part[i].begin(), part[i].end()); };
+    auto append = [&](const Rows& part) {
+      for (int i = 0; i < L; i++) o[i].insert(o[i].end(), part[i].begin(), part[i].end());
+    };
     if (c.attention == "hydra") {
       for (int i = 0; i < L; i++)
         for (int r = 0; r < H * d; r++) {
@@ -159,9 +177,12 @@ struct LayerReference {
     if (c.form == "talking-heads") a = mixed(a, "mix_weights");
     if (c.form == "differential") {
       const double first = 0.8 - 0.6 * std::exp(-0.3 * layer);
-      const double lambda = std::exp(dot(get("lambda_q1"), get("lambda_k1"))) - std::exp(dot(get("lambda_q2"), get("lambda_k2"))) + first;
+      const double lambda =
+          std::exp(dot(get("lambda_q1"), get("lambda_k1"))) - std::exp(dot(get("lambda_q2"), get("lambda_k2"))) + first;
       for (int h = 0; h < H / 2; h++)
-        append(weighted(map_values(a[2 * h], [&](size_t i, int j, double x) { return x - lambda * a[2 * h + 1][i][j]; }), head(v, h, 2 * d)));
+        append(
+            weighted(map_values(a[2 * h], [&](size_t i, int j, double x) { return x - lambda * a[2 * h + 1][i][j]; }),
+                     head(v, h, 2 * d)));
       return map_values(norm(o, "norm.weight", false, 1e-5), [&](size_t, int, double x) { return (1 - first) * x; });
     }
     const bool laser = c.form == "laser";
@@ -173,22 +194,30 @@ struct LayerReference {
   }
 
   Rows operator()(const Rows& x, const Rows& n) const {
-    auto add = [](const Rows& a, const Rows& b) { return map_values(a, [&](size_t i, int r, double v) { return v + b[i][r]; }); };
-    auto times = [](const Rows& a, const Rows& b, auto f) { return map_values(a, [&](size_t i, int r, double v) { return v * f(b[i][r]); }); };
+    auto add = [](const Rows& a, const Rows& b) {
+      return map_values(a, [&](size_t i, int r, double v) { return v + b[i][r]; });
+    };
+    auto times = [](const Rows& a, const Rows& b, auto f) {
+      return map_values(a, [&](size_t i, int r, double v) { return v * f(b[i][r]); });
+    };
     auto qk_norm = [&](const Rows& y, const char* name) { return c.qk_norm ? norm(y, name, true) : y; };
     if (c.block == "gau") {
-      auto activated = [&](const char* name) { return map_values(linear(n, name), [](size_t, int, double v) { return silu(v); }); };
+      auto activated = [&](const char* name) {
+        return map_values(linear(n, name), [](size_t, int, double v) { return silu(v); });
+      };
       const Rows z = activated("z");
       auto part = [&](const std::string& which) {
         const Row w = get(which + "_scale"), b = get(which + "_shift");
-        return qk_norm(map_values(z, [&](size_t, int r, double v) { return w[r] * v + b[r]; }), (which + "_norm.weight").c_str());
+        return qk_norm(map_values(z, [&](size_t, int r, double v) { return w[r] * v + b[r]; }),
+                       (which + "_norm.weight").c_str());
       };
       const Rows o = weighted(weights_of(c, scores(part("q"), part("k"))), activated("v"));
       return add(linear(times(o, linear(n, "u"), silu), "proj"), x);
     }
     const int D = c.width;
     const Rows qkv = linear(n, "qkv");
-    Rows o = heads(qk_norm(columns(qkv, 0, D), "q_norm.weight"), qk_norm(columns(qkv, D, D), "k_norm.weight"), columns(qkv, 2 * D, D));
+    Rows o = heads(qk_norm(columns(qkv, 0, D), "q_norm.weight"), qk_norm(columns(qkv, D, D), "k_norm.weight"),
+                   columns(qkv, 2 * D, D));
     if (c.output_norm == "rms") o = norm(o, "norm.weight", false);
     if (c.output_norm == "rela") {
       const Row w = get("norm.gate");

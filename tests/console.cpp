@@ -79,8 +79,8 @@ const fs::path& undisturbed() {
   return run;
 }
 
-// Every subcommand of every program, each with a result on stdout, and the ways in which it prints it. `out` is a folder
-// for what they write.
+// Every subcommand of every program, each with a result on stdout, and the ways in which it prints it. `out` is a
+// folder for what they write.
 std::vector<Command> commands(const fs::path& out) {
   fs::create_directories(out);
   const std::string run = undisturbed(), weights = run + "/last.safetensors", shards = drawn_set() / "train-*.tar";

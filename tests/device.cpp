@@ -31,13 +31,30 @@ std::vector<float> rounded_values(const std::vector<float>& values) {
 
 // The largest error of a batch of products (or of one of inputs rounded before), relative to the size of their terms.
 double product_error(Device& device, Precision precision, int m, int n, int k, bool ta, bool tb, bool before) {
-  const int images = 3, padding = 4, rows_a = ta ? k : m, lda = (ta ? m : k) + padding, rows_b = tb ? n : k, ldb = (tb ? k : n) + padding, ldc = n + padding;
-  const std::vector<float> a = random_values(size_t(images) * rows_a * lda, 1), b = random_values(size_t(images) * rows_b * ldb, 2), c = random_values(size_t(images) * m * ldc, 3);
-  const DeviceValues da(device, a), db(device, b), dc(device, c), da_rounded(device, rounded_values(a)), db_rounded(device, rounded_values(b));
+  const int images = 3, padding = 4, rows_a = ta ? k : m, lda = (ta ? m : k) + padding, rows_b = tb ? n : k,
+            ldb = (tb ? k : n) + padding, ldc = n + padding;
+  const std::vector<float> a = random_values(size_t(images) * rows_a * lda, 1),
+                           b = random_values(size_t(images) * rows_b * ldb, 2),
+                           c = random_values(size_t(images) * m * ldc, 3);
+  const DeviceValues da(device, a), db(device, b), dc(device, c), da_rounded(device, rounded_values(a)),
+      db_rounded(device, rounded_values(b));
   const real alpha = 0.5f, beta = -0.25f;
-  Gemm p{.c = dc.data(), .a = da.data(), .b = db.data(), .m = m, .n = n, .k = k, .ta = ta, .tb = tb, .alpha = alpha, .beta = beta, .lda = lda, .ldb = ldb, .ldc = ldc};
+  Gemm p{.c = dc.data(),
+         .a = da.data(),
+         .b = db.data(),
+         .m = m,
+         .n = n,
+         .k = k,
+         .ta = ta,
+         .tb = tb,
+         .alpha = alpha,
+         .beta = beta,
+         .lda = lda,
+         .ldb = ldb,
+         .ldc = ldc};
   if (before) p.a = reinterpret_cast<bf16*>(da_rounded.data()), p.b = reinterpret_cast<bf16*>(db_rounded.data());
-  else if (on_cuda()) p.batch = images, p.step_a = size_t(rows_a) * lda, p.step_b = size_t(rows_b) * ldb, p.step_c = size_t(m) * ldc;
+  else if (on_cuda())
+    p.batch = images, p.step_a = size_t(rows_a) * lda, p.step_b = size_t(rows_b) * ldb, p.step_c = size_t(m) * ldc;
   device.gemm(p);
   const std::vector<float> got = dc.read();
   double largest = 0;
@@ -46,7 +63,8 @@ double product_error(Device& device, Precision precision, int m, int n, int k, b
       for (int j = 0; j < n; j++) {
         double exact = 0, size = 0;
         for (int l = 0; l < k; l++) {
-          const double x = rounded(a[(size_t(image) * rows_a + (ta ? l : i)) * lda + (ta ? i : l)], precision), y = rounded(b[(size_t(image) * rows_b + (tb ? j : l)) * ldb + (tb ? l : j)], precision);
+          const double x = rounded(a[(size_t(image) * rows_a + (ta ? l : i)) * lda + (ta ? i : l)], precision),
+                       y = rounded(b[(size_t(image) * rows_b + (tb ? j : l)) * ldb + (tb ? l : j)], precision);
           exact += alpha * x * y;
           size += std::abs(alpha * x * y);
         }
@@ -67,7 +85,8 @@ TEST_CASE("products: strides, transposes, inputs rounded before, batches") {
         for (const bool before : {false, true})
           for (const auto [m, n, k] : {std::array{1, 1, 1}, {17, 5, 33}, {50, 64, 50}}) {
             if (before && !device->rounds_operands()) continue;
-            INFO(m, " x ", n, " x ", k, " ta ", ta, " tb ", tb, " before ", before, " bf16 ", precision == Precision::bf16);
+            INFO(m, " x ", n, " x ", k, " ta ", ta, " tb ", tb, " before ", before, " bf16 ",
+                 precision == Precision::bf16);
             CHECK(product_error(*device, precision, m, n, k, ta, tb, before) <= 1e-6);
           }
   }
@@ -91,7 +110,8 @@ TEST_CASE("what is uploaded is there for what is started later, and after what w
 TEST_CASE("an early upload waits for nothing but is there for what is started later") {
   auto device = test_device();
   const size_t n = 1000;
-  const DeviceValues x(*device, std::vector<float>(n)), other(*device, std::vector<float>(n)), y(*device, std::vector<float>(n));
+  const DeviceValues x(*device, std::vector<float>(n)), other(*device, std::vector<float>(n)),
+      y(*device, std::vector<float>(n));
   std::vector<float> host(n, 2);
   device->upload_early(x.data(), host.data(), n * sizeof(float));
   device->each(n, Accumulate{y.data(), x.data(), 1});
@@ -150,14 +170,18 @@ TEST_CASE("the profiler tells a product from what follows it, where that is a pa
   struct Passes final : CountingDevice {
     using CountingDevice::CountingDevice;
     bool keeps_pieces(const Gemm&, std::type_index, const void*) const override { return false; }
-    void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { Device::gemm_then(product, body, fields); }
+    void gemm_then(const Gemm& product, std::type_index body, const void* fields) override {
+      Device::gemm_then(product, body, fields);
+    }
   };
   CountingDevice whole(make_cpu(1));
   Passes apart(make_cpu(1));
   for (Device* device : {static_cast<Device*>(&whole), static_cast<Device*>(&apart)}) {
     Profiler profiler(*device);
-    const DeviceValues x(profiler, std::vector<float>(64, 1)), w(profiler, std::vector<float>(64, 1)), y(profiler, std::vector<float>(64)), bias(profiler, std::vector<float>(8, 1));
-    static_cast<Device&>(profiler).gemm({.c = y.data(), .a = x.data(), .b = w.data(), .m = 8, .n = 8, .k = 8}, AddBias{{y.data()}, bias.data(), 8});
+    const DeviceValues x(profiler, std::vector<float>(64, 1)), w(profiler, std::vector<float>(64, 1)),
+        y(profiler, std::vector<float>(64)), bias(profiler, std::vector<float>(8, 1));
+    static_cast<Device&>(profiler).gemm({.c = y.data(), .a = x.data(), .b = w.data(), .m = 8, .n = 8, .k = 8},
+                                        AddBias{{y.data()}, bias.data(), 8});
     CHECK(y.read() == std::vector<float>(64, 9));
     std::map<std::string, size_t> calls;
     for (const Profiler::Pass& pass : profiler.passes()) calls[pass.part] += pass.calls;
@@ -198,11 +222,13 @@ TEST_CASE("division by multiplication, and rows too many for it") {
 
 TEST_CASE("errors") {
   auto device = test_device();
-  CHECK(says(error_of(ExitCode::failed, [&] { device->allocate(size_t(1) << 50); }), {"out of memory", "1073741824 MiB", "--batch"}));
+  CHECK(says(error_of(ExitCode::failed, [&] { device->allocate(size_t(1) << 50); }),
+             {"out of memory", "1073741824 MiB", "--batch"}));
   struct Unlisted { void operator()(size_t) const {} };
   CHECK(says(error_of(ExitCode::failed, [&] { device->each(1, Unlisted{}); }), {"kernel", "engine/kernels.h"}));
   CHECK(says(error_of(ExitCode::usage, [] { make_device({.device = "tpu"}); }), {"--device", "'tpu'", "cpu or cuda"}));
-  CHECK(says(error_of(ExitCode::usage, [] { make_device({.precision = Precision::tf32}); }), {"--precision tf32", "--device cuda"}));
+  CHECK(says(error_of(ExitCode::usage, [] { make_device({.precision = Precision::tf32}); }),
+             {"--precision tf32", "--device cuda"}));
 }
 
 TEST_CASE("a pass is shared among threads if it takes long enough") {

@@ -34,7 +34,7 @@ TEST_CASE("a head at zero chooses the first class, and row sums are those of the
     CHECK(e.correct == uint64_t(first));
     CHECK(e.correct5 == uint64_t(first_five));
     CHECK(e.loss == doctest::Approx(2.302585));
-    CHECK(e.row_sum == doctest::Approx(std::string(function) == "softmax" ? 1 : 8).epsilon(0.05));       // sigmoid: L / 2
+    CHECK(e.row_sum == doctest::Approx(std::string(function) == "softmax" ? 1 : 8).epsilon(0.05));  // sigmoid: L / 2
     Loader again(index, options);
     const Evaluation part = evaluate(vit, again, "softmax", [](uint64_t done) { return done < 16; });
     CHECK_FALSE(part.complete);
@@ -47,7 +47,8 @@ TEST_CASE("between training steps it uses the memory of the step") {
   write_drawn_set(dir.path() / "set", 50, 30, 32, 1);
   const Index index = Index::open((dir.path() / "set" / "val-0000.tar").string(), {});
   CountingDevice device;
-  const ViTConfig config{.image_size = 32, .patch = 8, .width = 64, .depth = 4, .heads = 2, .mlp_width = 256, .classes = 10};
+  const ViTConfig config{
+      .image_size = 32, .patch = 8, .width = 64, .depth = 4, .heads = 2, .mlp_width = 256, .classes = 10};
   ViT vit(device, config);
   vit.initialise(1);
   Tape tape(device);
@@ -62,14 +63,25 @@ TEST_CASE("between training steps it uses the memory of the step") {
 
 TEST_CASE("at another image size the positions are resampled, and the weights' factor is the exponent's") {
   auto device = make_cpu(1);
-  ViTConfig config{.image_size = 32, .patch = 4, .width = 8, .depth = 2, .heads = 2, .mlp_width = 8, .classes = 10, .attention = "relu"};
+  ViTConfig config{.image_size = 32,
+                   .patch = 4,
+                   .width = 8,
+                   .depth = 2,
+                   .heads = 2,
+                   .mlp_width = 8,
+                   .classes = 10,
+                   .attention = "relu"};
   const auto weights_of = [&](const ViTConfig& c) {
     ViT vit(*device, c);
     vit.initialise(1);
     return Weights{c, tensors_of(vit), {}};
   };
   const auto factor = [](const Weights& w) { return std::pow(w.config.tokens(), -w.config.alpha); };
-  for (const auto& [exponent, expected] : {std::pair{std::optional<double>(), 1.0 / 256}, {std::optional(1.0), 1.0 / 256}, {std::optional(0.0), 1.0 / 64}, {std::optional(0.5), 1.0 / 128}, {std::optional(2.0), 1.0 / 1024}}) {
+  for (const auto& [exponent, expected] : {std::pair{std::optional<double>(), 1.0 / 256},
+                                           {std::optional(1.0), 1.0 / 256},
+                                           {std::optional(0.0), 1.0 / 64},
+                                           {std::optional(0.5), 1.0 / 128},
+                                           {std::optional(2.0), 1.0 / 1024}}) {
     Weights w = weights_of(config);
     const std::vector<float> positions = w.tensors.at("pos_embed").data;
     at_image_size(w, 64, exponent);

@@ -29,7 +29,8 @@ extern "C" int statvfs(const char* path, struct statvfs* space) {
 }
 extern "C" int fsync(int file) {
   struct stat status;
-  if (folder_sync_error == 0 || ::fstat(file, &status) != 0 || !S_ISDIR(status.st_mode)) return int(::syscall(SYS_fsync, file));
+  if (folder_sync_error == 0 || ::fstat(file, &status) != 0 || !S_ISDIR(status.st_mode))
+    return int(::syscall(SYS_fsync, file));
   errno = folder_sync_error;
   return -1;
 }
@@ -175,7 +176,8 @@ TEST_SUITE("files") {
 
   TEST_CASE("what killed processes left behind is removed, but not what others write, and no link is followed") {
     const TempDir dir;
-    const auto victim = dir.path() / "victim", left = dir.path() / ".relucent-1-0.tmp", held = dir.path() / ".relucent-1-1.tmp";
+    const auto victim = dir.path() / "victim", left = dir.path() / ".relucent-1-0.tmp",
+               held = dir.path() / ".relucent-1-1.tmp";
     for (const auto& file : {victim, left, held}) std::ofstream(file) << "theirs";
     const int other = ::open(held.c_str(), O_RDWR);
     REQUIRE(::flock(other, LOCK_EX) == 0);
@@ -203,6 +205,7 @@ TEST_SUITE("files") {
     CHECK(std::filesystem::is_empty(there));
     const FolderLock again(there);
     std::ofstream(dir.path() / "file") << "x";
-    CHECK(says(error_of(ExitCode::failed, [&] { FolderLock{dir.path() / "file"}; }), {"file", "cannot make the folder"}));
+    CHECK(
+        says(error_of(ExitCode::failed, [&] { FolderLock{dir.path() / "file"}; }), {"file", "cannot make the folder"}));
   }
 }

@@ -1,4 +1,5 @@
-// What is counted inside a model, against a recomputation in double from its q, k, v and dO; and that looking changes nothing.
+// What is counted inside a model, against a recomputation in double from its q, k, v and dO; and that looking changes
+// nothing.
 #include <doctest/doctest.h>
 #include <algorithm>
 #include <numeric>
@@ -29,11 +30,15 @@ void describe(std::map<std::string, Expected>& all, const std::string& name, con
   for (const double x : values) variance += (x - mean) * (x - mean) / double(values.size());
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
   const double scale = std::max({std::abs(*least), std::abs(*most), 1e-30});
-  const double spread = std::max(std::sqrt(variance), 0.02 * scale);       // 2e-7 of the largest value is the rounding of float
-  all[name + "_mean"] = {mean, spread}, all[name + "_std"] = {std::sqrt(variance), spread}, all[name + "_min"] = {*least, scale}, all[name + "_max"] = {*most, scale};
+  // 2e-7 of the largest value is the rounding of float
+  const double spread = std::max(std::sqrt(variance), 0.02 * scale);
+  all[name + "_mean"] = {mean, spread}, all[name + "_std"] = {std::sqrt(variance), spread},
+             all[name + "_min"] = {*least, scale}, all[name + "_max"] = {*most, scale};
 }
 double mean_of(const Row& values) { return std::accumulate(values.begin(), values.end(), 0.0) / double(values.size()); }
-double norm_of(const Row& values) { return std::sqrt(std::inner_product(values.begin(), values.end(), values.begin(), 0.0)); }
+double norm_of(const Row& values) {
+  return std::sqrt(std::inner_product(values.begin(), values.end(), values.begin(), 0.0));
+}
 
 // The statistics of one head, from nothing but q, k, v and dO [N, H, L, d].
 std::map<std::string, Expected> recompute(const AttentionStatistics& kept, const ViTConfig& c, int N, int head) {
@@ -42,23 +47,31 @@ std::map<std::string, Expected> recompute(const AttentionStatistics& kept, const
   Row S, A, dA, dS, row_sum, D, keys, entropy, top, distance, parts[6];
   double zeros = 0, negative = 0, dead = 0, asked = 0, passed = 0, flat = 0;
   for (int b = 0; b < N; b++) {
-    const auto at = [&](const char* name, int i, int x) { return double(kept.kept(name)[((size_t(b) * c.heads + head) * L + i) * d + x]); };
+    const auto at = [&](const char* name, int i, int x) {
+      return double(kept.kept(name)[((size_t(b) * c.heads + head) * L + i) * d + x]);
+    };
     std::vector<Row> dq(L, Row(d)), dk = dq, dv = dq;
     for (int i = 0; i < L; i++) {
       Row s(L), da(L);
       for (int j = 0; j < L; j++)
-        for (int x = 0; x < d; x++) s[j] += at("q", i, x) * at("k", j, x) / std::sqrt(d), da[j] += at("dO", i, x) * at("v", j, x);
+        for (int x = 0; x < d; x++)
+          s[j] += at("q", i, x) * at("k", j, x) / std::sqrt(d), da[j] += at("dO", i, x) * at("v", j, x);
       const Row a = f.forward(s), ds = f.backward(s, da);
       double sum = 0, mass = 0, D_i = 0, squares = 0, logs = 0, largest = 0, reach = 0, patches = 0;
       for (int j = 0; j < L; j++) sum += a[j], mass += std::abs(a[j]), D_i += a[j] * da[j];
       for (int j = 0; j < L; j++) {
         const double p = std::abs(a[j]) / mass;
         squares += p * p, logs -= p > 0 ? p * std::log(p) : 0, largest = std::max(largest, p);
-        if (j >= first) patches += p, reach += p * c.patch * std::hypot((j - first) / side - (i - first) / side, (j - first) % side - (i - first) % side);
+        if (j >= first)
+          patches += p,
+              reach += p * c.patch *
+                       std::hypot((j - first) / side - (i - first) / side, (j - first) % side - (i - first) % side);
         zeros += a[j] == 0, negative += a[j] < 0, asked += da[j] != 0, passed += da[j] != 0 && ds[j] != 0;
         const double x = c.attention == "sigmoid-bias" ? s[j] - std::log(L) : s[j];
         flat += c.attention == "relu6" ? s[j] >= 6 : 4 / ((1 + std::exp(x)) * (1 + std::exp(-x))) < 0.01;
-        for (int x = 0; x < d; x++) dq[i][x] += ds[j] * at("k", j, x) / std::sqrt(d), dk[j][x] += ds[j] * at("q", i, x) / std::sqrt(d), dv[j][x] += a[j] * at("dO", i, x);
+        for (int x = 0; x < d; x++)
+          dq[i][x] += ds[j] * at("k", j, x) / std::sqrt(d), dk[j][x] += ds[j] * at("q", i, x) / std::sqrt(d),
+              dv[j][x] += a[j] * at("dO", i, x);
       }
       for (auto [to, from] : {std::pair{&S, &s}, {&dA, &da}}) to->insert(to->end(), from->begin(), from->end());
       A.insert(A.end(), a.begin(), a.end()), dS.insert(dS.end(), ds.begin(), ds.end());
@@ -75,12 +88,17 @@ std::map<std::string, Expected> recompute(const AttentionStatistics& kept, const
       }
   }
   std::map<std::string, Expected> all;
-  describe(all, "S", S), describe(all, "A", A), describe(all, "dA", dA), describe(all, "dS", dS), describe(all, "row_sum", row_sum), describe(all, "D", D);
+  describe(all, "S", S), describe(all, "A", A), describe(all, "dA", dA), describe(all, "dS", dS),
+      describe(all, "row_sum", row_sum), describe(all, "D", D);
   const double n = double(S.size());
-  all["zeros"] = {zeros / n, 0}, all["negative"] = {negative / n, 0}, all["dead_rows"] = {dead / double(row_sum.size()), 0}, all["duty"] = {passed / asked, 0}, all["saturated"] = {saturation_of(c.attention, L).any() ? flat / n : NAN, 0};
+  all["zeros"] = {zeros / n, 0}, all["negative"] = {negative / n, 0},
+  all["dead_rows"] = {dead / double(row_sum.size()), 0}, all["duty"] = {passed / asked, 0},
+  all["saturated"] = {saturation_of(c.attention, L).any() ? flat / n : NAN, 0};
   all["gradient_ratio"] = {norm_of(dS) / norm_of(dA), 0};
-  all["keys"] = {mean_of(keys), 0}, all["entropy"] = {mean_of(entropy), 0}, all["top"] = {mean_of(top), 0}, all["distance"] = {mean_of(distance), 0};
-  for (int p = 0; const char* name : {"q", "k", "v", "dq", "dk", "dv"}) all[name + std::string("_norm")] = {norm_of(parts[p++]), 0};
+  all["keys"] = {mean_of(keys), 0}, all["entropy"] = {mean_of(entropy), 0}, all["top"] = {mean_of(top), 0},
+  all["distance"] = {mean_of(distance), 0};
+  for (int p = 0; const char* name : {"q", "k", "v", "dq", "dk", "dv"})
+    all[name + std::string("_norm")] = {norm_of(parts[p++]), 0};
   return all;
 }
 
@@ -93,7 +111,8 @@ TEST_CASE("every number of every layer and head is that of q, k, v and dO") {
     ViT vit(*device, c);
     const MadeUpBatch batch = made_up_batch(c, 3);
     train_a_little(vit, batch);
-    const Inspection in = inspect(vit, batch.images, batch.labels, {.batch = 2, .pictures = 1, .arrays = every_array, .layers = {}});
+    const Inspection in =
+        inspect(vit, batch.images, batch.labels, {.batch = 2, .pictures = 1, .arrays = every_array, .layers = {}});
     CHECK(in.broken.empty());
     for (int layer = 0; layer < c.depth; layer++)
       for (int head = 0; head < c.heads; head++) {
@@ -101,7 +120,10 @@ TEST_CASE("every number of every layer and head is that of q, k, v and dO") {
         REQUIRE(expected.size() == head_columns().size());
         for (const HeadColumn& column : head_columns()) {
           const double got = column.value(in.heads[layer][head]), want = expected.at(column.name).value;
-          CHECK_MESSAGE(((std::isnan(got) && std::isnan(want)) || std::abs(got - want) <= 1e-5 * std::max(std::abs(want), expected.at(column.name).scale)), attention << " layer " << layer << " head " << head << " " << column.name << ": " << got << ", expected " << want);
+          CHECK_MESSAGE(((std::isnan(got) && std::isnan(want)) ||
+                         std::abs(got - want) <= 1e-5 * std::max(std::abs(want), expected.at(column.name).scale)),
+                        attention << " layer " << layer << " head " << head << " " << column.name << ": " << got
+                                  << ", expected " << want);
         }
         const AttentionStatistics::Histograms& h = in.probes[layer]->histograms()[head];
         CHECK(h.S.total() == size_t(3 * c.tokens() * c.tokens()));
@@ -117,7 +139,8 @@ TEST_CASE("the loss and the gradients of parameters are those of one batch, what
   ViT vit(*device, c);
   const MadeUpBatch batch = made_up_batch(c, 3);
   train_a_little(vit, batch);
-  const Inspection whole = inspect(vit, batch.images, batch.labels, {}), parts = inspect(vit, batch.images, batch.labels, {.batch = 2, .arrays = {}, .layers = {}});
+  const Inspection whole = inspect(vit, batch.images, batch.labels, {}),
+                   parts = inspect(vit, batch.images, batch.labels, {.batch = 2, .arrays = {}, .layers = {}});
   CHECK(parts.loss == doctest::Approx(whole.loss).epsilon(1e-6));
   REQUIRE(parts.parameters.size() == vit.parameters().list().size());
   for (size_t i = 0; i < parts.parameters.size(); i++) {
@@ -140,14 +163,15 @@ TEST_CASE("the same bits of every number for any number of threads") {
       for (const HeadStatistics& head : layer)
         for (const HeadColumn& column : head_columns()) numbers[threads > 1].push_back(column.value(head));
   }
-  for (size_t i = 0; i < numbers[0].size(); i++) CHECK((numbers[0][i] == numbers[1][i] || (std::isnan(numbers[0][i]) && std::isnan(numbers[1][i]))));
+  for (size_t i = 0; i < numbers[0].size(); i++)
+    CHECK((numbers[0][i] == numbers[1][i] || (std::isnan(numbers[0][i]) && std::isnan(numbers[1][i]))));
 }
 
 TEST_CASE("a probed update has the bits of one that is not") {
   for (const Precision precision : {Precision::f32, Precision::bf16}) {
     auto device = test_device(2, precision);
     ViTConfig c = config_of("relu");
-    if (precision == Precision::bf16) c.width = 128, c.heads = 2;          // 64 channels a head: on CUDA fused, but for a probe
+    if (precision == Precision::bf16) c.width = 128, c.heads = 2;  // 64 channels a head: on CUDA fused, but for a probe
     const MadeUpBatch batch = made_up_batch(c, 4);
     std::vector<std::vector<float>> weights;
     for (const bool probed : {false, true})
@@ -158,7 +182,8 @@ TEST_CASE("a probed update has the bits of one that is not") {
         TrainStep step(vit, adam, {.micro_batch = 2, .rematerialise = rematerialise});
         std::vector<std::unique_ptr<AttentionStatistics>> statistics;
         std::vector<AttentionProbe*> probes;
-        for (int i = 0; i < c.depth && probed; i++) statistics.push_back(std::make_unique<AttentionStatistics>(c, 2)), probes.push_back(statistics.back().get());
+        for (int i = 0; i < c.depth && probed; i++)
+          statistics.push_back(std::make_unique<AttentionStatistics>(c, 2)), probes.push_back(statistics.back().get());
         step.load(batch.images, batch.labels);
         step.start(1, 1, probes);
         step.finish();
@@ -169,14 +194,31 @@ TEST_CASE("a probed update has the bits of one that is not") {
   }
 }
 
-// At initialisation scores are close to N(0, 1), so the sum of L weights h(s)/L is E[h], and L times the sum of their squares E[h²].
+// At initialisation scores are close to N(0, 1), so the sum of L weights h(s)/L is E[h], and L times the sum of their
+// squares E[h²].
 TEST_CASE("row sums and squares at initialisation are those of normal scores") {
   if (on_cuda()) return;                                                 // a large model, for the emulation
-  const std::map<std::string, std::pair<double, double>> table = {{"relu", {0.399, 0.500}}, {"relu2", {0.500, 1.5}}, {"relu6", {0.399, 0.500}}, {"gelu", {0.282, 0.425}},
-                                                                  {"softplus", {0.806, 0.921}}, {"identity", {0, 1}}, {"sigmoid", {0.500, 0.293}},
-                                                                  {"silu", {0.207, 0.356}}, {"mish", {0.240, 0.452}}, {"elu", {0.161, 0.645}}, {"elu1", {1.161, 1.966}}, {"leaky", {0.395, 0.500}},
-                                                                  {"tanh", {0, 0.394}}, {"exp", {1.649, 7.389}}, {"laplace", {0.248, 0.199}}, {"square", {1, 3}}, {"cube", {0, 15}},
-                                                                  {"taylor2", {1.5, 3.75}}, {"stable", {1.206, 2.0}}, {"sigmoid-bias", {1.613, 6.631}}, {"reluformer", {7.899, 196}}};
+  const std::map<std::string, std::pair<double, double>> table = {{"relu", {0.399, 0.500}},
+                                                                  {"relu2", {0.500, 1.5}},
+                                                                  {"relu6", {0.399, 0.500}},
+                                                                  {"gelu", {0.282, 0.425}},
+                                                                  {"softplus", {0.806, 0.921}},
+                                                                  {"identity", {0, 1}},
+                                                                  {"sigmoid", {0.500, 0.293}},
+                                                                  {"silu", {0.207, 0.356}},
+                                                                  {"mish", {0.240, 0.452}},
+                                                                  {"elu", {0.161, 0.645}},
+                                                                  {"elu1", {1.161, 1.966}},
+                                                                  {"leaky", {0.395, 0.500}},
+                                                                  {"tanh", {0, 0.394}},
+                                                                  {"exp", {1.649, 7.389}},
+                                                                  {"laplace", {0.248, 0.199}},
+                                                                  {"square", {1, 3}},
+                                                                  {"cube", {0, 15}},
+                                                                  {"taylor2", {1.5, 3.75}},
+                                                                  {"stable", {1.206, 2.0}},
+                                                                  {"sigmoid-bias", {1.613, 6.631}},
+                                                                  {"reluformer", {7.899, 196}}};
   for (const auto& [attention, expected] : table) {
     auto device = test_device(2);
     ViTConfig c{.image_size = 56, .patch = 4, .width = 384, .depth = 1, .heads = 6, .mlp_width = 64, .classes = 10};
@@ -191,7 +233,9 @@ TEST_CASE("row sums and squares at initialisation are those of normal scores") {
     CHECK(all.S.mean() == doctest::Approx(0).epsilon(0.05));
     CHECK(all.S.std() == doctest::Approx(1).epsilon(0.05));
     CHECK(std::abs(all.row_sum.mean() - expected.first) < 0.01 + 0.02 * expected.first);
-    CHECK(all.A.squares / all.rows * c.tokens() == doctest::Approx(expected.second).epsilon(attention == "cube" ? 0.15 : 0.1));      // s^6 feels that |s| is at most 8
+    // s^6 feels that |s| is at most 8
+    CHECK(all.A.squares / all.rows * c.tokens() ==
+          doctest::Approx(expected.second).epsilon(attention == "cube" ? 0.15 : 0.1));
   }
 }
 
@@ -204,7 +248,11 @@ TEST_CASE("every block, form and family can be looked at") {
     const MadeUpBatch batch = made_up_batch(c, 3);
     vit.initialise(1);
     vit.parameters().set("head.weight", random_values(vit.parameters().find("head.weight").shape.size(), 2));
-    Inspection in = inspect(vit, batch.images, batch.labels, {.batch = 2, .pictures = 1, .arrays = is_linear(c.attention) ? std::vector<std::string>{} : every_array, .layers = {}});
+    Inspection in = inspect(vit, batch.images, batch.labels,
+                            {.batch = 2,
+                             .pictures = 1,
+                             .arrays = is_linear(c.attention) ? std::vector<std::string>{} : every_array,
+                             .layers = {}});
     CHECK(in.broken.empty());
     for (const auto& layer : in.heads) {
       REQUIRE(int(layer.size()) == c.attention_heads());
@@ -219,10 +267,13 @@ TEST_CASE("every block, form and family can be looked at") {
     }
     return in;
   };
-  for (const char* form : {"differential", "talking-heads", "laser"}) look("softmax", [&](ViTConfig& c) { c.form = form; });
+  for (const char* form : {"differential", "talking-heads", "laser"})
+    look("softmax", [&](ViTConfig& c) { c.form = form; });
   for (const char* block : {"gau", "hybrid-norm"}) {
-    const Inspection in = look("relu", [&](ViTConfig& c) { c.block = block, c.gate = false; });      // every array is filled to its end
-    for (const std::string& name : every_array) for (const float x : in.probes[1]->kept(name)) REQUIRE(std::isfinite(x));
+    // every array is filled to its end
+    const Inspection in = look("relu", [&](ViTConfig& c) { c.block = block, c.gate = false; });
+    for (const std::string& name : every_array)
+      for (const float x : in.probes[1]->kept(name)) REQUIRE(std::isfinite(x));
   }
   const Inspection hydra = look("hydra", [](ViTConfig&) {});
   CHECK(hydra.parameters[0].gradient_norm > 0);
@@ -251,7 +302,9 @@ TEST_CASE("what heads have learned, as it is read") {
   d.form = "differential", d.heads = 4, d.width = 16;                    // as many heads as a head has channels
   ViT two(*device, d);
   two.initialise(1);
-  for (const char* part : {"q1", "k1", "q2", "k2"}) two.parameters().set(fmt::format("blocks.2.attn.lambda_{}", part), std::vector<float>(4, part[1] == '1' ? 0.5f : 0));
+  for (const char* part : {"q1", "k1", "q2", "k2"})
+    two.parameters().set(fmt::format("blocks.2.attn.lambda_{}", part),
+                         std::vector<float>(4, part[1] == '1' ? 0.5f : 0));
   const std::vector<LearnedNumber> lambda = learned_numbers(two.parameters(), d, 2);
   REQUIRE(lambda.size() == 1);
   CHECK(lambda[0].name == "lambda");
@@ -259,14 +312,16 @@ TEST_CASE("what heads have learned, as it is read") {
 }
 
 TEST_CASE("maps: rows of A, and rollout") {
-  ViTConfig c{.image_size = 4, .patch = 2, .width = 4, .depth = 1, .heads = 1, .mlp_width = 4, .classes = 2, .pool = "cls"};
+  ViTConfig c{
+      .image_size = 4, .patch = 2, .width = 4, .depth = 1, .heads = 1, .mlp_width = 4, .classes = 2, .pool = "cls"};
   const TokenGrid grid(c);
   std::vector<float> A(25);
   for (int i = 0; i < 25; i++) A[i] = float(i / 5 * 10 + i % 5);
   CHECK(query_map({Query::Kind::class_token}, A, grid) == std::vector<double>{1, 2, 3, 4});
   CHECK(query_map({Query::Kind::patch, 1, 0}, A, grid) == std::vector<double>{31, 32, 33, 34});
   CHECK(query_map({Query::Kind::mean}, A, grid) == std::vector<double>{21, 22, 23, 24});
-  // One layer: half of the class token's row of P. Two: (P + I)² / 4, of which the row of a token that looks at itself stays.
+  // One layer: half of the class token's row of P. Two: (P + I)² / 4, of which the row of a token that looks at itself
+  // stays.
   std::vector<float> P(25);
   P[1] = -3, P[2] = 1;
   for (int i = 1; i < 5; i++) P[i * 5 + i] = 2;
@@ -283,9 +338,11 @@ TEST_CASE("queries, layers and arrays that are not there") {
   CHECK(parse_queries({}, TokenGrid(gap)).at(0).kind == Query::Kind::mean);
   for (const char* text : {"4:0", "0:-1", "1", "1:2x", "", "cls"})
     CHECK(says(error_of(ExitCode::usage, [&] { parse_queries({text}, TokenGrid(gap)); }), {"--queries", text, "3:3"}));
-  CHECK(says(error_of(ExitCode::usage, [&] { check_arrays(c, {.arrays = {}, .layers = {3}}, 1); }), {"--layers: 3", "3 layers"}));
+  CHECK(says(error_of(ExitCode::usage, [&] { check_arrays(c, {.arrays = {}, .layers = {3}}, 1); }),
+             {"--layers: 3", "3 layers"}));
   CHECK(says(error_of(ExitCode::usage, [&] { check_arrays(c, {.arrays = {"W"}, .layers = {}}, 1); }), {"'W'", "dA"}));
-  CHECK(says(error_of(ExitCode::usage, [&] { check_arrays(c, {.arrays = {"S"}, .layers = {}}, 1000000); }), {"1000000 images", "GB", "fewer --images"}));
+  CHECK(says(error_of(ExitCode::usage, [&] { check_arrays(c, {.arrays = {"S"}, .layers = {}}, 1000000); }),
+             {"1000000 images", "GB", "fewer --images"}));
 }
 
 TEST_CASE("bins hold what lies between their edges") {

@@ -24,14 +24,16 @@ fs::path some_damaged() {
   std::vector<uint8_t> bytes;
   for (size_t i = 0; i < 24; i++) {
     index.read(i, bytes);
-    tar += tar_entry(fmt::format("{:02}.jpg", i), {bytes.begin(), bytes.end()}) + tar_entry(fmt::format("{:02}.cls", i), "1");
-    if (i % 8 == 3) tar += tar_entry(fmt::format("bad{:02}.jpg", i), "no picture") + tar_entry(fmt::format("bad{:02}.cls", i), "1");
+    tar += tar_entry(fmt::format("{:02}.jpg", i), {bytes.begin(), bytes.end()}) +
+           tar_entry(fmt::format("{:02}.cls", i), "1");
+    if (i % 8 == 3)
+      tar += tar_entry(fmt::format("bad{:02}.jpg", i), "no picture") + tar_entry(fmt::format("bad{:02}.cls", i), "1");
   }
   return write_file(common_folder() / "some-damaged.tar", tar + tar_end());
 }
 
-// Starts it again and again, killed at a random moment within `longest` seconds, until it has ended before that. How often it
-// was killed.
+// Starts it again and again, killed at a random moment within `longest` seconds, until it has ended before that. How
+// often it was killed.
 int train_killed(const Flags& flags, const fs::path& out, double longest, std::mt19937& random) {
   for (int killed = 0;; killed++) {
     const bool begun = fs::exists(out / "config.toml");
@@ -51,8 +53,15 @@ void check_kind(const std::string& kind, Flags more, const std::vector<std::stri
   CAPTURE(kind);
   TempDir dir;
   std::mt19937 random(unsigned(kind.size()));
-  more.merge(Flags{{"--train", some_damaged()}, {"--val", drawn_set() / "val-*.tar"}, {"--classes", "10"}, {"--steps", "30"},
-                   {"--warmup", "3"}, {"--save-every", "1"}, {"--eval-every", "3"}, {"--log-every", "2"}, {"--workers", "1"}});
+  more.merge(Flags{{"--train", some_damaged()},
+                   {"--val", drawn_set() / "val-*.tar"},
+                   {"--classes", "10"},
+                   {"--steps", "30"},
+                   {"--warmup", "3"},
+                   {"--save-every", "1"},
+                   {"--eval-every", "3"},
+                   {"--log-every", "2"},
+                   {"--workers", "1"}});
   const fs::path whole = dir.path() / "whole", killed = dir.path() / "killed";
   const auto start = Clock::now();
   const Ended ended = train(train_flags(whole, more));
@@ -64,7 +73,8 @@ void check_kind(const std::string& kind, Flags more, const std::vector<std::stri
     for (const std::string& member : members) {
       check_same_run(whole / member, killed / member);
       for (const char* weights : {"best.safetensors", "average.safetensors"})
-        if (fs::exists(whole / member / weights)) check_same_tensors(whole / member / weights, killed / member / weights);
+        if (fs::exists(whole / member / weights))
+          check_same_tensors(whole / member / weights, killed / member / weights);
       check_same_logs(whole / member, killed / member);
       CHECK(lines_of(killed / member / "damaged.txt").size() == 3);
     }
@@ -76,9 +86,15 @@ void check_kind(const std::string& kind, Flags more, const std::vector<std::stri
 
 TEST_SUITE("kills") {
   TEST_CASE("a plain run") { check_kind("plain", {}, {""}); }
-  TEST_CASE("a grid") { check_kind("grid", {{"--attention", "softmax,relu"}, {"--steps", "15"}, {"--inspect-every", "4"}}, {"softmax", "relu-alpha1"}); }
+  TEST_CASE("a grid") {
+    check_kind("grid", {{"--attention", "softmax,relu"}, {"--steps", "15"}, {"--inspect-every", "4"}},
+               {"softmax", "relu-alpha1"});
+  }
   TEST_CASE("micro-batches, recomputation, an average, looks inside, saves between logged rows") {
-    check_kind("all at once", {{"--micro-batch", "3"}, {"--remat", ""}, {"--ema", "0.9"}, {"--inspect-every", "2"}, {"--log-every", "7"}}, {""});
+    check_kind(
+        "all at once",
+        {{"--micro-batch", "3"}, {"--remat", ""}, {"--ema", "0.9"}, {"--inspect-every", "2"}, {"--log-every", "7"}},
+        {""});
   }
   TEST_CASE(
       "two processes that start at once on one folder: one is refused, and after a kill the run ends as one that was "

@@ -35,11 +35,15 @@ TEST_CASE("the CPU quota is the least of the groups on the way up, of both versi
   CHECK(quota("0::/only/on/the/host\n", {{"cpu.max", "200000 100000\n"}}) == 2);
   CHECK(quota("1:name=systemd:/\n0::/x\n", {{"unified/x/cpu.max", "30000 10000\n"}}) == 3);
   const std::string version1 = "4:memory:/m\n3:cpuset:/x\n2:cpu,cpuacct:/g\n";
-  CHECK(quota(version1, {{"cpu,cpuacct/g/cpu.cfs_quota_us", "25000\n"}, {"cpu,cpuacct/g/cpu.cfs_period_us", "50000\n"}}) == 0.5);
+  CHECK(quota(version1,
+              {{"cpu,cpuacct/g/cpu.cfs_quota_us", "25000\n"}, {"cpu,cpuacct/g/cpu.cfs_period_us", "50000\n"}}) == 0.5);
   CHECK(quota("2:cpu:/g\n", {{"cpu/g/cpu.cfs_quota_us", "70000\n"}, {"cpu/g/cpu.cfs_period_us", "10000\n"}}) == 7);
-  CHECK(std::isinf(quota(version1, {{"cpu,cpuacct/g/cpu.cfs_quota_us", "-1\n"}, {"cpu,cpuacct/g/cpu.cfs_period_us", "50000\n"}})));
-  CHECK(std::isinf(quota(version1, {{"cpuset/x/cpu.cfs_quota_us", "25000\n"}, {"cpuset/x/cpu.cfs_period_us", "50000\n"}})));
-  for (const char* damaged : {"", "nonsense", "50000", "50000 0", "-5 100000"}) CHECK(std::isinf(quota("0::/\n", {{"cpu.max", damaged}})));
+  CHECK(std::isinf(
+      quota(version1, {{"cpu,cpuacct/g/cpu.cfs_quota_us", "-1\n"}, {"cpu,cpuacct/g/cpu.cfs_period_us", "50000\n"}})));
+  CHECK(std::isinf(
+      quota(version1, {{"cpuset/x/cpu.cfs_quota_us", "25000\n"}, {"cpuset/x/cpu.cfs_period_us", "50000\n"}})));
+  for (const char* damaged : {"", "nonsense", "50000", "50000 0", "-5 100000"})
+    CHECK(std::isinf(quota("0::/\n", {{"cpu.max", damaged}})));
   CHECK(std::isinf(quota("", {})));
   CHECK(std::isinf(cpu_quota("/none/at/all", "/none")));
 }

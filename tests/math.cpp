@@ -16,7 +16,8 @@ static double ulps(float got, double exact) {
 }
 
 // The largest error over every 1009th float, subnormal ones included, from low to high.
-template <class F, class Exact> static double largest_error(F f, Exact exact, float low = -infinity, float high = infinity) {
+template <class F, class Exact>
+static double largest_error(F f, Exact exact, float low = -infinity, float high = infinity) {
   double largest = 0;
   float where = 0;
   for (uint64_t bits = 0; bits <= UINT32_MAX; bits += 1009) {

@@ -149,26 +149,37 @@ inline std::vector<OpCase> activation_cases() {
 }
 
 // From the packed projection to the gated output, as in a block: qkv[B,L,3D] -> o[B,L,D]
-inline OpCase attention_case(const std::string& function, double alpha, int B, int H, int Lq, int L, int d, bool qk_norm, bool gated) {
+inline OpCase attention_case(const std::string& function, double alpha, int B, int H, int Lq, int L, int d,
+                             bool qk_norm, bool gated) {
   const int D = H * d;
   const Input scale{{d}, 0.3, 1};
   const bool number = !AttentionFunctions::find(function)->number.empty();
-  return {fmt::format("{} alpha {} L {} {} {}", function, alpha, L, qk_norm, gated), {{{B, Lq, D}}, {{B, L, 2 * D}}, scale, scale, {{B, Lq, D}}, {{H}, 0.5}}, [=](Tape& t, const std::vector<Tensor>& x) {
+  return {fmt::format("{} alpha {} L {} {} {}", function, alpha, L, qk_norm, gated),
+          {{{B, Lq, D}}, {{B, L, 2 * D}}, scale, scale, {{B, Lq, D}}, {{H}, 0.5}},
+          [=](Tape& t, const std::vector<Tensor>& x) {
             HeadView q{x[0]}, k{x[1]};
             if (qk_norm) q = {headnorm(t, x[0], 0, H, x[2])}, k = {headnorm(t, x[1], 0, H, x[3])};
-            Tensor o = attention(t, q, k, {x[1], D}, H, d, function, alpha, nullptr, {.number = number ? x[5] : Tensor{}});
+            Tensor o =
+                attention(t, q, k, {x[1], D}, H, d, function, alpha, nullptr, {.number = number ? x[5] : Tensor{}});
             return gated ? gate(t, o, x[4]) : o;
           }};
 }
 
 // All that a function can learn, for each head or (shared) for all.
-inline OpCase learned_case(const AttentionFunctionInfo& f, bool gamma, bool shared, int B, int H, int Lq, int L, int d) {
+inline OpCase learned_case(const AttentionFunctionInfo& f, bool gamma, bool shared, int B, int H, int Lq, int L,
+                           int d) {
   std::vector<Input> inputs{{{B, Lq, H * d}}, {{B, L, 2 * H * d}}};
-  auto add = [&](bool there, int n) { if (there) inputs.push_back({{n}, 0.3, 0.2}); return there ? int(inputs.size()) - 1 : -1; };
+  auto add = [&](bool there, int n) {
+    if (there) inputs.push_back({{n}, 0.3, 0.2});
+    return there ? int(inputs.size()) - 1 : -1;
+  };
   const int n = shared ? 1 : H;
-  const Learned<int> at{add(f.scaled_by_length && !gamma, n), add(f.scaled_by_length && gamma, n), add(f.shift_matters, n), add(f.scale_matters, n), add(!f.number.empty(), H)};
-  return {fmt::format("{} learned {} {} L {}", f.name, gamma, shared, L), inputs, [=, name = f.name](Tape& t, const std::vector<Tensor>& x) {
-            return attention(t, {x[0]}, {x[1]}, {x[1], H * d}, H, d, name, 1, nullptr, at.map<Tensor>([&](int i) { return i < 0 ? Tensor{} : x[i]; }));
+  const Learned<int> at{add(f.scaled_by_length && !gamma, n), add(f.scaled_by_length && gamma, n),
+                        add(f.shift_matters, n), add(f.scale_matters, n), add(!f.number.empty(), H)};
+  return {fmt::format("{} learned {} {} L {}", f.name, gamma, shared, L), inputs,
+          [=, name = f.name](Tape& t, const std::vector<Tensor>& x) {
+            return attention(t, {x[0]}, {x[1]}, {x[1], H * d}, H, d, name, 1, nullptr,
+                             at.map<Tensor>([&](int i) { return i < 0 ? Tensor{} : x[i]; }));
           }};
 }
 
@@ -182,25 +193,31 @@ inline std::vector<OpCase> attention_cases() {
         for (bool gated : {false, true}) add(1, 1, 2, L, L, 3, qk_norm, gated);
     add(1, 1, 1, 50, 50, 4, true, true), add(1, 1, 1, 50, 50, 2, false, false);
     add(0.5, 2, 2, 5, 5, 3, true, false), add(0, 1, 1, 5, 5, 3, false, false), add(2, 1, 1, 5, 5, 3, false, false);
-    add(1, 2, 1, 1, 5, 3, false, false);                                                      // one query, as in the pooling head
+    add(1, 2, 1, 1, 5, 3, false, false);  // one query, as in the pooling head
     for (bool gamma : {false, true})
       for (bool shared : {false, true}) cases.push_back(learned_case(function, gamma, shared, 2, 2, 3, 7, 3));
   }
   return cases;
 }
 
-// Values and constants of a family as a block has them: q, k, v side by side in x[B,L,3D], constants as an input without gradient.
+// Values and constants of a family as a block has them: q, k, v side by side in x[B,L,3D], constants as an input
+// without gradient.
 inline OpCase family_case(const std::string& family, double alpha, int B, int H, int L, int d) {
   const int D = H * d;
   Shape constants = {1};
   std::vector<double> values = {0};
   LinearFamilies::visit(family, alpha, L, [&](auto f) {
-    if (const std::vector<double> some = f.constants(L, d, 0); !some.empty()) constants = f.constants_shape(L, d), values = some;
+    if (const std::vector<double> some = f.constants(L, d, 0); !some.empty())
+      constants = f.constants_shape(L, d), values = some;
   });
-  auto draw = [values, i = size_t(0)](Random&) mutable { return values[i++ % values.size()]; };        // from the first again for another device
-  return {fmt::format("{}, alpha {} B {} H {} L {} d {}", family, alpha, B, H, L, d), {{{B, L, 3 * D}}, {constants, 1, 0, false, draw}}, [=](Tape& t, const std::vector<Tensor>& x) {
+  // from the first again for another device
+  auto draw = [values, i = size_t(0)](Random&) mutable { return values[i++ % values.size()]; };
+  return {fmt::format("{}, alpha {} B {} H {} L {} d {}", family, alpha, B, H, L, d),
+          {{{B, L, 3 * D}}, {constants, 1, 0, false, draw}},
+          [=](Tape& t, const std::vector<Tensor>& x) {
             Tensor o;
-            LinearFamilies::visit(family, alpha, L, [&](auto f) { o = f(t, {{x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, x[1]}); });
+            LinearFamilies::visit(family, alpha, L,
+                                  [&](auto f) { o = f(t, {{x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, x[1]}); });
             return o;
           }};
 }
@@ -209,24 +226,30 @@ inline OpCase family_case(const std::string& family, double alpha, int B, int H,
 inline std::vector<OpCase> family_cases() {
   std::vector<OpCase> cases;
   for (const auto& family : LinearFamilies::all()) {
-    if (family.name != "sima") cases.push_back(family_case(family.name, 1, 2, 2, 1, 3));      // there x / |x|: its gradient is rounding
+    // there x / |x|: its gradient is rounding
+    if (family.name != "sima") cases.push_back(family_case(family.name, 1, 2, 2, 1, 3));
     for (int L : {2, 5, 17}) cases.push_back(family_case(family.name, 1, 2, 2, L, 3));
     cases.push_back(family_case(family.name, 0.5, 1, 1, 6, 8));
     cases.push_back(family_case(family.name, 1, 3, 1, 50, 4));
   }
   for (const auto& function : AttentionFunctions::all())
     for (int L : {1, 5, 17}) {
-      if (!function.number.empty()) continue;                                                   // no form has a place for it
+      if (!function.number.empty()) continue;  // no form has a place for it
       const int B = 2, H = 2, d = 3, D = H * d;
       const auto name = [&](const char* op) { return fmt::format("{} {} L {}", op, function.name, L); };
       const double alpha = 1;
-      cases.push_back({name("differential"), {{{B, L, 3 * D}}, {{d}, 0.5}, {{d}, 0.5}, {{d}, 0.5}, {{d}, 0.5}}, [=](Tape& t, const std::vector<Tensor>& x) {
+      cases.push_back({name("differential"),
+                       {{{B, L, 3 * D}}, {{d}, 0.5}, {{d}, 0.5}, {{d}, 0.5}, {{d}, 0.5}},
+                       [=](Tape& t, const std::vector<Tensor>& x) {
                          Tensor lambda = differential_lambda(t, x[1], x[2], x[3], x[4], 0.2);
-                         return differential_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha, lambda);
+                         return differential_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha,
+                                                       lambda);
                        }});
-      cases.push_back({name("talking heads"), {{{B, L, 3 * D}}, {{H, H}}, {{H, H}}}, [=](Tape& t, const std::vector<Tensor>& x) {
-                         return talking_heads_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha, x[1], x[2]);
-                       }});
+      cases.push_back(
+          {name("talking heads"), {{{B, L, 3 * D}}, {{H, H}}, {{H, H}}}, [=](Tape& t, const std::vector<Tensor>& x) {
+             return talking_heads_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha, x[1],
+                                            x[2]);
+           }});
       if (function.always_positive)
         cases.push_back({name("laser"), {{{B, L, 3 * D}}}, [=](Tape& t, const std::vector<Tensor>& x) {
                            return laser_attention(t, {x[0]}, {x[0], D}, {x[0], 2 * D}, H, d, function.name, alpha);

@@ -17,7 +17,8 @@ std::vector<Parameter> kernel_and_bias() { return {{"a/bias", {1}, false}, {"a/k
 void set_gradients(Parameters& parameters, const std::vector<float>& kernel, float bias) {
   Tape tape(parameters.device());
   auto set = [&](const char* name, const std::vector<float>& values) {
-    parameters.device().upload(tape.add_gradient(parameters.leaf(tape, name)).data, values.data(), values.size() * sizeof(float));
+    parameters.device().upload(tape.add_gradient(parameters.leaf(tape, name)).data, values.data(),
+                               values.size() * sizeof(float));
   };
   set("a/kernel", kernel), set("a/bias", {bias});
 }
@@ -30,7 +31,8 @@ std::vector<float> kernel_then_bias(const Parameters& parameters) {
 
 }  // namespace
 
-TEST_CASE("gradients are zero until a pass made them, for parameters without a part in it, and after they were forgotten") {
+TEST_CASE(
+    "gradients are zero until a pass made them, for parameters without a part in it, and after they were forgotten") {
   auto device = test_device(1);
   Parameters parameters(*device, {{"unused", {1}, false}, {"used", {40}, false}});          // one piece
   Adam adam(parameters, {});
@@ -39,7 +41,7 @@ TEST_CASE("gradients are zero until a pass made them, for parameters without a p
   auto gradient = [&](const char* name) { return parameters.gradient(parameters.find(name)); };
   CHECK(gradient("used") == std::vector<float>(40));
   Tape tape(*device);
-  { device->each(41, Fill{tape.temporary<real>(41).data, NAN}); }                            // what their memory held before
+  { device->each(41, Fill{tape.temporary<real>(41).data, NAN}); }  // what their memory held before
   auto pass = [&] { tape.clear(), tape.backward(mean(tape, parameters.leaf(tape, "used"))); };
   pass();
   CHECK(gradient("used") == std::vector<float>(40, 0.025f));
@@ -110,14 +112,17 @@ TEST_CASE("bfloat16: to nearest, ties to even") {
   CHECK(rounded(std::numeric_limits<float>::max()) == infinity);
   CHECK(rounded(infinity) == infinity);
   CHECK(rounded(-infinity) == -infinity);
-  for (const uint32_t bits : {0x7fc00000u, 0x7f800001u, 0xff800001u, 0x7fffffffu, 0xffffffffu}) CHECK(std::isnan(rounded(std::bit_cast<float>(bits))));
+  for (const uint32_t bits : {0x7fc00000u, 0x7f800001u, 0xff800001u, 0x7fffffffu, 0xffffffffu})
+    CHECK(std::isnan(rounded(std::bit_cast<float>(bits))));
   for (uint32_t bits = 0; bits < 65536; bits++)                          // what is a bfloat16 already stays
     if (const float x = from_bf16(bf16(bits)); !std::isnan(x) && to_bf16(x) != bits) FAIL_CHECK(bits);
 }
 
 TEST_CASE("schedule: linear warm-up, cosine decay, both from the count of updates") {
-  const double expected[][2] = {{0, 0}, {1, 1e-4}, {5000, 0.5}, {9999, 0.9999}, {10000, 1}, {30000, 0.863123}, {51448, 0.500009}};
-  for (const auto [update, multiplier] : expected) CHECK(schedule(int64_t(update), 92897, 10000) == doctest::Approx(multiplier).epsilon(1e-6));
+  const double expected[][2] = {{0, 0},     {1, 1e-4},         {5000, 0.5},      {9999, 0.9999},
+                                {10000, 1}, {30000, 0.863123}, {51448, 0.500009}};
+  for (const auto [update, multiplier] : expected)
+    CHECK(schedule(int64_t(update), 92897, 10000) == doctest::Approx(multiplier).epsilon(1e-6));
   CHECK(schedule(92896, 92897, 10000) == doctest::Approx(3.6e-10).epsilon(0.01));
   CHECK(schedule(92897, 92897, 10000) == doctest::Approx(0));
   CHECK(schedule(100000, 92897, 10000) == doctest::Approx(0));
@@ -142,13 +147,16 @@ TEST_CASE("global norm, over several chunks, for any number of threads") {
 
 TEST_CASE("clipping from the norm on, not below; weight decay on kernels alone") {
   auto device = test_device(1);
-  const struct { double clip, kernel_gradient, first_moment; } cases[] = {{1, 0.5, 0.05}, {1, 4, 0.1}, {0, 4, 0.4}, {8, 4, 0.4}};
+  const struct {
+    double clip, kernel_gradient, first_moment;
+  } cases[] = {{1, 0.5, 0.05}, {1, 4, 0.1}, {0, 4, 0.4}, {8, 4, 0.4}};
   for (const auto& c : cases) {
     Parameters parameters(*device, kernel_and_bias());
     Adam adam(parameters, {.clip = c.clip});
     set_gradients(parameters, {float(c.kernel_gradient), 0}, 0);
     CHECK(adam.step(0) == c.kernel_gradient);
-    CHECK(from_bf16(adam.first_moment()[parameters.find("a/kernel").offset]) == doctest::Approx(c.first_moment).epsilon(0.004));
+    CHECK(from_bf16(adam.first_moment()[parameters.find("a/kernel").offset]) ==
+          doctest::Approx(c.first_moment).epsilon(0.004));
   }
   Parameters parameters(*device, kernel_and_bias());
   parameters.set("a/kernel", {1, -2});
@@ -156,7 +164,7 @@ TEST_CASE("clipping from the norm on, not below; weight decay on kernels alone")
   Adam adam(parameters, {.weight_decay = 0.25});
   set_gradients(parameters, {0, 0}, 0);
   CHECK(adam.step(0.5) == 0);
-  CHECK(kernel_then_bias(parameters) == std::vector<float>{0.875f, -1.75f, 3});       // not multiplied by the learning rate
+  CHECK(kernel_then_bias(parameters) == std::vector<float>{0.875f, -1.75f, 3});  // not multiplied by the learning rate
 }
 
 TEST_CASE("a moving average begins where the parameters do, follows them, and takes their place") {
@@ -229,7 +237,8 @@ TEST_CASE("a restored state goes on with the same bits") {
   CHECK(kernel_then_bias(whole) == kernel_then_bias(resumed));
   CHECK(adam.first_moment() == again.first_moment());
   CHECK(adam.second_moment() == again.second_moment());
-  CHECK(says(error_of(ExitCode::data, [&] { again.restore(1, std::vector<bf16>(2), std::vector<float>(3)); }), {"optimizer", "2", "3"}));
+  CHECK(says(error_of(ExitCode::data, [&] { again.restore(1, std::vector<bf16>(2), std::vector<float>(3)); }),
+             {"optimizer", "2", "3"}));
 }
 
 TEST_SUITE_END();

@@ -214,9 +214,13 @@ TEST_SUITE("pack") {
 
   TEST_CASE("check counts an image with several labels in each of its classes") {
     const Packing packing;
-    const auto sample = [](const std::string& key, const std::string& labels) { return tar_entry(key + ".cls", labels) + tar_entry(key + ".jpg", jpeg(1)); };
+    const auto sample = [](const std::string& key, const std::string& labels) {
+      return tar_entry(key + ".cls", labels) + tar_entry(key + ".jpg", jpeg(1));
+    };
     write_file(packing.path("a.tar"), sample("1", "0 2") + sample("2", "0 2"));
-    const auto check = [&] { return nlohmann::json::parse(run_program("pack", {"check", packing.path("a.tar"), "--json"}).out); };
+    const auto check = [&] {
+      return nlohmann::json::parse(run_program("pack", {"check", packing.path("a.tar"), "--json"}).out);
+    };
     const auto json = check();
     CHECK(json["classes"][0]["images"] == 2);
     CHECK(json["classes"][1]["images"] == 0);

@@ -123,7 +123,8 @@ TEST_CASE("damaged images are replaced and counted in training, and stop an eval
   const std::string list = read_text(dir.path() / "run" / "damaged.txt");
   CHECK(std::count(list.begin(), list.end(), '\n') == 3);
 
-  const Ended validated = train(train_flags(dir.path() / "val", {{"--val", shard}, {"--steps", "2"}, {"--warmup", "0"}}));
+  const Ended validated =
+      train(train_flags(dir.path() / "val", {{"--val", shard}, {"--steps", "2"}, {"--warmup", "0"}}));
   CHECK_MESSAGE(validated.code == 0, validated.err);
   CHECK(contains(validated.err, "val     left out " + shard.string() + ":zero.jpg: "));
   CHECK(contains(validated.err, "/13)"));
@@ -257,7 +258,8 @@ TEST_CASE("flags") {
 
 // Root may write anywhere, so the places are ones where no user can make a folder: below a file, and in /proc.
 TEST_CASE("devices that are not there") {
-  check_error("train", train(train_flags(common_folder() / "no_tf32", {{"--precision", "tf32"}})), 2, {"--precision tf32", "--device cuda"});
+  check_error("train", train(train_flags(common_folder() / "no_tf32", {{"--precision", "tf32"}})), 2,
+              {"--precision tf32", "--device cuda"});
   const Ended cuda = train(train_flags(common_folder() / "no_gpu", {{"--device", "cuda"}}));
   if (cuda.code == 0) {
     MESSAGE("skipped: what is said without a GPU: there is one");

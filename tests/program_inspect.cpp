@@ -30,7 +30,8 @@ TEST_SUITE("programs: inspect") {
     std::getline(lines, line);
     CHECK(line == "step,layer,head,row_sum_mean,S_std,zeros,keys,entropy,dead_rows,duty,saturated,gradient_ratio");
     std::vector<std::string> steps;
-    while (std::getline(lines, line)) steps.push_back(line.substr(0, line.find(',', line.find(',', line.find(',') + 1) + 1)));
+    while (std::getline(lines, line))
+      steps.push_back(line.substr(0, line.find(',', line.find(',', line.find(',') + 1) + 1)));
     CHECK(steps == std::vector<std::string>{"0,0,0", "0,0,1", "3,0,0", "3,0,1", "6,0,0", "6,0,1", "9,0,0", "9,0,1"});
 
     // A row that a killed run wrote before it saved is not there twice.
@@ -41,7 +42,8 @@ TEST_SUITE("programs: inspect") {
     CHECK(!contains(table, "\n12,"));
 
     if (!has_gnuplot()) return;
-    REQUIRE(run_program("eval", {"report", looked.string(), plain.string(), "--out", (dir.path() / "r.html").string()}).code == 0);
+    REQUIRE(run_program("eval", {"report", looked.string(), plain.string(), "--out", (dir.path() / "r.html").string()})
+                .code == 0);
     const std::string page = read_text(dir.path() / "r.html");
     CHECK(contains(page, "Inside attention while training"));
     CHECK(contains(page, "Row sums of A"));
@@ -50,9 +52,17 @@ TEST_SUITE("programs: inspect") {
   TEST_CASE("inspect writes a page, tables and arrays") {
     if (!has_gnuplot()) return;
     const TempDir dir;
-    REQUIRE(train(train_flags(dir.path() / "run", {{"--steps", "6"}, {"--attention", "relu"}, {"--pool", "cls"}})).code == 0);
+    REQUIRE(
+        train(train_flags(dir.path() / "run", {{"--steps", "6"}, {"--attention", "relu"}, {"--pool", "cls"}})).code ==
+        0);
     const fs::path checkpoint = dir.path() / "run" / "last.safetensors", out = dir.path() / "in" / "side";
-    const Flags flags = eval_flags(checkpoint, {{"--data", drawn_set() / "val-*.tar"}, {"--out", out}, {"--images", "5"}, {"--batch", "2"}, {"--npy", "S,dA,q"}, {"--queries", "cls,1:0"}, {"--json", ""}});
+    const Flags flags = eval_flags(checkpoint, {{"--data", drawn_set() / "val-*.tar"},
+                                                {"--out", out},
+                                                {"--images", "5"},
+                                                {"--batch", "2"},
+                                                {"--npy", "S,dA,q"},
+                                                {"--queries", "cls,1:0"},
+                                                {"--json", ""}});
     const Ended ended = eval("inspect", flags);
     REQUIRE_MESSAGE(ended.code == 0, ended.err);
     const auto json = nlohmann::json::parse(ended.out);
@@ -63,7 +73,9 @@ TEST_SUITE("programs: inspect") {
     CHECK(read_npy(out / "q-layer0.npy").shape == std::vector<int64_t>{5, 2, 5, 8});
     for (const float x : read_npy(out / "dA-layer0.npy").floats()) CHECK(std::isfinite(x));
     const std::string page = read_text(out / "report.html"), table = read_text(out / "statistics.csv");
-    for (const char* part : {"In words", "rollout", "Query: the patch in row 1, column 0", "Scores S", "<svg", "data:image/png"}) CHECK(contains(page, part));
+    for (const char* part :
+         {"In words", "rollout", "Query: the patch in row 1, column 0", "Scores S", "<svg", "data:image/png"})
+      CHECK(contains(page, part));
     CHECK(!fetches(page));
     CHECK(std::count(table.begin(), table.end(), '\n') == 3);
     CHECK(contains(read_text(out / "parameters.csv"), "blocks.0.attn.qkv.weight,768,"));
@@ -96,9 +108,12 @@ TEST_SUITE("programs: inspect") {
     weights[5] = NAN;
     parameters.set("blocks.3.mlp.fc1.weight", weights);
     save_weights(dir.path() / "broken.safetensors", *loaded.vit, loaded.preprocess, loaded.classes);
-    const Ended ended = eval("inspect", eval_flags(dir.path() / "broken.safetensors", {{"--data", drawn_set() / "val-*.tar"}, {"--out", dir.path() / "out"}}));
+    const Ended ended =
+        eval("inspect", eval_flags(dir.path() / "broken.safetensors",
+                                   {{"--data", drawn_set() / "val-*.tar"}, {"--out", dir.path() / "out"}}));
     CHECK(ended.code == 4);
-    for (const char* word : {"parameter blocks.3.mlp.fc1.weight", "layer 4", "S of image 0", "head 0", "report.html"}) CHECK_MESSAGE(contains(ended.err, word), ended.err);
+    for (const char* word : {"parameter blocks.3.mlp.fc1.weight", "layer 4", "S of image 0", "head 0", "report.html"})
+      CHECK_MESSAGE(contains(ended.err, word), ended.err);
     CHECK(contains(read_text(dir.path() / "out" / "report.html"), "Not finite"));
   }
 }

@@ -163,7 +163,8 @@ TEST_CASE("a second signal stops at once") {
 // What oneDNN's products keep below the stack pointer, the frame of a handler would overwrite.
 TEST_CASE("no signal handler interrupts training") {
   TempDir dir;
-  Child child("train", arguments_of(train_flags(dir.path() / "run", {{"--steps", "100000"}, {"--threads", "2"}, {"--workers", "2"}})));
+  Child child("train", arguments_of(train_flags(dir.path() / "run",
+                                                {{"--steps", "100000"}, {"--threads", "2"}, {"--workers", "2"}})));
   child.wait_until([&] { return last_logged(dir.path() / "run") >= 5; });
   const auto field = [&](const std::string& name) {
     std::ifstream status(fmt::format("/proc/{}/status", child.id()));
@@ -233,21 +234,46 @@ TEST_CASE("a list of attention functions trains member by member and only what i
 TEST_CASE("a preset: every field, before anything starts; flags win; a run of it repeats from its config.toml") {
   const Ended shown = run_program("train", {"--preset", "i1k", "--model", "S/16", "--print-config"});
   CHECK(shown.code == 0);
-  for (const char* line : {"steps=92897\n", "batch=4096\n", "classes=1000\n", "pool=\"cls\"\n", "head-hidden=true\n", "head-bias=-6.9\n", "qk-norm=true\n", "gate=false\n", "loss=\"sigmoid\"\n",
-                           "mixup=0.5\n", "randaug=\"2,15\"\n", "warmup=10000\n", "lr=0.001\n", "weight-decay=0.0001\n", "clip=1\n", "crop=\"inception\"\n", "parameters            22199656\n",
-                           "tokens L              197\n", "updates               92897, warm-up 10000\n"})
+  for (const char* line :
+       {"steps=92897\n", "batch=4096\n", "classes=1000\n", "pool=\"cls\"\n", "head-hidden=true\n", "head-bias=-6.9\n",
+        "qk-norm=true\n", "gate=false\n", "loss=\"sigmoid\"\n", "mixup=0.5\n", "randaug=\"2,15\"\n", "warmup=10000\n",
+        "lr=0.001\n", "weight-decay=0.0001\n", "clip=1\n", "crop=\"inception\"\n", "parameters            22199656\n",
+        "tokens L              197\n", "updates               92897, warm-up 10000\n"})
     CHECK_MESSAGE(contains(shown.out, line), line << " is not in\n" << shown.out);
   TempDir dir;
-  const Flags flags{{"--preset", "figure4-small"}, {"--train", drawn_set() / "train-*.tar"}, {"--out", dir.path() / "run"}, {"--image-size", "16"}, {"--patch", "8"}, {"--width", "16"}, {"--depth", "1"},
-                    {"--heads", "2"}, {"--batch", "8"}, {"--steps", "3"}, {"--alpha", "1"}, {"--attention", "relu"}, {"--mixup", "0.2"}, {"--randaug", "2,10"}, {"--micro-batch", "3"}, {"--remat", ""}, {"--threads", "1"}};
+  const Flags flags{{"--preset", "figure4-small"},
+                    {"--train", drawn_set() / "train-*.tar"},
+                    {"--out", dir.path() / "run"},
+                    {"--image-size", "16"},
+                    {"--patch", "8"},
+                    {"--width", "16"},
+                    {"--depth", "1"},
+                    {"--heads", "2"},
+                    {"--batch", "8"},
+                    {"--steps", "3"},
+                    {"--alpha", "1"},
+                    {"--attention", "relu"},
+                    {"--mixup", "0.2"},
+                    {"--randaug", "2,10"},
+                    {"--micro-batch", "3"},
+                    {"--remat", ""},
+                    {"--threads", "1"}};
   const Ended first = train(flags);
   CHECK_MESSAGE(first.code == 0, first.err);
   const std::string config = read_text(dir.path() / "run" / "config.toml");
-  for (const char* line : {"gate=true\n", "qk-norm=true\n", "steps=3\n", "mixup=0.2\n", "micro-batch=3\n", "remat=true\n", "randaug=\"2,10\"\n"}) CHECK_MESSAGE(contains(config, line), line << " is not in\n" << config);
+  for (const char* line : {"gate=true\n", "qk-norm=true\n", "steps=3\n", "mixup=0.2\n", "micro-batch=3\n",
+                           "remat=true\n", "randaug=\"2,10\"\n"})
+    CHECK_MESSAGE(contains(config, line), line << " is not in\n" << config);
   const Ended again = train({{"--config", dir.path() / "run" / "config.toml"}, {"--out", dir.path() / "again"}});
   CHECK_MESSAGE(again.code == 0, again.err);
   CHECK(read_text(dir.path() / "again" / "last.safetensors") == read_text(dir.path() / "run" / "last.safetensors"));
-  const Ended tuned = train(train_flags(dir.path() / "tuned", {{"--init", dir.path() / "run" / "last.safetensors"}, {"--gate", ""}, {"--qk-norm", ""}, {"--attention", "relu"}, {"--image-size", "24"}, {"--classes", "12"}, {"--steps", "1"}}));
+  const Ended tuned = train(train_flags(dir.path() / "tuned", {{"--init", dir.path() / "run" / "last.safetensors"},
+                                                               {"--gate", ""},
+                                                               {"--qk-norm", ""},
+                                                               {"--attention", "relu"},
+                                                               {"--image-size", "24"},
+                                                               {"--classes", "12"},
+                                                               {"--steps", "1"}}));
   CHECK_MESSAGE(tuned.code == 0, tuned.err);
   CHECK(contains(tuned.err, "resampled from 2 x 2 to 3 x 3"));
   CHECK(contains(tuned.err, "initialised anew: head.weight, head.bias"));
@@ -265,13 +291,16 @@ TEST_CASE("a loss that is not finite stops the run and names its origin") {
   CHECK(eval("accuracy", eval_flags(weights, {{"--data", drawn_set() / "val-*.tar"}})).code == 0);
 }
 
-TEST_CASE("the benchmark of the loader times training's and evaluation's images, and names a source that is not there") {
+TEST_CASE(
+    "the benchmark of the loader times training's and evaluation's images, and names a source that is not there") {
   for (const std::string mode : {"", "--eval"}) {
-    std::vector<std::string> arguments = {"loader", "--data", drawn_set() / "val-*.tar", "--size", "16", "--seconds", "0.1"};
+    std::vector<std::string> arguments = {"loader",    "--data", drawn_set() / "val-*.tar", "--size", "16",
+                                          "--seconds", "0.1"};
     if (!mode.empty()) arguments.push_back(mode);
     const Ended ended = run_program("bench", arguments);
     CHECK_MESSAGE(ended.code == 0, ended.err);
-    CHECK(says(ended.out, {"read and decode", mode.empty() ? "crop, resize and flip" : "resize and crop", "1 workers"}));
+    CHECK(
+        says(ended.out, {"read and decode", mode.empty() ? "crop, resize and flip" : "resize and crop", "1 workers"}));
     CHECK(std::atof(ended.out.c_str() + ended.out.rfind(':') + 1) > 1);    // images/s
   }
   CHECK(run_program("bench", {"loader", "--data", "absent.tar"}).code == 3);

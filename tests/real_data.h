@@ -1,4 +1,5 @@
-// Real images for tests that need them: a folder named by RELUCENT_DATA. Without it such a test says that it is skipped.
+// Real images for tests that need them: a folder named by RELUCENT_DATA. Without it such a test says that it is
+// skipped.
 // defines: real_data
 #pragma once
 #include <cstdlib>

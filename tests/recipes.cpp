@@ -33,7 +33,8 @@ std::vector<double> train(Device& device, const StepOptions& options, double mix
 // Relative to values above 1: a class token that starts at 0 makes norms of 1e7.
 double difference(const std::vector<double>& a, const std::vector<double>& b) {
   double largest = 0;
-  for (size_t i = 0; i < a.size(); i++) largest = std::max(largest, std::abs(a[i] - b[i]) / std::max(1.0, std::abs(a[i])));
+  for (size_t i = 0; i < a.size(); i++)
+    largest = std::max(largest, std::abs(a[i] - b[i]) / std::max(1.0, std::abs(a[i])));
   return largest;
 }
 
@@ -69,7 +70,8 @@ TEST_CASE("correct examples are counted over all micro-batches") {
 TEST_CASE("rematerialised blocks: the same bits, less memory") {
   auto device = test_device(2);
   CHECK(train(*device, {.loss = "sigmoid"}) == train(*device, {.loss = "sigmoid", .rematerialise = true}));
-  CHECK(train(*device, {.loss = "sigmoid", .micro_batch = 3}) == train(*device, {.loss = "sigmoid", .micro_batch = 3, .rematerialise = true}));
+  CHECK(train(*device, {.loss = "sigmoid", .micro_batch = 3}) ==
+        train(*device, {.loss = "sigmoid", .micro_batch = 3, .rematerialise = true}));
   size_t held[2];
   for (const bool rematerialise : {false, true}) {
     ViTConfig config = small_vit("relu");
@@ -78,7 +80,8 @@ TEST_CASE("rematerialised blocks: the same bits, less memory") {
     vit.initialise(1);
     Tape tape(*device);
     const MadeUpBatch batch = made_up_batch(config, 8);
-    tape.backward(vit.forward(tape, tape.input("images", {8, 32, 32, 3}, batch.images), {}, nullptr, {.rematerialise = rematerialise}));
+    tape.backward(vit.forward(tape, tape.input("images", {8, 32, 32, 3}, batch.images), {}, nullptr,
+                              {.rematerialise = rematerialise}));
     held[rematerialise] = tape.bytes_held();
   }
   CHECK(held[1] < 0.5 * held[0]);
@@ -101,7 +104,7 @@ TEST_CASE("mixup coefficients: max(a, 1 - a) of a Beta(p, p), one for each step"
       CHECK((a >= 0.5 && a <= 1));
       sum += a, squares += (2 * a - 1) * (2 * a - 1);
     }
-    CHECK(squares / n == doctest::Approx(1 / (2 * p + 1)).epsilon(0.02));          // 4 var of Beta(p, p) = 1 / (2 p + 1)
+    CHECK(squares / n == doctest::Approx(1 / (2 * p + 1)).epsilon(0.02));  // 4 var of Beta(p, p) = 1 / (2 p + 1)
     if (p == 1.0) CHECK(sum / n == doctest::Approx(0.75).epsilon(0.01));
   }
   CHECK(mixup_coefficient(0.5, 1, 7) == mixup_coefficient(0.5, 1, 7));
@@ -120,7 +123,8 @@ TEST_CASE("recipes: the fields of BigVision's configurations") {
   CHECK(i1k.mixup == 0.5);
   CHECK(to_text(i1k.preprocess.randaug) == "2,15");
   ViTConfig c = i1k.model.config();
-  CHECK((c.pool == "cls" && c.position == "learned" && c.head_hidden && c.head_bias == -6.9 && c.qk_norm && c.width == 384 && c.patch == 16));
+  CHECK((c.pool == "cls" && c.position == "learned" && c.head_hidden && c.head_bias == -6.9 && c.qk_norm &&
+         c.width == 384 && c.patch == 16));
   c.qk_norm = false, c.classes = 1000;
   CHECK(parameter_count(c) == 22198120);
   apply_recipe(i21k, "i21k", "S/32");
@@ -129,13 +133,15 @@ TEST_CASE("recipes: the fields of BigVision's configurations") {
   CHECK((c.pool == "gap" && !c.head_hidden && c.head_bias == -10 && c.patch == 32));
   apply_recipe(s16, "vit-s16-i1k", "");
   c = s16.model.config();
-  CHECK((c.pool == "gap" && c.position == "sincos2d" && c.head_hidden && !c.qk_norm && s16.loss == "softmax" && s16.batch == 1024 && s16.steps == 111477 && s16.mixup == 0.2));
+  CHECK((c.pool == "gap" && c.position == "sincos2d" && c.head_hidden && !c.qk_norm && s16.loss == "softmax" &&
+         s16.batch == 1024 && s16.steps == 111477 && s16.mixup == 0.2));
   c.classes = 1000;
   CHECK(parameter_count(c) == 22122472);
   apply_recipe(figure2, "figure2-small", "");
   CHECK(figure2.grid().size() == 1 + 7 * 5);
   apply_recipe(figure3, "figure3", "S/8");
-  CHECK((!figure3.model.config().qk_norm && figure3.grid().size() == 10 && to_text(figure3.preprocess.randaug) == "2,0"));
+  CHECK(
+      (!figure3.model.config().qk_norm && figure3.grid().size() == 10 && to_text(figure3.preprocess.randaug) == "2,0"));
   apply_recipe(figure4, "figure4-small", "");
   CHECK(figure4.model.config().gate);
   CHECK(says(error_of(ExitCode::usage,
@@ -144,7 +150,12 @@ TEST_CASE("recipes: the fields of BigVision's configurations") {
                         apply_recipe(o, "i2k", "");
                       }),
              {"--preset", "'i2k'", "did you mean i1k?"}));
-  CHECK(says(error_of(ExitCode::usage, [] { TrainOptions o; apply_recipe(o, "i1k", "H/14"); }), {"--model", "'H/14'", "S/16"}));
+  CHECK(says(error_of(ExitCode::usage,
+                      [] {
+                        TrainOptions o;
+                        apply_recipe(o, "i1k", "H/14");
+                      }),
+             {"--model", "'H/14'", "S/16"}));
 }
 
 TEST_CASE("position embeddings at another grid: bilinear, corners on corners") {

@@ -59,8 +59,9 @@ TEST_SUITE("run folders") {
     const Flags flags = eval_flags(dir.path() / "run" / "last.safetensors", {{"--out", out}});
     Flags inspect = flags, fewshot = flags;
     inspect["--data"] = source, fewshot["--task"] = "t=" + source + "," + source;
-    for (const Ended& ended : {eval("inspect", inspect), eval("fewshot", fewshot), run_program("pack", {"drawn", "--out", out}),
-                               run_program("pack", {"archive", "--out", out, drawn_set() / "val-0000.tar"})}) {
+    for (const Ended& ended :
+         {eval("inspect", inspect), eval("fewshot", fewshot), run_program("pack", {"drawn", "--out", out}),
+          run_program("pack", {"archive", "--out", out, drawn_set() / "val-0000.tar"})}) {
       CHECK(ended.code == 1);
       CHECK(says(ended.err, {"another process writes into this folder"}));
     }
@@ -149,7 +150,9 @@ TEST_SUITE("run folders") {
       std::vector<StoredTensor> tensors;
       for (const auto& [name, tensor] : file.tensors()) tensors.push_back(tensor);
       auto metadata = file.metadata();
-      std::erase_if(metadata, [](const auto& item) { return item.first.starts_with("state.window.") || item.first.starts_with("state.log."); });
+      std::erase_if(metadata, [](const auto& item) {
+        return item.first.starts_with("state.window.") || item.first.starts_with("state.log.");
+      });
       write_safetensors(dir.path() / "old", tensors, metadata);
     }
     fs::rename(dir.path() / "old", state);
@@ -166,7 +169,11 @@ TEST_SUITE("run folders") {
       fs::copy(drawn_set() / shard, dir.path() / "here" / shard);
       fs::copy(drawn_set() / shard, dir.path() / "[here]" / shard);
     }
-    Flags flags = train_flags("run", {{"--train", "./train-*.tar::val-{0000..0000}.tar"}, {"--val", "val-0000.tar"}, {"--classes", "10"}, {"--steps", "3"}, {"--warmup", "0"}});
+    Flags flags = train_flags("run", {{"--train", "./train-*.tar::val-{0000..0000}.tar"},
+                                      {"--val", "val-0000.tar"},
+                                      {"--classes", "10"},
+                                      {"--steps", "3"},
+                                      {"--warmup", "0"}});
     Flags several = flags;
     several["--out"] = "models", several["--model"] = "mu/8,mu/16";
     for (const char* size : {"--width", "--depth", "--heads", "--patch"}) several.erase(size);
@@ -209,7 +216,8 @@ TEST_SUITE("run folders") {
       child.signal(SIGKILL);
       CHECK(child.wait().code == 128 + SIGKILL);
     }
-    for (const std::string& source : {out.string(), (out / "train-*.tar").string(), (out / "train-{0000..0001}.tar").string()}) {
+    for (const std::string& source :
+         {out.string(), (out / "train-*.tar").string(), (out / "train-{0000..0001}.tar").string()}) {
       const Ended ended = train(train_flags(dir.path() / "run", {{"--train", source}}));
       CHECK(ended.code == 3);
       CHECK(says(ended.err, {"train-0000.tar: the set is not whole", "pack again"}));

@@ -47,8 +47,8 @@ inline Rows rows_of_jsonl(const std::filesystem::path& file) {
   return rows;
 }
 
-// The summaries in all event files of a run, in the order of the files' names, each as its bytes after the wall time: step,
-// then tag and scalar or histogram. A record is its length (8 bytes), a checksum (4), the event, a checksum (4).
+// The summaries in all event files of a run, in the order of the files' names, each as its bytes after the wall time:
+// step, then tag and scalar or histogram. A record is its length (8 bytes), a checksum (4), the event, a checksum (4).
 inline Rows events_of(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder))

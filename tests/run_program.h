@@ -1,5 +1,6 @@
 // train, eval and pack as a user has them: child processes with a time limit, on a small drawn set.
-// defines: Flags, read_text, common_folder, has_gnuplot, fetches, Ended, Child, run_program, train, eval, drawn_set, train_flags, eval_flags,
+// defines: Flags, read_text, common_folder, has_gnuplot, fetches, Ended, Child, run_program, train, eval, drawn_set,
+//   train_flags, eval_flags,
 //          snapshot, check_same_tensors, check_same_run
 #pragma once
 #include <chrono>
@@ -33,7 +34,8 @@ inline std::string read_text(const std::filesystem::path& path) {
 inline std::filesystem::path program(const std::string& name) {
   static const std::filesystem::path folder = [] {    // also from other folders
     const char* build = std::getenv("RELUCENT_BUILD");
-    return build ? std::filesystem::absolute(build) : std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path();
+    return build ? std::filesystem::absolute(build)
+                 : std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path();
   }();
   return folder / name;
 }
@@ -61,8 +63,8 @@ struct Ended {
   std::string out, err;
 };
 
-// What it writes to stderr goes through a pipe of one page, so that with --log-every 1 it is at most some 40 steps ahead of
-// what the test has seen, however late the test looks.
+// What it writes to stderr goes through a pipe of one page, so that with --log-every 1 it is at most some 40 steps
+// ahead of what the test has seen, however late the test looks.
 class Child {
  public:
   // `file_limit` is the largest file that it can write, in bytes.

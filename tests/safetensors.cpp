@@ -84,17 +84,20 @@ TEST_SUITE("safetensors") {
     CHECK(says(refusal(one(good), 8, INT64_MAX), {"header of"}));
     CHECK(says(
         refusal(
-            R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[3,7]}})",
+            R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},)"
+            R"("b":{"dtype":"U8","shape":[4],"data_offsets":[3,7]}})",
             7),
         {"\"b\"", "at byte 4, got 3", "overlap"}));
     CHECK(says(
         refusal(
-            R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
+            R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},)"
+            R"("b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
             4),
         {"overlap"}));
     CHECK(says(
         refusal(
-            R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[5,9]}})",
+            R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},)"
+            R"("b":{"dtype":"U8","shape":[4],"data_offsets":[5,9]}})",
             9),
         {"\"b\"", "at byte 4, got 5", "hole"}));
     CHECK(says(refusal(one(R"("dtype":"U8","shape":[4],"data_offsets":[1,5])"), 5), {"hole"}));

@@ -15,7 +15,8 @@
 namespace {
 using Clock = std::chrono::steady_clock;
 
-// In a process of its own: whether a signal is known `delay` after it was sent, while the thread that waits for it wakes.
+// In a process of its own: whether a signal is known `delay` after it was sent, while the thread that waits for it
+// wakes.
 bool is_known(std::chrono::nanoseconds delay) {
   const pid_t child = ::fork();
   REQUIRE(child >= 0);

@@ -14,8 +14,18 @@ inline std::vector<float> random_values(size_t n, uint64_t item) {
 }
 
 inline ViTConfig small_vit(const std::string& attention) {
-  return {.image_size = 32, .patch = 4, .width = 48, .depth = 2, .heads = 3, .mlp_width = 96, .classes = 10, .pool = "cls",
-          .head_hidden = true, .attention = attention, .qk_norm = true, .gate = true};
+  return {.image_size = 32,
+          .patch = 4,
+          .width = 48,
+          .depth = 2,
+          .heads = 3,
+          .mlp_width = 96,
+          .classes = 10,
+          .pool = "cls",
+          .head_hidden = true,
+          .attention = attention,
+          .qk_norm = true,
+          .gate = true};
 }
 
 struct MadeUpBatch {
@@ -32,11 +42,13 @@ inline std::vector<float> made_up_labels(int size, int classes) {
   return labels;
 }
 inline MadeUpPixels made_up_pixels(const ViTConfig& config, int size) {
-  MadeUpPixels batch{std::vector<uint8_t>(size_t(size) * config.image_size * config.image_size * 3), made_up_labels(size, config.classes)};
+  MadeUpPixels batch{std::vector<uint8_t>(size_t(size) * config.image_size * config.image_size * 3),
+                     made_up_labels(size, config.classes)};
   for (size_t i = 0; i < batch.pixels.size(); i++) batch.pixels[i] = uint8_t((i + 1) * 0x9E3779B97F4A7C15u >> 56);
   return batch;
 }
 
 inline MadeUpBatch made_up_batch(const ViTConfig& config, int size) {
-  return {random_values(size_t(size) * config.image_size * config.image_size * 3, 1), made_up_labels(size, config.classes)};
+  return {random_values(size_t(size) * config.image_size * config.image_size * 3, 1),
+          made_up_labels(size, config.classes)};
 }

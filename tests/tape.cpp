@@ -18,7 +18,8 @@ namespace {
 
 // y = x Wᵀ + x for one row of two, W = [1 2; 3 4]: d Σy / dx = [1 + 3 + 1, 2 + 4 + 1]
 struct Doubled {
-  explicit Doubled(Device& device) : x(device, {1, 2}), w(device, {1, 2, 3, 4}), dx(device, {100, 200}), dw(device, {0, 0, 0, 0}) {}
+  explicit Doubled(Device& device)
+      : x(device, {1, 2}), w(device, {1, 2, 3, 4}), dx(device, {100, 200}), dw(device, {0, 0, 0, 0}) {}
   DeviceValues x, w, dx, dw;
   Tensor operator()(Tape& tape, bool add) {
     Tensor in = tape.leaf("x", {1, 2}, x.data(), dx.data(), add);
@@ -81,7 +82,8 @@ TEST_CASE("errors") {
   }
   Tape other(*device);
   CHECK(says(error_of(ExitCode::failed, [&] { gelu(other, y); }), {"tape", "[1, 2]", "another tape"}));
-  CHECK(says(error_of(ExitCode::failed, [&] { tape.input("x", {3}, std::vector<float>(2)); }), {"x", "2 values", "[3]"}));
+  CHECK(
+      says(error_of(ExitCode::failed, [&] { tape.input("x", {3}, std::vector<float>(2)); }), {"x", "2 values", "[3]"}));
 
   Tape inference(*device, false);
   y = doubled(inference, false);
@@ -111,10 +113,12 @@ TEST_CASE("after clear the same computation gives the same bits, in the same mem
   CHECK(logits[0] == logits[1]);
 }
 
-TEST_CASE("a backward pass that is told what will be read gives the rest back as it goes: the same gradients in less memory") {
+TEST_CASE(
+    "a backward pass that is told what will be read gives the rest back as it goes: the same gradients in less "
+    "memory") {
   auto device = test_device(1);
   ViTConfig config = small_vit("softmax");
-  config.width = 192, config.mlp_width = 768, config.depth = 6;                              // gradients as large as activations
+  config.width = 192, config.mlp_width = 768, config.depth = 6;  // gradients as large as activations
   const MadeUpBatch batch = made_up_batch(config, 4);
   size_t held[2];
   std::vector<float> gradients[2], logits[2];
@@ -123,7 +127,8 @@ TEST_CASE("a backward pass that is told what will be read gives the rest back as
     vit.initialise(1);
     vit.parameters().set("head.weight", random_values(1920, 1));
     Tape tape(*device);
-    Tensor y = vit.forward(tape, tape.input("images", {4, 32, 32, 3}, batch.images)), loss = mean(tape, loss_op(tape, "softmax", y, tape.input("labels", {4, config.classes}, batch.labels)));
+    Tensor y = vit.forward(tape, tape.input("images", {4, 32, 32, 3}, batch.images)),
+           loss = mean(tape, loss_op(tape, "softmax", y, tape.input("labels", {4, config.classes}, batch.labels)));
     logits[frees] = tape.download(y);
     if (frees) tape.backward(loss, {loss, y});
     else tape.backward(loss);
@@ -133,7 +138,8 @@ TEST_CASE("a backward pass that is told what will be read gives the rest back as
     for (size_t i = 0; i < tape.size(); i++)
       if (tape.op(i) == "attention") {
         CHECK(tape.is_lost(tape.tensor(i)) == frees);
-        if (frees) CHECK(says(error_of(ExitCode::failed, [&] { tape.value(tape.tensor(i)); }), {"attention", "forgotten"}));
+        if (frees)
+          CHECK(says(error_of(ExitCode::failed, [&] { tape.value(tape.tensor(i)); }), {"attention", "forgotten"}));
       }
     for (const Parameter& p : vit.parameters().list())
       for (const float g : vit.parameters().gradient(p)) gradients[frees].push_back(g);
@@ -225,7 +231,8 @@ TEST_CASE("a training step allocates nothing after the first") {
 TEST_CASE("what is dropped and computed again has the same bits") {
   auto device = test_device(1);
   const std::vector<float> x = random_values(64 * 48, 1);
-  const DeviceValues w(*device, random_values(48 * 48, 2)), scale(*device, random_values(48, 3)), shift(*device, random_values(48, 4));
+  const DeviceValues w(*device, random_values(48 * 48, 2)), scale(*device, random_values(48, 3)),
+      shift(*device, random_values(48, 4));
   std::vector<float> logits[2], dw[2], dscale[2];
   size_t held[2];
   for (const bool drop : {false, true}) {
@@ -256,7 +263,9 @@ TEST_CASE("what follows a product piece by piece is what follows it as a pass of
   struct Passes final : CountingDevice {
     using CountingDevice::CountingDevice;
     bool keeps_pieces(const Gemm&, std::type_index, const void*) const override { return false; }
-    void gemm_then(const Gemm& product, std::type_index body, const void* fields) override { Device::gemm_then(product, body, fields); }
+    void gemm_then(const Gemm& product, std::type_index body, const void* fields) override {
+      Device::gemm_then(product, body, fields);
+    }
     ColumnTeams column_teams(size_t, int) const override { return {16, 12, 5, 3}; }
     bool keeps_rounded_weights() const override { return true; }
   };
@@ -266,17 +275,23 @@ TEST_CASE("what follows a product piece by piece is what follows it as a pass of
     std::vector<float> results[2];
     for (Device* device : {static_cast<Device*>(&pieces), static_cast<Device*>(&passes)}) {
       const int C = 96, rows = 1500;
-      const DeviceValues w(*device, random_values(C * C, 2)), b(*device, random_values(C, 3)), scale(*device, random_values(C, 4)), x_values(*device, random_values(rows * C, 1));
-      const DeviceValues dw(*device, std::vector<float>(C * C)), db(*device, std::vector<float>(C)), dscale(*device, std::vector<float>(C)), dx(*device, std::vector<float>(rows * C));
+      const DeviceValues w(*device, random_values(C * C, 2)), b(*device, random_values(C, 3)),
+          scale(*device, random_values(C, 4)), x_values(*device, random_values(rows * C, 1));
+      const DeviceValues dw(*device, std::vector<float>(C * C)), db(*device, std::vector<float>(C)),
+          dscale(*device, std::vector<float>(C)), dx(*device, std::vector<float>(rows * C));
       Tape tape(*device);
-      Tensor x = tape.leaf("x", {rows, C}, x_values.data(), dx.data()), weight = tape.leaf("w", {C, C}, w.data(), dw.data()), bias = tape.leaf("b", {C}, b.data(), db.data());
+      Tensor x = tape.leaf("x", {rows, C}, x_values.data(), dx.data()),
+             weight = tape.leaf("w", {C, C}, w.data(), dw.data()), bias = tape.leaf("b", {C}, b.data(), db.data());
       Tensor s = tape.leaf("scale", {C}, scale.data(), dscale.data());
-      Tensor sum = linear(tape, x, weight, bias, x), n = layernorm(tape, sum, s, bias);               // read by layernorm, then as residual
+      // read by layernorm, then as residual
+      Tensor sum = linear(tape, x, weight, bias, x), n = layernorm(tape, sum, s, bias);
       Tensor y = mlp(tape, n, {weight, bias, weight, bias}, sum);
-      Tensor z = linear(tape, y, weight);                                                             // read by a product
+      Tensor z = linear(tape, y, weight);  // read by a product
       tape.backward(z);
       std::vector<float>& all = results[device == &passes];
-      for (const std::vector<float>& part : {tape.download(z), tape.download(sum), dw.read(), db.read(), dscale.read(), dx.read()}) all.insert(all.end(), part.begin(), part.end());
+      for (const std::vector<float>& part :
+           {tape.download(z), tape.download(sum), dw.read(), db.read(), dscale.read(), dx.read()})
+        all.insert(all.end(), part.begin(), part.end());
     }
     CHECK(largest_error(results[1], results[0]) <= (precision == Precision::f32 ? 1e-5 : 1e-3));
   }
@@ -285,7 +300,8 @@ TEST_CASE("what follows a product piece by piece is what follows it as a pass of
 TEST_CASE("what only products read is kept rounded, and says so where something else reads it") {
   CountingDevice device(exact_test_device(1, Precision::bf16));
   if (!device.rounds_operands()) return;
-  const DeviceValues w(device, random_values(48 * 48, 2)), b(device, random_values(48, 3)), dw(device, std::vector<float>(48 * 48));
+  const DeviceValues w(device, random_values(48 * 48, 2)), b(device, random_values(48, 3)),
+      dw(device, std::vector<float>(48 * 48));
   Tape tape(device);
   Tensor weight = tape.leaf("w", {48, 48}, w.data(), dw.data()), bias = tape.leaf("b", {48}, b.data());
   Tensor x = tape.input("x", {64, 48}, random_values(64 * 48, 1)),
@@ -325,7 +341,9 @@ TEST_CASE("leaves are rounded once in the life of a tape that is told so, and an
   CHECK(pass(next) != expected);
 }
 
-TEST_CASE("weights that are kept are packed once where the device has an order for them: the same products, by row alone for any number of threads") {
+TEST_CASE(
+    "weights that are kept are packed once where the device has an order for them: the same products, by row alone for "
+    "any number of threads") {
   for (const Precision precision : {Precision::f32, Precision::bf16}) {
     std::vector<float> results[3];
     for (const int threads : {1, 2, 3}) {
@@ -336,7 +354,8 @@ TEST_CASE("weights that are kept are packed once where the device has an order f
       const std::vector<float> x = random_values(rows * in, 1);
       auto pass = [&](Tape& tape, bool whole) {
         tape.clear();
-        Tensor input = tape.borrow("x", {rows, in}, x), weight = tape.leaf("w", {out, in}, w.data()), bias = tape.leaf("b", {out}, b.data());
+        Tensor input = tape.borrow("x", {rows, in}, x), weight = tape.leaf("w", {out, in}, w.data()),
+               bias = tape.leaf("b", {out}, b.data());
         const MlpParameters p{weight, bias, tape.leaf("w2", {in, out}, w2.data()), tape.leaf("b2", {in}, b2.data())};
         return tape.download(whole ? mlp(tape, input, p, {}) : linear(tape, input, weight, bias));
       };
@@ -401,7 +420,9 @@ TEST_CASE("without recording: the same logits, in memory that does not grow with
       vit.initialise(1);
       vit.parameters().set("head.weight", random_values(480, 1));
       Tape recorded(*device), inference(*device, false);
-      auto logits = [&](Tape& tape) { return tape.download(vit.forward(tape, tape.input("images", {4, 32, 32, 3}, batch.images))); };
+      auto logits = [&](Tape& tape) {
+        return tape.download(vit.forward(tape, tape.input("images", {4, 32, 32, 3}, batch.images)));
+      };
       CHECK(logits(recorded) == logits(inference));
       held_recorded.push_back(recorded.bytes_held());
       held.push_back(inference.bytes_held());

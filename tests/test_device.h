@@ -26,7 +26,8 @@ inline std::unique_ptr<Device> exact_test_device(int threads, Precision precisio
 // Values in the memory of a device.
 class DeviceValues {
  public:
-  DeviceValues(Device& device, const std::vector<float>& values) : device_(device), n_(values.size()), data_(static_cast<float*>(device.allocate(n_ * sizeof(float)))) {
+  DeviceValues(Device& device, const std::vector<float>& values)
+      : device_(device), n_(values.size()), data_(static_cast<float*>(device.allocate(n_ * sizeof(float)))) {
     device_.upload(data_, values.data(), n_ * sizeof(float));
   }
   ~DeviceValues() { device_.release(data_); }

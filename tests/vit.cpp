@@ -34,14 +34,17 @@ struct Statistics {
 }  // namespace
 
 TEST_CASE("variants by name") {
-  const struct { const char* name; int width, depth, mlp_width, heads; } variants[] = {
-      {"mu", 32, 1, 128, 2}, {"Ti", 192, 12, 768, 3}, {"S", 384, 12, 1536, 6}, {"M", 512, 12, 2048, 8}, {"B", 768, 12, 3072, 12}, {"L", 1024, 24, 4096, 16},
-      {"So400m", 1152, 27, 4304, 16}, {"H", 1280, 32, 5120, 16}, {"g", 1408, 40, 6144, 16}, {"g-opt", 1536, 40, 6144, 16}, {"G", 1664, 48, 8192, 16},
-      {"G-opt", 1536, 48, 8192, 16}, {"e", 1792, 56, 15360, 16}};
+  const struct { const char* name; int width, depth, mlp_width, heads;
+  } variants[] = {{"mu", 32, 1, 128, 2},          {"Ti", 192, 12, 768, 3},   {"S", 384, 12, 1536, 6},
+                  {"M", 512, 12, 2048, 8},        {"B", 768, 12, 3072, 12},  {"L", 1024, 24, 4096, 16},
+                  {"So400m", 1152, 27, 4304, 16}, {"H", 1280, 32, 5120, 16}, {"g", 1408, 40, 6144, 16},
+                  {"g-opt", 1536, 40, 6144, 16},  {"G", 1664, 48, 8192, 16}, {"G-opt", 1536, 48, 8192, 16},
+                  {"e", 1792, 56, 15360, 16}};
   for (const auto& v : variants) {
     ViTConfig config;
     set_variant(config, std::string(v.name) + "/14");
-    CHECK(config == ViTConfig{.patch = 14, .width = v.width, .depth = v.depth, .heads = v.heads, .mlp_width = v.mlp_width});
+    CHECK(config ==
+          ViTConfig{.patch = 14, .width = v.width, .depth = v.depth, .heads = v.heads, .mlp_width = v.mlp_width});
   }
   ViTConfig config;
   for (const char* name : {"", "S", "S/", "/16", "S/0", "S/-1", "S/16x", "SS/16", "X/16", "S/99999999999"})
@@ -49,12 +52,14 @@ TEST_CASE("variants by name") {
 }
 
 TEST_CASE("numbers of parameters of BigVision's configs") {
-  const struct { const char* model; size_t i1k, i21k, s16_i1k; } expected[] = {
-      {"Ti/16", 5754280, 9739731, 5716456},    {"S/32", 23026408, 30902739, 23007208},   {"S/16", 22198120, 30074451, 22122472},
-      {"S/8", 22202728, 30079059, 21901288},   {"B/32", 88814056, 104250963, 88775656},  {"B/16", 87157480, 102594387, 87006184},
-      {"L/16", 305375208, 325688659, 305173480}};
+  const struct { const char* model; size_t i1k, i21k, s16_i1k;
+  } expected[] = {{"Ti/16", 5754280, 9739731, 5716456},     {"S/32", 23026408, 30902739, 23007208},
+                  {"S/16", 22198120, 30074451, 22122472},   {"S/8", 22202728, 30079059, 21901288},
+                  {"B/32", 88814056, 104250963, 88775656},  {"B/16", 87157480, 102594387, 87006184},
+                  {"L/16", 305375208, 325688659, 305173480}};
   for (const auto& e : expected) {
-    ViTConfig i1k{.pool = "cls", .head_hidden = true}, i21k{.classes = 21843}, s16_i1k{.position = "sincos2d", .head_hidden = true};
+    ViTConfig i1k{.pool = "cls", .head_hidden = true}, i21k{.classes = 21843},
+        s16_i1k{.position = "sincos2d", .head_hidden = true};
     for (ViTConfig* config : {&i1k, &i21k, &s16_i1k}) set_variant(*config, e.model);
     CHECK(count(i1k) == e.i1k);
     CHECK(count(i21k) == e.i21k);
@@ -76,30 +81,54 @@ TEST_CASE("weight decay acts on kernels") {
 }
 
 TEST_CASE("a config that makes no sense is refused") {
-  const struct { ViTConfig config; const char* words; } cases[] = {
-      {{.image_size = 8}, "patch"}, {{.width = 385}, "385"}, {{.depth = 0}, "depth"}, {{.classes = -1}, "classes"}, {{.pool = "max"}, "'max'"},
-      {{.position = "none"}, "'none'"}, {{.width = 390, .position = "sincos2d"}, "multiple of 4"}, {{.gelu = "fast"}, "'fast'"},
-      {{.attention = "cosine"}, "'cosine'"}, {{.alpha = NAN}, "alpha"}};
+  const struct { ViTConfig config; const char* words;
+  } cases[] = {{{.image_size = 8}, "patch"},
+               {{.width = 385}, "385"},
+               {{.depth = 0}, "depth"},
+               {{.classes = -1}, "classes"},
+               {{.pool = "max"}, "'max'"},
+               {{.position = "none"}, "'none'"},
+               {{.width = 390, .position = "sincos2d"}, "multiple of 4"},
+               {{.gelu = "fast"}, "'fast'"},
+               {{.attention = "cosine"}, "'cosine'"},
+               {{.alpha = NAN}, "alpha"}};
   for (const auto& c : cases) CHECK(says(error_of(ExitCode::usage, [&] { check_config(c.config); }), {c.words}));
 }
 
 TEST_CASE("what makes no sense to learn is refused with the reason") {
-  const struct { const char *attention, *learn; std::initializer_list<const char*> words; } cases[] = {
-      {"softmax", "alpha", {"softmax", "no factor"}}, {"softmax1", "gamma-layer", {"gamma-layer", "no factor"}}, {"relu", "alpha,gamma", {"one number"}}, {"relu", "gamma-layer,alpha", {"one number"}},
-      {"softmax", "bias", {"changes nothing"}}, {"entmax15", "bias-layer", {"changes nothing"}}, {"softmax-sink", "bias", {"its learned sink"}}, {"nap", "temperature", {"changes nothing"}},
-      {"relu-norm", "temperature", {"changes nothing"}}, {"ssmax", "temperature", {"its learned ssmax_scale"}}, {"relu", "alpha,alpha-layer", {"'alpha-layer'", "same number"}},
-      {"relu", "beta", {"'beta'", "layerscale"}}, {"relu", "alpha-row", {"'alpha-row'"}}, {"relu", "layerscale:x", {"'layerscale:x'"}}, {"relu", "layerscales", {"'layerscales'"}}, {"relu", "layerscale:", {"'layerscale:'"}}, {"relu", "layerscale=0.1", {"'layerscale=0.1'"}}, {"relu", "layerscale-1", {"'layerscale-1'"}},
-      {"relu2", "gamma,temperature", {"one number"}}, {"identity", "temperature-layer,alpha", {"one number"}},
-      {"relu", "alpha,,bias", {"''"}}};
+  const struct { const char *attention, *learn; std::initializer_list<const char*> words;
+  } cases[] = {{"softmax", "alpha", {"softmax", "no factor"}},
+               {"softmax1", "gamma-layer", {"gamma-layer", "no factor"}},
+               {"relu", "alpha,gamma", {"one number"}},
+               {"relu", "gamma-layer,alpha", {"one number"}},
+               {"softmax", "bias", {"changes nothing"}},
+               {"entmax15", "bias-layer", {"changes nothing"}},
+               {"softmax-sink", "bias", {"its learned sink"}},
+               {"nap", "temperature", {"changes nothing"}},
+               {"relu-norm", "temperature", {"changes nothing"}},
+               {"ssmax", "temperature", {"its learned ssmax_scale"}},
+               {"relu", "alpha,alpha-layer", {"'alpha-layer'", "same number"}},
+               {"relu", "beta", {"'beta'", "layerscale"}},
+               {"relu", "alpha-row", {"'alpha-row'"}},
+               {"relu", "layerscale:x", {"'layerscale:x'"}},
+               {"relu", "layerscales", {"'layerscales'"}},
+               {"relu", "layerscale:", {"'layerscale:'"}},
+               {"relu", "layerscale=0.1", {"'layerscale=0.1'"}},
+               {"relu", "layerscale-1", {"'layerscale-1'"}},
+               {"relu2", "gamma,temperature", {"one number"}},
+               {"identity", "temperature-layer,alpha", {"one number"}},
+               {"relu", "alpha,,bias", {"''"}}};
   for (const auto& c : cases) {
-    const std::string message = error_of(ExitCode::usage, [&] { check_config({.attention = c.attention, .learn = c.learn}); });
+    const std::string message =
+        error_of(ExitCode::usage, [&] { check_config({.attention = c.attention, .learn = c.learn}); });
     CHECK_MESSAGE(says(message, {"--learn"}), c.attention, " ", c.learn, ": ", message);
     CHECK_MESSAGE(says(message, c.words), message);
   }
 }
 
 TEST_CASE("a temperature beside a factor makes sense with a bias, or where h is not homogeneous") {
-  for (const auto& [attention, learn] : {std::pair{"relu", "gamma,temperature,bias"}, {"gelu", "gamma,temperature"}, {"relu", "temperature"}})
+  for (const auto& [attention, learn] :
+       {std::pair{"relu", "gamma,temperature,bias"}, {"gelu", "gamma,temperature"}, {"relu", "temperature"}})
     CHECK(error_of(ExitCode::usage, [&] { check_config({.attention = attention, .learn = learn}); }) == "no error");
   ViTConfig normalised{.attention = "relu", .learn = "gamma"};
   normalised.output_norm = "rms";
@@ -107,7 +136,9 @@ TEST_CASE("a temperature beside a factor makes sense with a bias, or where h is 
 }
 
 TEST_CASE("every number that heads learn moves: sink, ssmax scale, gamma") {
-  for (const auto& [attention, learn, name] : {std::tuple{"softmax-sink", "", "attn.sink"}, {"ssmax", "", "attn.ssmax_scale"}, {"relu", "gamma", "attn.log_gamma"}}) {
+  for (const auto& [attention, learn, name] : {std::tuple{"softmax-sink", "", "attn.sink"},
+                                               {"ssmax", "", "attn.ssmax_scale"},
+                                               {"relu", "gamma", "attn.log_gamma"}}) {
     ViTConfig config = small_vit(attention);
     config.learn = learn;
     auto device = test_device(2);
@@ -136,7 +167,8 @@ TEST_CASE("what is learned starts so that nothing changes, but by LayerScale") {
     vit.initialise(3);
     vit.parameters().set("head.weight", random_values(480, 2));
     Tape tape(*device, false);
-    return std::pair{tape.download(vit.forward(tape, tape.input("images", {2, 32, 32, 3}, batch.images))), vit.parameters().list()};
+    return std::pair{tape.download(vit.forward(tape, tape.input("images", {2, 32, 32, 3}, batch.images))),
+                     vit.parameters().list()};
   };
   const std::vector<float> plain = start("relu", "").first, softmax = start("softmax", "").first;
   CHECK(largest_error(start("relu", "alpha,bias,temperature").first, plain) <= 1e-5);
@@ -175,16 +207,21 @@ TEST_CASE("what is learned moves, with the same bits for any number of threads a
       for (const Parameter& p : vit.parameters().list()) values.push_back(vit.parameters().get(p));
       if (first.empty()) first = values;
       CHECK(values == first);
-      for (const char* name : {"blocks.0.attn.alpha", "blocks.1.attn.score_bias", "blocks.1.attn.log_temperature", "blocks.0.ls1.gamma"})
+      for (const char* name :
+           {"blocks.0.attn.alpha", "blocks.1.attn.score_bias", "blocks.1.attn.log_temperature", "blocks.0.ls1.gamma"})
         for (float x : vit.parameters().get(vit.parameters().find(name)))
-          CHECK(x != doctest::Approx(std::string(name).ends_with("alpha") ? 1 : std::string(name).ends_with("gamma") ? 0.1 : 0).epsilon(1e-4));
+          CHECK(x != doctest::Approx(std::string(name).ends_with("alpha")   ? 1
+                                     : std::string(name).ends_with("gamma") ? 0.1
+                                                                            : 0)
+                         .epsilon(1e-4));
     }
 }
 
 TEST_CASE("position embedding sincos2d: x first, then y") {
   const std::vector<float> table = sincos2d(2, 3, 8);
   REQUIRE(table.size() == 2 * 3 * 8);
-  const float expected[2][8] = {{0.841471f, 0.0001f, 0.540302f, 1, 0, 0, 1, 1}, {0, 0, 1, 1, 0.841471f, 0.0001f, 0.540302f, 1}};
+  const float expected[2][8] = {{0.841471f, 0.0001f, 0.540302f, 1, 0, 0, 1, 1},
+                                {0, 0, 1, 1, 0.841471f, 0.0001f, 0.540302f, 1}};
   for (int c = 0; c < 8; c++) {
     CHECK(table[1 * 8 + c] == doctest::Approx(expected[0][c]).epsilon(1e-6));        // y 0, x 1
     CHECK(table[3 * 8 + c] == doctest::Approx(expected[1][c]).epsilon(1e-6));        // y 1, x 0
@@ -231,7 +268,8 @@ TEST_CASE("the initial values of a parameter depend on the seed and its name alo
   ViT different(*device, config);
   one.initialise(5), other.initialise(6), different.initialise(5);
   auto values = [](ViT& vit, const char* name) { return vit.parameters().get(vit.parameters().find(name)); };
-  for (const char* name : {"patch_embed.proj.weight", "pos_embed", "blocks.0.attn.qkv.weight", "blocks.0.mlp.fc2.bias"}) {
+  for (const char* name :
+       {"patch_embed.proj.weight", "pos_embed", "blocks.0.attn.qkv.weight", "blocks.0.mlp.fc2.bias"}) {
     CHECK(values(one, name) == values(different, name));
     CHECK(values(one, name) != values(other, name));
   }
@@ -251,26 +289,36 @@ TEST_CASE("first losses with the head at zero") {
     ViT vit(*device, config);
     vit.initialise(1);
     Adam adam(vit.parameters(), {});
-    CHECK(TrainStep(vit, adam, {.loss = c.loss})(batch.images, batch.labels, 0).loss == doctest::Approx(c.expected).epsilon(2e-5));      // 21843 terms in float
+    // 21843 terms in float
+    CHECK(TrainStep(vit, adam, {.loss = c.loss})(batch.images, batch.labels, 0).loss ==
+          doctest::Approx(c.expected).epsilon(2e-5));
   }
   Tape tape(*device);
   Tensor z = tape.input("logits", {2, 2}, std::vector<float>(4));
-  CHECK(says(error_of(ExitCode::usage, [&] { loss_op(tape, "hinge", z, z); }), {"--loss", "'hinge'", "softmax", "sigmoid"}));
+  CHECK(says(error_of(ExitCode::usage, [&] { loss_op(tape, "hinge", z, z); }),
+             {"--loss", "'hinge'", "softmax", "sigmoid"}));
 }
 
-TEST_CASE("where the label stands: equal logits in the order of classes, the best of several labels, NaN last, no label at the end") {
+TEST_CASE(
+    "where the label stands: equal logits in the order of classes, the best of several labels, NaN last, no label at "
+    "the end") {
   constexpr float inf = std::numeric_limits<float>::infinity();
   struct Row { std::vector<float> logits, labels; int rank, among_first_and_last; };
-  const Row rows[] = {{{1, 3, 2}, {0, 1, 1}, 0, 0},      {{5, 4, 5}, {0, 0, 1}, 1, 1},      {{5, 4, 5}, {1, 0, 0}, 0, 0},
-                      {{-1, -3, -2}, {0.6f, 0.4f, 0}, 3, 3}, {{1, NAN, 2}, {0, 0, 1}, 1, 0},    {{1, NAN, 2}, {0, 1, 0}, 3, 3},
-                      {{NAN, NAN, 2}, {1, 0, 1}, 2, 1},   {{inf, 7, -inf}, {0, 1, 0}, 1, 1}, {{3, 2, 1}, {0, 0, 1}, 2, 1}};
+  const Row rows[] = {
+      {{1, 3, 2}, {0, 1, 1}, 0, 0},          {{5, 4, 5}, {0, 0, 1}, 1, 1},      {{5, 4, 5}, {1, 0, 0}, 0, 0},
+      {{-1, -3, -2}, {0.6f, 0.4f, 0}, 3, 3}, {{1, NAN, 2}, {0, 0, 1}, 1, 0},    {{1, NAN, 2}, {0, 1, 0}, 3, 3},
+      {{NAN, NAN, 2}, {1, 0, 1}, 2, 1},      {{inf, 7, -inf}, {0, 1, 0}, 1, 1}, {{3, 2, 1}, {0, 0, 1}, 2, 1}};
   auto device = test_device(2);
   Tape tape(*device);
   std::vector<float> logits, labels;
-  for (const Row& r : rows) logits.insert(logits.end(), r.logits.begin(), r.logits.end()), labels.insert(labels.end(), r.labels.begin(), r.labels.end());
+  for (const Row& r : rows)
+    logits.insert(logits.end(), r.logits.begin(), r.logits.end()),
+        labels.insert(labels.end(), r.labels.begin(), r.labels.end());
   const int B = int(std::size(rows));
-  Tensor z = tape.input("logits", {B, 3}, logits), y = tape.input("labels", {B, 3}, labels), allowed = tape.input("classes", {3}, std::vector<float>{1, 0, 1});
-  const std::vector<int> ranks = label_ranks(tape, z, tape.value(y)), among = label_ranks(tape, z, tape.value(y), tape.value(allowed));
+  Tensor z = tape.input("logits", {B, 3}, logits), y = tape.input("labels", {B, 3}, labels),
+         allowed = tape.input("classes", {3}, std::vector<float>{1, 0, 1});
+  const std::vector<int> ranks = label_ranks(tape, z, tape.value(y)),
+                         among = label_ranks(tape, z, tape.value(y), tape.value(allowed));
   for (int b = 0; b < B; b++) {
     CAPTURE(b);
     CHECK(ranks[b] == rows[b].rank);
@@ -341,7 +389,7 @@ TEST_CASE("three steps give the same bits for any number of threads") {
 
 TEST_CASE("ten steps on one batch reduce the loss and learn it") {
   auto device = test_device(2);
-  for (const auto& f : on_cuda() ? PaperFunctions::all() : AttentionFunctions::all()) {       // emulated, they take minutes
+  for (const auto& f : on_cuda() ? PaperFunctions::all() : AttentionFunctions::all()) {  // emulated, they take minutes
     ViTConfig config = small_vit(f.name);
     config.depth = 1, config.pool = f.name == "relu" ? "map" : "gap";
     const MadeUpBatch batch = made_up_batch(config, 8);
@@ -364,9 +412,12 @@ TEST_CASE("errors") {
   ViT vit(*device, config);
   Tape tape(*device);
   std::vector<float> images(2 * 28 * 28 * 3);
-  CHECK(says(error_of(ExitCode::data, [&] { vit.forward(tape, tape.input("images", {2, 28, 28, 3}, images)); }), {"[2, 28, 28, 3]", "[2, 32, 32, 3]"}));
-  CHECK(says(error_of(ExitCode::failed, [&] { vit.parameters().find("blocks.9.norm1.weight"); }), {"blocks.9.norm1.weight"}));
-  CHECK(says(error_of(ExitCode::data, [&] { vit.parameters().set("head.bias", {1, 2}); }), {"head.bias", "2 values", "[10]"}));
+  CHECK(says(error_of(ExitCode::data, [&] { vit.forward(tape, tape.input("images", {2, 28, 28, 3}, images)); }),
+             {"[2, 28, 28, 3]", "[2, 32, 32, 3]"}));
+  CHECK(says(error_of(ExitCode::failed, [&] { vit.parameters().find("blocks.9.norm1.weight"); }),
+             {"blocks.9.norm1.weight"}));
+  CHECK(says(error_of(ExitCode::data, [&] { vit.parameters().set("head.bias", {1, 2}); }),
+             {"head.bias", "2 values", "[10]"}));
   AttentionProbe* probes[1] = {};
   Tensor x = tape.input("images", {1, 32, 32, 3}, std::vector<float>(32 * 32 * 3));
   CHECK(says(error_of(ExitCode::failed, [&] { vit.forward(tape, x, probes); }), {"1 attention probes", "2 blocks"}));

@@ -23,7 +23,8 @@ TEST_SUITE("weights") {
     config.position = "sincos2d", config.head_hidden = true, config.head_bias = -6.9, config.gelu = "erf",
     config.attention = "relu";
     config.alpha = 0.1 + 0.2, config.qk_norm = true, config.gate = true;
-    config.gate_function = "sigmoid", config.form = "talking-heads", config.output_norm = "rela", config.block = "hybrid-norm";
+    config.gate_function = "sigmoid", config.form = "talking-heads", config.output_norm = "rela",
+    config.block = "hybrid-norm";
     config.mean = {0.485f, 0.456f, 0.406f}, config.std = {0.229f, 0.224f, 0.225f};
     CHECK(metadata_config(config_metadata(config), "x") == config);
     CHECK(metadata_config(config_metadata(ViTConfig()), "x") == ViTConfig());
@@ -31,13 +32,29 @@ TEST_SUITE("weights") {
     learning.learn = "alpha-layer,layerscale:0.01", learning.form = "plain", learning.block = "pre-norm";
     CHECK(config_metadata(learning).at("learn") == learning.learn);
     CHECK(metadata_config(config_metadata(learning), "x") == learning);
-    const std::map<std::string, std::string> expected = {
-        {"relucent", "1"},    {"image_size", "8"},    {"patch", "2"},           {"width", "12"},
-        {"depth", "2"},       {"heads", "3"},         {"mlp_width", "20"},      {"classes", "5"},
-        {"pool", "map"},      {"gelu", "erf"},        {"position", "sincos2d"}, {"head_hidden", "true"},
-        {"qk_norm", "true"},  {"gate", "true"},       {"attention", "relu"},    {"alpha", "0.30000000000000004"},
-        {"head_bias", "-6.9"}, {"gate_function", "sigmoid"}, {"attention_form", "talking-heads"}, {"output_norm", "rela"},
-        {"block", "hybrid-norm"}, {"mean", "0.485,0.456,0.406"}, {"std", "0.229,0.224,0.225"}};
+    const std::map<std::string, std::string> expected = {{"relucent", "1"},
+                                                         {"image_size", "8"},
+                                                         {"patch", "2"},
+                                                         {"width", "12"},
+                                                         {"depth", "2"},
+                                                         {"heads", "3"},
+                                                         {"mlp_width", "20"},
+                                                         {"classes", "5"},
+                                                         {"pool", "map"},
+                                                         {"gelu", "erf"},
+                                                         {"position", "sincos2d"},
+                                                         {"head_hidden", "true"},
+                                                         {"qk_norm", "true"},
+                                                         {"gate", "true"},
+                                                         {"attention", "relu"},
+                                                         {"alpha", "0.30000000000000004"},
+                                                         {"head_bias", "-6.9"},
+                                                         {"gate_function", "sigmoid"},
+                                                         {"attention_form", "talking-heads"},
+                                                         {"output_norm", "rela"},
+                                                         {"block", "hybrid-norm"},
+                                                         {"mean", "0.485,0.456,0.406"},
+                                                         {"std", "0.229,0.224,0.225"}};
     CHECK(config_metadata(config) == expected);
     const auto refused = [&](const std::string& key, const char* value) {
       auto metadata = config_metadata(config);
@@ -130,7 +147,9 @@ TEST_SUITE("weights") {
     ViTConfig config = tiny("cls");
     config.learn = "layerscale";
     CHECK(read_timm(numbered_weights(config), all_fields(config)).config == config);
-    CHECK(says(error_of(ExitCode::failed, [&] { write_bigvision(dir.path() / "x.npz", config, numbered_weights(config)); }), {"ls1.gamma", "BigVision", ".safetensors"}));
+    CHECK(says(
+        error_of(ExitCode::failed, [&] { write_bigvision(dir.path() / "x.npz", config, numbered_weights(config)); }),
+        {"ls1.gamma", "BigVision", ".safetensors"}));
   }
 
   TEST_CASE("timm: what would be computed otherwise is refused") {

@@ -1,4 +1,5 @@
-// Differential attention (Ye et al. 2024, 2410.05258, eq. 1 to 3): two maps a head, one subtracted from the other, with any φ.
+// Differential attention (Ye et al. 2024, 2410.05258, eq. 1 to 3): two maps a head, one subtracted from the other, with
+// any φ.
 //
 //   o = (A₁ - λ A₂) v   A₁ = φ(q₁ k₁ᵀ/√d)   A₂ = φ(q₂ k₂ᵀ/√d)   λ = exp(λq₁·λk₁) - exp(λq₂·λk₂) + λ₀
 //   backward   dA₁ = do vᵀ   dA₂ = -λ dA₁   dλ = -Σ dA₁ ⊙ A₂   dv += (A₁ - λ A₂)ᵀ do, the scores of each map as ever
@@ -77,10 +78,33 @@ struct DifferentialBackward {
       const Operand dout = d_o.at(b, first, h, n.dv);
       for (int i : {0, 1}) maps.forward.weights(tile, S + i * map, A + i * map, 2 * h + i, b, images, first, rows);
       tile.rows(all_rows, Difference{.W = W, .A1 = A, .A2 = A + map, .lambda = lambda, .L = n.L});
-      tile.gemm({.c = maps.dv.at(b, 0, h, n.dv), .a = W, .b = dout, .m = n.L, .n = n.dv, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width,
-                 .ldc = maps.dv.width, .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = maps.dv.step()});
-      tile.gemm({.c = dA, .a = dout, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.L, .k = n.dv, .tb = true, .lda = d_o.width, .ldb = v.width,
-                 .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
+      tile.gemm({.c = maps.dv.at(b, 0, h, n.dv),
+                 .a = W,
+                 .b = dout,
+                 .m = n.L,
+                 .n = n.dv,
+                 .k = rows,
+                 .ta = true,
+                 .beta = 1,
+                 .ldb = d_o.width,
+                 .ldc = maps.dv.width,
+                 .batch = images,
+                 .step_a = scores,
+                 .step_b = d_o.step(),
+                 .step_c = maps.dv.step()});
+      tile.gemm({.c = dA,
+                 .a = dout,
+                 .b = v.at(b, 0, h, n.dv),
+                 .m = rows,
+                 .n = n.L,
+                 .k = n.dv,
+                 .tb = true,
+                 .lda = d_o.width,
+                 .ldb = v.width,
+                 .batch = images,
+                 .step_a = d_o.step(),
+                 .step_b = v.step(),
+                 .step_c = scores});
       const size_t heads_rows = size_t(heads()) * n.Lq;
       tile.rows(all_rows, DifferenceBackward{.dA2 = dA + map,
                                              .dlambda = dlambda + b * heads_rows + size_t(h) * n.Lq + first,
@@ -102,8 +126,10 @@ struct DifferentialBackward {
   }
 };
 
-// q and k [B,L,·] with `maps` heads of d channels, v[B,L,·] with maps/2 heads of 2d, lambda[1] -> [B,L,maps d]. A probe sees each map as a head.
-inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v, int maps, int d, std::string_view function, double alpha, Tensor lambda,
+// q and k [B,L,·] with `maps` heads of d channels, v[B,L,·] with maps/2 heads of 2d, lambda[1] -> [B,L,maps d]. A probe
+// sees each map as a head.
+inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v, int maps, int d,
+                                     std::string_view function, double alpha, Tensor lambda,
                                      AttentionProbe* probe = nullptr) {
   const int L = q.x.shape[1];
   const AttentionShape n{.B = q.x.shape[0], .H = maps, .Lq = L, .L = L, .d = d, .dv = 2 * d};
@@ -112,7 +138,9 @@ inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v
   Tensor o = t.make("differential attention", {n.B, n.L, maps * d}, {q.x, k.x, v.x, lambda});
   const size_t rows = size_t(n.B) * (maps / 2) * n.L;
   const auto f = row_function(function, alpha, n.L);
-  if (f->has_number) fail(ExitCode::failed, "differential attention: {} has a number of the head, for which there is no place", function);
+  if (f->has_number)
+    fail(ExitCode::failed, "differential attention: {} has a number of the head, for which there is no place",
+         function);
   auto forward = [=, &t](real* output) {
     return AttentionForward{.o = {output, n.L, maps * d},
                             .q = product_heads(t, q),
@@ -145,7 +173,8 @@ inline Tensor differential_attention(Tape& t, HeadView q, HeadView k, HeadView v
 struct LambdaForward {
   real *lambda, *exponentials; const real *q1, *k1, *q2, *k2; int d; real first;
   template <class Team> HD void operator()(Team team, size_t) const {
-    const real one = exponential(team.sum(d, [&](int c) { return q1[c] * k1[c]; })), two = exponential(team.sum(d, [&](int c) { return q2[c] * k2[c]; }));
+    const real one = exponential(team.sum(d, [&](int c) { return q1[c] * k1[c]; })),
+               two = exponential(team.sum(d, [&](int c) { return q2[c] * k2[c]; }));
     team.once([&] { exponentials[0] = one; exponentials[1] = two; *lambda = one - two + first; });
   }
 };

@@ -1,6 +1,7 @@
-// The linear families: attention without an L x L matrix, one struct each, from q, k, v of a block to the heads' output. To add one,
-// write its struct and append it to LinearFamilies: command line, help, checks and the table of README.md beside it take it from there.
-// Some need numbers that no training changes, a function of (L, d, layer) alone: `constants` with their shape.
+// The linear families: attention without an L x L matrix, one struct each, from q, k, v of a block to the heads'
+// output. To add one, write its struct and append it to LinearFamilies: command line, help, checks and the table of
+// README.md beside it take it from there. Some need numbers that no training changes, a function of (L, d, layer)
+// alone: `constants` with their shape.
 // defines: the families, LinearInputs, LinearFamilies
 #pragma once
 #include <algorithm>
@@ -31,7 +32,8 @@ inline Tensor normalised_attention(Tape& t, const LinearInputs& in, Tensor q, Te
 }
 
 struct LinearElu : LinearFamily {
-  static constexpr std::string_view name = "linear-elu1", formula = "q' S / (q' z), q' = elu(q) + 1", source = "Katharopoulos et al. 2020, 2006.16236";
+  static constexpr std::string_view name = "linear-elu1", formula = "q' S / (q' z), q' = elu(q) + 1",
+                                    source = "Katharopoulos et al. 2020, 2006.16236";
   using LinearFamily::LinearFamily;
   Tensor operator()(Tape& t, const LinearInputs& in) const {
     auto f = [&](HeadView x) { return pointwise_features<EluPlusOne>(t, "elu + 1 features", x, in.heads, in.d); };
@@ -41,7 +43,8 @@ struct LinearElu : LinearFamily {
 };
 
 struct LinearRelu : LinearFamily {
-  static constexpr std::string_view name = "linear-relu", formula = "q' S / (q' z), q' = max(q, 0)", source = "EfficientViT, Cai et al. 2023, 2205.14756";
+  static constexpr std::string_view name = "linear-relu", formula = "q' S / (q' z), q' = max(q, 0)",
+                                    source = "EfficientViT, Cai et al. 2023, 2205.14756";
   using LinearFamily::LinearFamily;
   Tensor operator()(Tape& t, const LinearInputs& in) const {
     auto f = [&](HeadView x) { return pointwise_features<Relu>(t, "max(x, 0) features", x, in.heads, in.d); };
@@ -51,7 +54,9 @@ struct LinearRelu : LinearFamily {
 };
 
 struct CosFormer : LinearFamily {
-  static constexpr std::string_view name = "cosformer", formula = "q' S / (q' z), q'_i = max(q_i, 0) [sin(pi i/2L), cos(pi i/2L)]", source = "Qin et al. 2022, 2202.08791";
+  static constexpr std::string_view name = "cosformer",
+                                    formula = "q' S / (q' z), q'_i = max(q_i, 0) [sin(pi i/2L), cos(pi i/2L)]",
+                                    source = "Qin et al. 2022, 2202.08791";
   using LinearFamily::LinearFamily;
   static Shape constants_shape(int L, int /*d*/) { return {L, 2}; }
   static std::vector<double> constants(int L, int /*d*/, int /*layer*/) {
@@ -69,7 +74,9 @@ struct CosFormer : LinearFamily {
 };
 
 struct SimA : LinearFamily {
-  static constexpr std::string_view name = "sima", formula = "q' S, q' and k' over their l1 norm of all tokens, by channel", source = "Koohpayegani & Pirsiavash 2022, 2206.08898";
+  static constexpr std::string_view name = "sima",
+                                    formula = "q' S, q' and k' over their l1 norm of all tokens, by channel",
+                                    source = "Koohpayegani & Pirsiavash 2022, 2206.08898";
   using LinearFamily::LinearFamily;
   Tensor operator()(Tape& t, const LinearInputs& in) const {
     Tensor q = token_normalised(t, in.q, in.heads, in.d), k = token_normalised(t, in.k, in.heads, in.d);
@@ -80,7 +87,8 @@ struct SimA : LinearFamily {
 };
 
 struct LinearIdentity : LinearFamily {
-  static constexpr std::string_view name = "linear-identity", formula = "q S / sqrt(d)", source = "2309.08586: identity, regrouped";
+  static constexpr std::string_view name = "linear-identity", formula = "q S / sqrt(d)",
+                                    source = "2309.08586: identity, regrouped";
   static constexpr bool scaled_by_length = true;
   double scale;
   LinearIdentity(double alpha, int L) : LinearFamily(alpha, L), scale(std::pow(double(L), -alpha)) {}
@@ -90,7 +98,8 @@ struct LinearIdentity : LinearFamily {
 };
 
 struct Hydra : LinearFamily {
-  static constexpr std::string_view name = "hydra", formula = "q' * sum_j k'_j * v_j, q' = q / norm(q) of all heads", source = "Bolya et al. 2022, 2209.07484";
+  static constexpr std::string_view name = "hydra", formula = "q' * sum_j k'_j * v_j, q' = q / norm(q) of all heads",
+                                    source = "Bolya et al. 2022, 2209.07484";
   using LinearFamily::LinearFamily;
   static double multiply_adds(double L, double d) { return 2 * L * d; }
   Tensor operator()(Tape& t, const LinearInputs& in) const {
@@ -102,8 +111,8 @@ struct Hydra : LinearFamily {
   }
 };
 
-// m = d ln d directions w, orthogonal in groups of d, as long as normal vectors are. Drawn once for each layer and not again
-// during training (upstream: every 1000 steps), so that weights alone say what a model computes.
+// m = d ln d directions w, orthogonal in groups of d, as long as normal vectors are. Drawn once for each layer and not
+// again during training (upstream: every 1000 steps), so that weights alone say what a model computes.
 struct PerformerFamily : LinearFamily {
   using LinearFamily::LinearFamily;
   static int directions(double d) { return std::max(1, int(d * std::log(d))); }
@@ -116,7 +125,7 @@ struct PerformerFamily : LinearFamily {
     auto dot = [&](const double* a, const double* b) { return std::inner_product(a, a + d, b, 0.0); };
     for (int r = 0; r < m; r++) {
       std::vector<double> row = normal_row();
-      const std::vector<double> other = normal_row();                                     // its length becomes that of the row
+      const std::vector<double> other = normal_row();  // its length becomes that of the row
       for (int earlier = r / d * d; earlier < r; earlier++) {                             // Gram and Schmidt
         const double* to = w.data() + size_t(earlier) * d;
         const double part = dot(row.data(), to) / dot(to, to);
@@ -131,16 +140,21 @@ struct PerformerFamily : LinearFamily {
 };
 
 struct Performer : PerformerFamily {
-  static constexpr std::string_view name = "performer", formula = "q' S / (q' z), q'_r = exp(w_r.x - x.x/2), x = q / d^(1/4)", source = "Choromanski et al. 2021, 2009.14794";
+  static constexpr std::string_view name = "performer",
+                                    formula = "q' S / (q' z), q'_r = exp(w_r.x - x.x/2), x = q / d^(1/4)",
+                                    source = "Choromanski et al. 2021, 2009.14794";
   using PerformerFamily::PerformerFamily;
   Tensor operator()(Tape& t, const LinearInputs& in) const {
-    Tensor q = positive_features(t, in.q, in.heads, in.d, in.constants, false), k = positive_features(t, in.k, in.heads, in.d, in.constants, true);
+    Tensor q = positive_features(t, in.q, in.heads, in.d, in.constants, false),
+           k = positive_features(t, in.k, in.heads, in.d, in.constants, true);
     return normalised_attention(t, in, q, k, directions(in.d));
   }
 };
 
 struct PerformerRelu : PerformerFamily {
-  static constexpr std::string_view name = "performer-relu", formula = "q' S / (q' z), q'_r = max(w_r.x, 0) + 0.001, x = q / d^(1/4)", source = "2009.14794, section 4";
+  static constexpr std::string_view name = "performer-relu",
+                                    formula = "q' S / (q' z), q'_r = max(w_r.x, 0) + 0.001, x = q / d^(1/4)",
+                                    source = "2009.14794, section 4";
   using PerformerFamily::PerformerFamily;
   Tensor operator()(Tape& t, const LinearInputs& in) const {
     auto f = [&](HeadView x) { return relu_features(t, x, in.heads, in.d, in.constants); };
@@ -149,4 +163,5 @@ struct PerformerRelu : PerformerFamily {
   }
 };
 
-using LinearFamilies = AttentionFunctionList<LinearElu, LinearRelu, CosFormer, SimA, LinearIdentity, Hydra, Performer, PerformerRelu>;
+using LinearFamilies =
+    AttentionFunctionList<LinearElu, LinearRelu, CosFormer, SimA, LinearIdentity, Hydra, Performer, PerformerRelu>;

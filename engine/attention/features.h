@@ -1,10 +1,10 @@
-// Feature maps f of linear attention, o_i = f(q_i)·Σ_j f(k_j) v_jᵀ: each takes the H heads of d channels of a view of x[B,L,·] to
-// [B,L,H m], and gives its memory back where its result is dropped (engine/tape.h).
+// Feature maps f of linear attention, o_i = f(q_i)·Σ_j f(k_j) v_jᵀ: each takes the H heads of d channels of a view of
+// x[B,L,·] to [B,L,H m], and gives its memory back where its result is dropped (engine/tape.h).
 // defines: pointwise_features, cosine_features, token_normalised, positive_features, relu_features, sum_over_tokens
 #pragma once
 #include "engine/attention/attention.h"
 
-// ---- f(x) = h(x), channel by channel ----------------------------------------------------------------------------------------
+// ---- f(x) = h(x), channel by channel ----
 
 template <class H> struct PointwiseFeatures {
   real* y; const real* x; int stride, C;                                // rows of x start `stride` apart
@@ -24,7 +24,10 @@ template <class H> Tensor pointwise_features(Tape& t, std::string_view op, HeadV
   const int C = heads * d;
   const size_t rows = view.x.shape.rows();
   Tensor y = t.make(op, view.x.shape.with_last(C), {view.x});
-  auto forward = [=, &t] { const auto x = read_heads(t, view); t.device.rows(rows, PointwiseFeatures<H>{t.value(y), x.data, x.width, C}); };
+  auto forward = [=, &t] {
+    const auto x = read_heads(t, view);
+    t.device.rows(rows, PointwiseFeatures<H>{t.value(y), x.data, x.width, C});
+  };
   forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
@@ -34,8 +37,8 @@ template <class H> Tensor pointwise_features(Tape& t, std::string_view op, HeadV
   return y;
 }
 
-// ---- cosFormer (Qin et al. 2022, 2202.08791, eq. 10): f(x_i) = relu(x_i) sin θ_i beside relu(x_i) cos θ_i, so that the weight of j for
-// i is relu(q_i)·relu(k_j) cos(θ_i - θ_j). waves[L,2]: sin and cos of each token's θ.
+// ---- cosFormer (Qin et al. 2022, 2202.08791, eq. 10): f(x_i) = relu(x_i) sin θ_i beside relu(x_i) cos θ_i, so that
+// the weight of j for i is relu(q_i)·relu(k_j) cos(θ_i - θ_j). waves[L,2]: sin and cos of each token's θ.
 
 struct CosineFeatures {
   real* y; HeadRows<const real> x; const real* waves; int L, H, d;
@@ -60,10 +63,13 @@ struct CosineFeaturesBackward {
 inline Tensor cosine_features(Tape& t, HeadView view, int heads, int d, Tensor waves) {
   require_heads("cosine features", view, view.x.shape[0], view.x.shape[1], heads, d);
   const int L = view.x.shape[1];
-  if (waves.shape != Shape{L, 2}) fail(ExitCode::failed, "cosine features: waves are {}, expected [{}, 2]", waves.shape.text(), L);
+  if (waves.shape != Shape{L, 2})
+    fail(ExitCode::failed, "cosine features: waves are {}, expected [{}, 2]", waves.shape.text(), L);
   const size_t rows = view.x.shape.rows() * heads;
   Tensor y = t.make("cosine features", view.x.shape.with_last(heads * 2 * d), {view.x});
-  auto forward = [=, &t] { t.device.rows(rows, CosineFeatures{t.value(y), read_heads(t, view), t.value(waves), L, heads, d}); };
+  auto forward = [=, &t] {
+    t.device.rows(rows, CosineFeatures{t.value(y), read_heads(t, view), t.value(waves), L, heads, d});
+  };
   forward();
   t.on_remake(y, forward);
   t.on_backward(y, [=, &t] {
@@ -78,7 +84,7 @@ inline Tensor cosine_features(Tape& t, HeadView view, int heads, int d, Tensor w
   return y;
 }
 
-// ---- sums over the tokens of an image ---------------------------------------------------------------------------------------
+// ---- sums over the tokens of an image ----
 
 // sums[b,C] = Σ_i term(b L + i, c); a team has one of `slices` ranges of columns
 template <class Term> struct TokenSums {
@@ -86,7 +92,8 @@ template <class Term> struct TokenSums {
   template <class Team> HD void operator()(Team team, size_t i) const {
     const size_t b = i / slices;
     const int column = int(i % slices) * width, columns = column + width < C ? width : C - column;
-    team.columns(b * L, (b + 1) * L, columns, sums + b * C + column, [&](size_t row, int c) { return term(row, column + c); });
+    team.columns(b * L, (b + 1) * L, columns, sums + b * C + column,
+                 [&](size_t row, int c) { return term(row, column + c); });
   }
 };
 template <class Term> void sum_over_tokens(Device& device, real* sums, Term term, int B, int L, int C) {
@@ -102,7 +109,7 @@ struct ProductTerm {
   HD real operator()(size_t row, int c) const { return a[row * stride_a + c] * b[row * stride_b + c]; }
 };
 
-// ---- SimA (Koohpayegani & Pirsiavash 2022, 2206.08898): each channel divided by its ℓ1 norm over the tokens -----------------------
+// ---- SimA (Koohpayegani & Pirsiavash 2022, 2206.08898): each channel divided by its ℓ1 norm over the tokens ----
 
 struct TokenNormalised {                                                                  // y = x / (norm + ε)
   real* y; const real *x, *norm; int L, C, stride;
@@ -111,7 +118,7 @@ struct TokenNormalised {                                                        
     team.each(C, [&](int c) { y[row * C + c] = x[row * stride + c] / (n[c] + real(1e-6)); });
   }
 };
-struct TokenNormalisedBackward {                                                          // dx = (dy - sign(x) Σ_i dy y) / (norm + ε)
+struct TokenNormalisedBackward {  // dx = (dy - sign(x) Σ_i dy y) / (norm + ε)
   real* dx; const real *dy, *x, *norm, *dot; int L, C, stride;
   template <class Team> HD void operator()(Team team, size_t row) const {
     const real *n = norm + row / L * C, *dots = dot + row / L * C;
@@ -152,29 +159,49 @@ inline Tensor token_normalised(Tape& t, HeadView view, int heads, int d) {
   return y;
 }
 
-// ---- random features of the Performer (Choromanski et al. 2021, 2009.14794), with x̂ = x d^(-1/4) and m random directions w[m,d] ----
+// ---- random features of the Performer (Choromanski et al. 2021, 2009.14794), with x̂ = x d^(-1/4) and m random
+// directions w[m,d] ----
 
 // y[B,L,H,m] = x̂ wᵀ, head by head
 inline void project_features(Tape& t, real* y, HeadRows<const real> x, size_t rows, int heads, int d, Tensor w) {
   const int m = w.shape[0];
   for (int h = 0; h < heads; h++)
-    t.device.gemm({.c = y + size_t(h) * m, .a = x.data + size_t(h) * d, .b = t.value(w), .m = int(rows), .n = m, .k = d, .tb = true,
-                   .alpha = real(std::pow(d, -0.25)), .lda = x.width, .ldc = heads * m});
+    t.device.gemm({.c = y + size_t(h) * m,
+                   .a = x.data + size_t(h) * d,
+                   .b = t.value(w),
+                   .m = int(rows),
+                   .n = m,
+                   .k = d,
+                   .tb = true,
+                   .alpha = real(std::pow(d, -0.25)),
+                   .lda = x.width,
+                   .ldc = heads * m});
 }
 // dx += d^(-1/4) dy w
-inline void project_features_backward(Tape& t, HeadRows<real> dx, const real* dy, size_t rows, int heads, int d, Tensor w) {
+inline void project_features_backward(Tape& t, HeadRows<real> dx, const real* dy, size_t rows, int heads, int d,
+                                      Tensor w) {
   const int m = w.shape[0];
   for (int h = 0; h < heads; h++)
-    t.device.gemm({.c = dx.data + size_t(h) * d, .a = dy + size_t(h) * m, .b = t.value(w), .m = int(rows), .n = d, .k = m,
-                   .alpha = real(std::pow(d, -0.25)), .beta = 1, .lda = heads * m, .ldc = dx.width});
+    t.device.gemm({.c = dx.data + size_t(h) * d,
+                   .a = dy + size_t(h) * m,
+                   .b = t.value(w),
+                   .m = int(rows),
+                   .n = d,
+                   .k = m,
+                   .alpha = real(std::pow(d, -0.25)),
+                   .beta = 1,
+                   .lda = heads * m,
+                   .ldc = dx.width});
 }
 inline void require_features(HeadView view, int heads, int d, Tensor w) {
   require_heads("random features", view, view.x.shape[0], view.x.shape[1], heads, d);
-  if (w.shape.rank() != 2 || w.shape[1] != d) fail(ExitCode::failed, "random features: directions are {}, expected [m, {}]", w.shape.text(), d);
+  if (w.shape.rank() != 2 || w.shape[1] != d)
+    fail(ExitCode::failed, "random features: directions are {}, expected [m, {}]", w.shape.text(), d);
 }
 
-// f(x)_r = exp(w_r·x̂ - |x̂|²/2 - M): lemma 1, without the factor 1/√m, which cancels in o_i. So does M, the largest exponent of the
-// query, or of all keys of the head: it needs no gradient. (Upstream adds 1e-4 to each feature; here the denominator has a floor.)
+// f(x)_r = exp(w_r·x̂ - |x̂|²/2 - M): lemma 1, without the factor 1/√m, which cancels in o_i. So does M, the largest
+// exponent of the query, or of all keys of the head: it needs no gradient. (Upstream adds 1e-4 to each feature; here
+// the denominator has a floor.)
 struct Exponents {
   real *y, *largest; HeadRows<const real> x; int H, d, m;
   template <class Team> HD void operator()(Team team, size_t row) const {               // row = (b L + i) H + h
@@ -186,7 +213,7 @@ struct Exponents {
     team.once([&] { largest[row] = most; });
   }
 };
-struct LargestOfHead {                                                                    // of all tokens, in place of each
+struct LargestOfHead {  // of all tokens, in place of each
   real* largest; int L, H;
   template <class Team> HD void operator()(Team team, size_t i) const {
     real* first = largest + i / H * L * H + i % H;
@@ -245,7 +272,7 @@ struct ReluFeatures {
   real* y;
   HD void operator()(size_t i) const { y[i] = Relu::value(y[i]) + real(1e-3); }
 };
-struct ReluFeaturesBackward {                                                             // dy becomes the gradient of w_r·x̂
+struct ReluFeaturesBackward {  // dy becomes the gradient of w_r·x̂
   real* dy; const real* y;
   HD void operator()(size_t i) const { dy[i] = y[i] > real(1e-3) ? dy[i] : real(0); }
 };

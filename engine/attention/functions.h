@@ -1,6 +1,7 @@
-// The attention functions φ: one struct each. A row of scores s[L] becomes a row of weights a[L]; backward turns d a into d s.
-// To add one, write its struct in engine/attention/functions/ and append it to AttentionFunctions: the command line, the help, both
-// devices and the gradient checks take it from there; the tests then ask for its row in README.md beside it and in tests/double/variants.txt.
+// The attention functions φ: one struct each. A row of scores s[L] becomes a row of weights a[L]; backward turns d a
+// into d s. To add one, write its struct in engine/attention/functions/ and append it to AttentionFunctions: the
+// command line, the help, both devices and the gradient checks take it from there; the tests then ask for its row in
+// README.md beside it and in tests/double/variants.txt.
 // defines: AttentionFunctionList, PaperFunctions, AttentionFunctions
 #pragma once
 #include <algorithm>
@@ -21,7 +22,9 @@ template <class... F> struct AttentionFunctionList {
   }
   // the same, but a usage error if there is none
   template <class Call> static void visit_known(std::string_view name, double alpha, int L, Call call) {
-    if (!visit(name, alpha, L, call)) fail(ExitCode::usage, "attention function '{}' is unknown, expected one of {}{}", name, names(), did_you_mean(name, names()));
+    if (!visit(name, alpha, L, call))
+      fail(ExitCode::usage, "attention function '{}' is unknown, expected one of {}{}", name, names(),
+           did_you_mean(name, names()));
   }
   template <class G> static AttentionFunctionInfo info() {
     return {.name = std::string(G::name),
@@ -51,5 +54,8 @@ template <class... F> struct AttentionFunctionList {
 
 // Those of the paper (2309.08586): what its figures compare, and what the fused CUDA kernels are built for.
 using PaperFunctions = AttentionFunctionList<Softmax, Relu, SquaredRelu, Gelu, Softplus, Identity, Relu6, Sigmoid>;
-using AttentionFunctions = PaperFunctions::And<Silu, Mish, Elu, EluPlusOne, LeakyRelu, TanhFunction, Exponential, Laplace, Square, Cube, Taylor, Stable, SigmoidBias, ReluFormer,
-    ReluNormalised, EluNormalised, SigmoidNormalised, StableMax, TaylorSoftmax, Softpick, StandardScores, SoftmaxOne, SoftmaxSink, ScalableSoftmax, Sparsemax, Entmax15, Entmax125>;
+using AttentionFunctions =
+    PaperFunctions::And<Silu, Mish, Elu, EluPlusOne, LeakyRelu, TanhFunction, Exponential, Laplace, Square, Cube,
+                        Taylor, Stable, SigmoidBias, ReluFormer, ReluNormalised, EluNormalised, SigmoidNormalised,
+                        StableMax, TaylorSoftmax, Softpick, StandardScores, SoftmaxOne, SoftmaxSink, ScalableSoftmax,
+                        Sparsemax, Entmax15, Entmax125>;

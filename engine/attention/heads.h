@@ -14,7 +14,11 @@ template <class T> struct HeadRows {
 // The same of what products alone read: reals, or rounded values.
 struct HeadOperands {
   Operand data; int L, width;
-  Operand at(size_t b, int i, int h, int d) const { Operand x = data; x += (b * L + i) * size_t(width) + h * d; return x; }
+  Operand at(size_t b, int i, int h, int d) const {
+    Operand x = data;
+    x += (b * L + i) * size_t(width) + h * d;
+    return x;
+  }
   size_t step() const { return size_t(L) * width; }
   HeadRows<const real> full() const { return {data.full, L, width}; }      // null where rounded
 };

@@ -1,5 +1,6 @@
-// LASER (Duvvuri & Dhillon 2024, 2411.03493, eq. 7): attention over the exponentials of the values, o = log(A e^(v - m)) + m, with m the largest
-// value of each channel over the tokens. m cancels, so it needs no gradient. For weights that are never negative nor all 0.
+// LASER (Duvvuri & Dhillon 2024, 2411.03493, eq. 7): attention over the exponentials of the values, o = log(A
+// e^(v - m)) + m, with m the largest value of each channel over the tokens. m cancels, so it needs no gradient. For
+// weights that are never negative nor all 0.
 // defines: laser_attention
 #pragma once
 #include "engine/attention/attention.h"
@@ -25,11 +26,13 @@ struct LaserExponentialsBackward {                                       // dv +
     team.each(C, [&](int c) { dv[row * stride + c] += E[row * C + c] * dE[row * C + c]; });
   }
 };
-constexpr real least_laser = real(1e-30);                               // all used keys lie that far below the largest: o cannot tell them apart
+constexpr real least_laser = real(1e-30);  // all used keys lie that far below the largest: o cannot tell them apart
 struct LaserLogarithm {                                                  // y = log(max(x, least)) + m
   real* y; const real *x, *m; int L, C;
   template <class Team> HD void operator()(Team team, size_t row) const {
-    team.each(C, [&](int c) { y[row * C + c] = std::log(x[row * C + c] < least_laser ? least_laser : x[row * C + c]) + m[row / L * C + c]; });
+    team.each(C, [&](int c) {
+      y[row * C + c] = std::log(x[row * C + c] < least_laser ? least_laser : x[row * C + c]) + m[row / L * C + c];
+    });
   }
 };
 struct LaserLogarithmBackward {                                          // dx = dy / x, 0 below the least
@@ -38,7 +41,8 @@ struct LaserLogarithmBackward {                                          // dx =
 };
 
 // As attention() of engine/attention/attention.h, with as many queries as keys.
-inline Tensor laser_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha, AttentionProbe* probe = nullptr) {
+inline Tensor laser_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function,
+                              double alpha, AttentionProbe* probe = nullptr) {
   const int B = v.x.shape[0], L = v.x.shape[1], C = heads * d;
   require_heads("laser", v, B, L, heads, d);
   const size_t rows = size_t(B) * L;

@@ -2,7 +2,8 @@
 //
 //   a = φ(τ s + b),  φ = γ L^-α h,  and a number that φ has of its own
 //
-// γ and τ are learned as their logarithms, so they stay positive and every gradient is a sum over rows, with s' = τ s + b:
+// γ and τ are learned as their logarithms, so they stay positive and every gradient is a sum over rows, with s' = τ s +
+// b:
 //   d α = -log L Σ dA∘A    d log γ = Σ dA∘A    d b = Σ dS'    d log τ = Σ dS'∘(s' - b)
 // defines: Learned, HeadNumbers, HeadFunction
 #pragma once
@@ -20,7 +21,8 @@ template <class T> struct Learned {
             .number = f(number)};
   }
   template <class U, class F> void each_with(const Learned<U>& other, F f) const {
-    f(alpha, other.alpha), f(log_gamma, other.log_gamma), f(bias, other.bias), f(log_temperature, other.log_temperature), f(number, other.number);
+    f(alpha, other.alpha), f(log_gamma, other.log_gamma), f(bias, other.bias),
+        f(log_temperature, other.log_temperature), f(number, other.number);
   }
 };
 
@@ -45,8 +47,11 @@ template <class F> struct HeadFunction {
     if constexpr (F::number.empty()) with_factor().forward(team, a, s, L);
     else f.forward(team, a, s, L, *learned.number);
   }
-  // d s of the scores before they became s; ds may be da. The row's part of the gradients goes to element `at` of `parts`.
-  template <class Team> HD void backward(Team team, real* ds, const real* da, const real* a, const real* s, const Learned<real*>& parts, size_t at) const {
+  // d s of the scores before they became s; ds may be da. The row's part of the gradients goes to element `at` of
+  // `parts`.
+  template <class Team>
+  HD void backward(Team team, real* ds, const real* da, const real* a, const real* s, const Learned<real*>& parts,
+                   size_t at) const {
     auto put = [&](real* part, real value) { if (part) team.once([&] { part[at] = value; }); };
     if (parts.alpha || parts.log_gamma) {
       const real dot = team.sum(L, [&](int j) { return da[j] * a[j]; });
@@ -70,7 +75,8 @@ template <class F> struct HeadFunction {
     F g = f;
     if constexpr (F::scaled_by_length)
       if (learned.alpha || learned.log_gamma)
-        g.scale *= exponential((learned.log_gamma ? *learned.log_gamma : 0) - (learned.alpha ? *learned.alpha * std::log(real(L)) : 0));
+        g.scale *= exponential((learned.log_gamma ? *learned.log_gamma : 0) -
+                               (learned.alpha ? *learned.alpha * std::log(real(L)) : 0));
     return g;
   }
 };

@@ -1,10 +1,13 @@
-// Attention without an L x L matrix: the product is regrouped, f(q_i)·(Σ_j f(k_j) v_jᵀ), 4 L m d operations a head in place of 4 L² d
-// (Katharopoulos et al. 2020, 2006.16236, eq. 5). q and k are features already (engine/attention/features.h).
+// Attention without an L x L matrix: the product is regrouped, f(q_i)·(Σ_j f(k_j) v_jᵀ), 4 L m d operations a head in
+// place of 4 L² d (Katharopoulos et al. 2020, 2006.16236, eq. 5). q and k are features already
+// (engine/attention/features.h).
 //
 //   normalised   v̄ = [v 1]   S = kᵀ v̄   [n D] = q S   o = n / max(D, ε)                 else   S = kᵀ v   o = c q S
-//   backward     t = do/D   dn̄ = [t  -t·o]   dS = qᵀ dn̄   dq += dn̄ Sᵀ   dk += v̄ dSᵀ   dv += (k dS) without its last column
+//   backward     t = do/D   dn̄ = [t  -t·o]   dS = qᵀ dn̄   dq += dn̄ Sᵀ   dk += v̄ dSᵀ
+//     dv += (k dS) without its last column
 //
-// The column of ones makes the denominators part of the products, and in bf16 they sum the same rounded features as the numerators.
+// The column of ones makes the denominators part of the products, and in bf16 they sum the same rounded features as the
+// numerators.
 // defines: linear_attention, hydra_product
 #pragma once
 #include "engine/attention/features.h"
@@ -32,7 +35,7 @@ struct DivideByLast {                                         // o = n / max(D, 
     team.each(d, [&](int c) { o[row * stride + c] = from[c] / D; });
   }
 };
-struct DivideByLastBackward {                                 // [n D] becomes [t -t·o], t = do / max(D, ε); at the floor D has no gradient
+struct DivideByLastBackward {  // [n D] becomes [t -t·o], t = do / max(D, ε); at the floor D has no gradient
   real* n; const real* d_o; int d, stride;
   template <class Team> HD void operator()(Team team, size_t row) const {
     real* to = n + row * (d + 1);
@@ -61,13 +64,35 @@ struct LinearForward {
   real* state(Tile& tile, Matrices values, int h, int b, int images) const {
     const size_t size = size_t(n.m) * n.columns();
     real* S = tile.scratch(1, images * size);
-    tile.gemm({.c = S, .a = k.at(b, 0, h, n.m), .b = values.data, .m = n.m, .n = n.columns(), .k = n.L, .ta = true, .lda = k.width, .ldb = values.stride,
-               .batch = images, .step_a = k.step(), .step_b = values.step, .step_c = size});
+    tile.gemm({.c = S,
+               .a = k.at(b, 0, h, n.m),
+               .b = values.data,
+               .m = n.m,
+               .n = n.columns(),
+               .k = n.L,
+               .ta = true,
+               .lda = k.width,
+               .ldb = values.stride,
+               .batch = images,
+               .step_a = k.step(),
+               .step_b = values.step,
+               .step_c = size});
     return S;
   }
-  void product(Tile& tile, real* to, int stride, size_t step, const real* S, int h, int b, int images) const {      // c q S
-    tile.gemm({.c = to, .a = q.at(b, 0, h, n.m), .b = S, .m = n.L, .n = n.columns(), .k = n.m, .alpha = n.scale, .lda = q.width, .ldc = stride,
-               .batch = images, .step_a = q.step(), .step_b = size_t(n.m) * n.columns(), .step_c = step});
+  void product(Tile& tile, real* to, int stride, size_t step, const real* S, int h, int b, int images) const {  // c q S
+    tile.gemm({.c = to,
+               .a = q.at(b, 0, h, n.m),
+               .b = S,
+               .m = n.L,
+               .n = n.columns(),
+               .k = n.m,
+               .alpha = n.scale,
+               .lda = q.width,
+               .ldc = stride,
+               .batch = images,
+               .step_a = q.step(),
+               .step_b = size_t(n.m) * n.columns(),
+               .step_c = step});
   }
   void operator()(Tile& tile, int h, int b, int images) const {
     const real* S = state(tile, values(tile, h, b, images), h, b, images);
@@ -100,22 +125,73 @@ struct LinearBackward {
       dn = {nD, w, size_t(n.L) * w};
     }
     real* dS = tile.scratch(3, images * size);
-    tile.gemm({.c = dS, .a = q.at(b, 0, h, n.m), .b = dn.data, .m = n.m, .n = w, .k = n.L, .ta = true, .alpha = n.scale, .lda = q.width, .ldb = dn.stride,
-               .batch = images, .step_a = q.step(), .step_b = dn.step, .step_c = size});
-    tile.gemm({.c = dq.at(b, 0, h, n.m), .a = dn.data, .b = S, .m = n.L, .n = n.m, .k = w, .tb = true, .alpha = n.scale, .beta = 1, .lda = dn.stride,
-               .ldc = dq.width, .batch = images, .step_a = dn.step, .step_b = size, .step_c = dq.step()});
-    tile.gemm({.c = dk.at(b, 0, h, n.m), .a = values.data, .b = dS, .m = n.L, .n = n.m, .k = w, .tb = true, .beta = 1, .lda = values.stride,
-               .ldc = dk.width, .batch = images, .step_a = values.step, .step_b = size, .step_c = dk.step()});
-    tile.gemm({.c = dv.at(b, 0, h, n.d), .a = k.at(b, 0, h, n.m), .b = dS, .m = n.L, .n = n.d, .k = n.m, .beta = 1, .lda = k.width, .ldb = w,
-               .ldc = dv.width, .batch = images, .step_a = k.step(), .step_b = size, .step_c = dv.step()});
+    tile.gemm({.c = dS,
+               .a = q.at(b, 0, h, n.m),
+               .b = dn.data,
+               .m = n.m,
+               .n = w,
+               .k = n.L,
+               .ta = true,
+               .alpha = n.scale,
+               .lda = q.width,
+               .ldb = dn.stride,
+               .batch = images,
+               .step_a = q.step(),
+               .step_b = dn.step,
+               .step_c = size});
+    tile.gemm({.c = dq.at(b, 0, h, n.m),
+               .a = dn.data,
+               .b = S,
+               .m = n.L,
+               .n = n.m,
+               .k = w,
+               .tb = true,
+               .alpha = n.scale,
+               .beta = 1,
+               .lda = dn.stride,
+               .ldc = dq.width,
+               .batch = images,
+               .step_a = dn.step,
+               .step_b = size,
+               .step_c = dq.step()});
+    tile.gemm({.c = dk.at(b, 0, h, n.m),
+               .a = values.data,
+               .b = dS,
+               .m = n.L,
+               .n = n.m,
+               .k = w,
+               .tb = true,
+               .beta = 1,
+               .lda = values.stride,
+               .ldc = dk.width,
+               .batch = images,
+               .step_a = values.step,
+               .step_b = size,
+               .step_c = dk.step()});
+    tile.gemm({.c = dv.at(b, 0, h, n.d),
+               .a = k.at(b, 0, h, n.m),
+               .b = dS,
+               .m = n.L,
+               .n = n.d,
+               .k = n.m,
+               .beta = 1,
+               .lda = k.width,
+               .ldb = w,
+               .ldc = dv.width,
+               .batch = images,
+               .step_a = k.step(),
+               .step_b = size,
+               .step_c = dv.step()});
   }
 };
 
 // Features q and k [B,L,·] of m channels a head, v[B,L,·] of d -> [B,L,H d]
-inline Tensor linear_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int m, int d, bool normalised, double scale = 1) {
+inline Tensor linear_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int m, int d, bool normalised,
+                               double scale = 1) {
   const LinearAttentionShape n{.B = q.x.shape[0], .H = heads, .L = q.x.shape[1], .m = m, .d = d,
                                .normalised = normalised, .scale = real(scale)};
-  for (auto [view, width] : {std::pair{q, m}, {k, m}, {v, d}}) require_heads("linear attention", view, n.B, n.L, heads, width);
+  for (auto [view, width] : {std::pair{q, m}, {k, m}, {v, d}})
+    require_heads("linear attention", view, n.B, n.L, heads, width);
   Tensor o = t.make("linear attention", {n.B, n.L, heads * d}, {q.x, k.x, v.x});
   auto forward = [=, &t](real* output) {
     return LinearForward{.o = {output, n.L, heads * d},
@@ -136,13 +212,15 @@ inline Tensor linear_attention(Tape& t, HeadView q, HeadView k, HeadView v, int 
   return o;
 }
 
-// The same with a head for each channel, o_i = q_i ⊙ Σ_j k_j ⊙ v_j (Hydra attention: Bolya et al. 2022, 2209.07484, eq. 6).
-// With s = Σ_j k_j ⊙ v_j:  dq = do ⊙ s,  ds = Σ_i do_i ⊙ q_i,  dk = ds ⊙ v,  dv = ds ⊙ k
+// The same with a head for each channel, o_i = q_i ⊙ Σ_j k_j ⊙ v_j (Hydra attention: Bolya et al. 2022, 2209.07484,
+// eq. 6). With s = Σ_j k_j ⊙ v_j:  dq = do ⊙ s,  ds = Σ_i do_i ⊙ q_i,  dk = ds ⊙ v,  dv = ds ⊙ k
 struct ScaleByImage {                                          // y[row, :] (+)= x[row, :] ⊙ s[image, :]
   real* y; const real *x, *s; int L, C, stride_y, stride_x, add;
   template <class Team> HD void operator()(Team team, size_t row) const {
     const real* sb = s + row / L * C;
-    team.each(C, [&](int c) { y[row * stride_y + c] = previous(add, y[row * stride_y + c]) + x[row * stride_x + c] * sb[c]; });
+    team.each(C, [&](int c) {
+      y[row * stride_y + c] = previous(add, y[row * stride_y + c]) + x[row * stride_x + c] * sb[c];
+    });
   }
 };
 

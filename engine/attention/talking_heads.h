@@ -1,4 +1,5 @@
-// Talking-heads attention (Shazeer et al. 2020, 2003.02436): the heads' scores are mixed before φ, and their weights after it.
+// Talking-heads attention (Shazeer et al. 2020, 2003.02436): the heads' scores are mixed before φ, and their weights
+// after it.
 //
 //   S'_h = Σ_g pre_hg S_g   A = φ(S')   A'_h = Σ_g post_hg A_g   o = A' v
 //   backward   dA' = do vᵀ   dpost = dA' Aᵀ   dA = postᵀ dA'   dS' = φ'(S'; A, dA)   dpre = dS' Sᵀ   dS = preᵀ dS'
@@ -35,12 +36,23 @@ struct TalkingForward {
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
       const size_t scores = size_t(rows) * n.L, part = images * scores;
-      real *S = tile.scratch(0, n.H * part), *mixed = tile.scratch(1, n.H * part), *A = probe ? tile.scratch(2, n.H * part) : mixed, *used = S;
+      real *S = tile.scratch(0, n.H * part), *mixed = tile.scratch(1, n.H * part),
+           *A = probe ? tile.scratch(2, n.H * part) : mixed, *used = S;
       weights(tile, S, mixed, A, b, images, first, rows);
       mix(tile, used, post, A, part, false);
       for (int h = 0; h < n.H; h++) {
-        tile.gemm({.c = o.at(b, first, h, n.d), .a = used + h * part, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.d, .k = n.L, .ldb = v.width, .ldc = o.width,
-                   .batch = images, .step_a = scores, .step_b = v.step(), .step_c = o.step()});
+        tile.gemm({.c = o.at(b, first, h, n.d),
+                   .a = used + h * part,
+                   .b = v.at(b, 0, h, n.d),
+                   .m = rows,
+                   .n = n.d,
+                   .k = n.L,
+                   .ldb = v.width,
+                   .ldc = o.width,
+                   .batch = images,
+                   .step_a = scores,
+                   .step_b = v.step(),
+                   .step_c = o.step()});
         if (probe)
           tile.show(*probe, images,
                     {.image = b, .head = h, .first_row = first, .rows = rows, .L = n.L, .S = mixed + h * part,
@@ -66,20 +78,56 @@ struct TalkingBackward {
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
       const size_t scores = size_t(rows) * n.L, part = images * scores, size = n.H * part, matrix = size_t(n.H) * n.H;
-      real *S = tile.scratch(0, size), *mixed = tile.scratch(1, size), *A = tile.scratch(2, size), *used = tile.scratch(3, 2 * size), *d_used = used, *dA = used + size;
+      real *S = tile.scratch(0, size), *mixed = tile.scratch(1, size), *A = tile.scratch(2, size),
+           *used = tile.scratch(3, 2 * size), *d_used = used, *dA = used + size;
       forward.weights(tile, S, mixed, A, b, images, first, rows);
       forward.mix(tile, used, forward.post, A, part, false);
       for (int h = 0; h < n.H; h++) {
         const Operand dout = d_o.at(b, first, h, n.d);
-        tile.gemm({.c = dv.at(b, 0, h, n.d), .a = used + h * part, .b = dout, .m = n.L, .n = n.d, .k = rows, .ta = true, .beta = 1, .ldb = d_o.width, .ldc = dv.width,
-                   .batch = images, .step_a = scores, .step_b = d_o.step(), .step_c = dv.step()});
-        tile.gemm({.c = d_used + h * part, .a = dout, .b = v.at(b, 0, h, n.d), .m = rows, .n = n.L, .k = n.d, .tb = true, .lda = d_o.width, .ldb = v.width,
-                   .batch = images, .step_a = d_o.step(), .step_b = v.step(), .step_c = scores});
+        tile.gemm({.c = dv.at(b, 0, h, n.d),
+                   .a = used + h * part,
+                   .b = dout,
+                   .m = n.L,
+                   .n = n.d,
+                   .k = rows,
+                   .ta = true,
+                   .beta = 1,
+                   .ldb = d_o.width,
+                   .ldc = dv.width,
+                   .batch = images,
+                   .step_a = scores,
+                   .step_b = d_o.step(),
+                   .step_c = dv.step()});
+        tile.gemm({.c = d_used + h * part,
+                   .a = dout,
+                   .b = v.at(b, 0, h, n.d),
+                   .m = rows,
+                   .n = n.L,
+                   .k = n.d,
+                   .tb = true,
+                   .lda = d_o.width,
+                   .ldb = v.width,
+                   .batch = images,
+                   .step_a = d_o.step(),
+                   .step_b = v.step(),
+                   .step_c = scores});
       }
       // dmatrix[H,H] of each image += y xᵀ
       auto add_outer = [&](real* dmatrix, const real* y, const real* x) {
-        tile.gemm({.c = dmatrix + b * matrix, .a = y, .b = x, .m = n.H, .n = n.H, .k = int(scores), .tb = true, .beta = real(first > 0), .lda = int(part),
-                   .ldb = int(part), .batch = images, .step_a = scores, .step_b = scores, .step_c = matrix});
+        tile.gemm({.c = dmatrix + b * matrix,
+                   .a = y,
+                   .b = x,
+                   .m = n.H,
+                   .n = n.H,
+                   .k = int(scores),
+                   .tb = true,
+                   .beta = real(first > 0),
+                   .lda = int(part),
+                   .ldb = int(part),
+                   .batch = images,
+                   .step_a = scores,
+                   .step_b = scores,
+                   .step_c = matrix});
       };
       add_outer(dpost, d_used, A);
       forward.mix(tile, dA, forward.post, d_used, part, true);
@@ -98,19 +146,23 @@ struct TalkingBackward {
   }
 };
 
-// As attention() with as many queries as keys, and pre, post [H,H]. A probe sees what enters φ and leaves it, mixed scores and weights
-// that are not mixed yet.
-inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d, std::string_view function, double alpha, Tensor pre, Tensor post,
+// As attention() with as many queries as keys, and pre, post [H,H]. A probe sees what enters φ and leaves it, mixed
+// scores and weights that are not mixed yet.
+inline Tensor talking_heads_attention(Tape& t, HeadView q, HeadView k, HeadView v, int heads, int d,
+                                      std::string_view function, double alpha, Tensor pre, Tensor post,
                                       AttentionProbe* probe = nullptr) {
   const int L = q.x.shape[1];
   const AttentionShape n{.B = q.x.shape[0], .H = heads, .Lq = L, .L = L, .d = d};
   for (HeadView view : {q, k, v}) require_heads("talking heads", view, n.B, n.L, heads, d);
   for (Tensor matrix : {pre, post})
-    if (matrix.shape != Shape{heads, heads}) fail(ExitCode::failed, "talking heads: a mixing matrix is {}, expected [{}, {}]", matrix.shape.text(), heads, heads);
+    if (matrix.shape != Shape{heads, heads})
+      fail(ExitCode::failed, "talking heads: a mixing matrix is {}, expected [{}, {}]", matrix.shape.text(), heads,
+           heads);
   Tensor o = t.make("talking heads", {n.B, n.L, heads * d}, {q.x, k.x, v.x, pre, post});
   const size_t size = size_t(n.B) * heads * heads;
   const auto f = row_function(function, alpha, n.L);
-  if (f->has_number) fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
+  if (f->has_number)
+    fail(ExitCode::failed, "talking heads: {} has a number of the head, for which there is no place", function);
   auto forward = [=, &t](real* output) {
     const AttentionForward plain{.o = {output, n.L, heads * d},
                                  .q = product_heads(t, q),

@@ -44,8 +44,8 @@ class CpuTile final : public Tile {
     if (memory.size() < n) memory.resize(n);
     return memory.data();
   }
-  // Query rows at a time, in equal parts: scores within 192 KiB, or (long rows) enough of them to read keys and values seldom,
-  // within 1.3 MiB.
+  // Query rows at a time, in equal parts: scores within 192 KiB, or (long rows) enough of them to read keys and values
+  // seldom, within 1.3 MiB.
   int query_rows(int Lq, int L) const override {
     const int most = std::max({1, 49152 / L, std::min(96, 340'000 / L)}), tiles = (Lq + most - 1) / most;
     return (Lq + tiles - 1) / tiles;
@@ -92,24 +92,35 @@ class Cpu final : public Device {
   Cpu(int threads, Precision precision, GemmLibrary library)
       : threads_(threads > 0 ? threads : usable_cores()),
         onednn_(library == GemmLibrary::onednn || (library == GemmLibrary::best && has_onednn)),
-        precision_(precision), product_(choose(precision, onednn_)), tiles_(threads_, CpuTile(product_, own_product(), rounds_operands(), row_kernels_)) {
+        precision_(precision),
+        product_(choose(precision, onednn_)),
+        tiles_(threads_, CpuTile(product_, own_product(), rounds_operands(), row_kernels_)) {
     if (onednn_ && !has_onednn) fail(ExitCode::failed, "oneDNN is not built in; install libdnnl-dev and build again");
-    omp_set_num_threads(1);       // oneDNN asks this outside our parallel regions; its products stay on the calling thread
+    omp_set_num_threads(1);  // oneDNN asks this outside our parallel regions; its products stay on the calling thread
     for_each_kernel(Kernels{}, [&]<class Body> {
-      kernels_[typeid(Body)] = [](Cpu& cpu, size_t n, const void* fields) { cpu.launch(n, *static_cast<const Body*>(fields)); };
+      kernels_[typeid(Body)] = [](Cpu& cpu, size_t n, const void* fields) {
+        cpu.launch(n, *static_cast<const Body*>(fields));
+      };
       if constexpr (OnRows<Body>)
-        row_kernels_[typeid(Body)] = [](size_t n, const void* fields) { run_rows(*static_cast<const Body*>(fields), 0, n); };
+        row_kernels_[typeid(Body)] = [](size_t n, const void* fields) {
+          run_rows(*static_cast<const Body*>(fields), 0, n);
+        };
       if constexpr (requires(const Body& body) { body.then; })
         then_[typeid(Body)] = [](Cpu& cpu, const Gemm& p, const void* fields) {
-          cpu.in_pieces(p, [&](const Gemm& piece, int i, int j) { run_piece(static_cast<const Body*>(fields)->then, piece, i, j); });
+          cpu.in_pieces(p, [&](const Gemm& piece, int i, int j) {
+            run_piece(static_cast<const Body*>(fields)->then, piece, i, j);
+          });
         };
     });
   }
 
   std::string description() const override {
-    return fmt::format("cpu: {}, {} thread{}, {}, products by {}", cpu_model(), threads_, threads_ == 1 ? "" : "s", simd,
-                       (onednn_ ? onednn_name() : eigen_name()) +
-                           (precision_ == Precision::f32 ? " in f32" : onednn_ && has_onednn_bf16() ? " in bf16" : " in f32 of inputs rounded to bf16"));
+    return fmt::format("cpu: {}, {} thread{}, {}, products by {}", cpu_model(), threads_, threads_ == 1 ? "" : "s",
+                       simd,
+                       (onednn_ ? onednn_name() : eigen_name()) + (precision_ == Precision::f32 ? " in f32"
+                                                                   : onednn_ && has_onednn_bf16()
+                                                                       ? " in bf16"
+                                                                       : " in f32 of inputs rounded to bf16"));
   }
 
   void* allocate(size_t bytes) override {
@@ -117,7 +128,8 @@ class Cpu final : public Device {
     const size_t alignment = large ? huge_page : 64, size = (bytes + alignment - 1) / alignment * alignment;
     void* memory = std::aligned_alloc(alignment, std::max(size, alignment));
     if (!memory) fail(ExitCode::failed, "out of memory: {} MiB asked for; try a smaller --batch", bytes >> 20);
-    if (large) madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);      // fewer page faults; only advice, and only where all of a page is used
+    // fewer page faults; only advice, and only where all of a page is used
+    if (large) madvise(memory, bytes / huge_page * huge_page, MADV_HUGEPAGE);
     return memory;
   }
   void release(void* memory) override { std::free(memory); }
@@ -144,10 +156,10 @@ class Cpu final : public Device {
   }
 
   // Cut by shape alone, each piece on one thread: the same bits for any number of threads. Large products are cut in a
-  // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first, but for
-  // aᵀ b wider than it is high: each piece puts its parts of a and b in order, and square pieces have the least of both.
-  // oneDNN is fastest where it writes whole rows: beside packed weights it must, for x Wᵀ in f32 it does if there are enough of them.
-  // Calls done(piece, first row, first column) on the piece's thread.
+  // multiple of 8 pieces, which most numbers of threads share evenly; wide pieces are fastest, so rows are cut first,
+  // but for aᵀ b wider than it is high: each piece puts its parts of a and b in order, and square pieces have the least
+  // of both. oneDNN is fastest where it writes whole rows: beside packed weights it must, for x Wᵀ in f32 it does if
+  // there are enough of them. Calls done(piece, first row, first column) on the piece's thread.
   template <class Done> void in_pieces(const Gemm& p, Done done) {
     const bool whole_rows = p.b.packed || (onednn_ && precision_ == Precision::f32 && p.tb && !p.ta && p.m >= 8 * 96);
     int m_tiles = pieces(p.m, 512), n_tiles = whole_rows ? 1 : pieces(p.n, 768);
@@ -178,7 +190,9 @@ class Cpu final : public Device {
   }
 
   size_t packed_bytes(int n, int k) const override {
-    return onednn_ && (precision_ == Precision::bf16) == rounds_operands() ? onednn_packed_bytes(n, k, rounds_operands()) : 0;
+    return onednn_ && (precision_ == Precision::bf16) == rounds_operands()
+               ? onednn_packed_bytes(n, k, rounds_operands())
+               : 0;
   }
   void pack(void* to, const real* w, int n, int k) override { onednn_pack(to, w, n, k, rounds_operands()); }
 
@@ -199,7 +213,7 @@ class Cpu final : public Device {
  private:
   static constexpr size_t huge_page = size_t(2) << 20;
   static int pieces(int n, int most) { return std::max(1, (n + most / 2) / most); }
-  static int part(int n, int pieces) { return ((n + pieces - 1) / pieces + 15) / 16 * 16; }       // whole SIMD registers
+  static int part(int n, int pieces) { return ((n + pieces - 1) / pieces + 15) / 16 * 16; }  // whole SIMD registers
 
   static GemmFunction choose(Precision precision, bool onednn) {
     if (precision == Precision::f32) return onednn ? gemm_onednn : gemm_eigen;
@@ -208,7 +222,9 @@ class Cpu final : public Device {
     return gemm_onednn_bf16;
   }
 
-  GemmFunction own_product() const { return onednn_ && (precision_ == Precision::f32 || rounds_operands()) ? tile_product(rounds_operands()) : nullptr; }
+  GemmFunction own_product() const {
+    return onednn_ && (precision_ == Precision::f32 || rounds_operands()) ? tile_product(rounds_operands()) : nullptr;
+  }
 
   template <class Body> void launch(size_t n, const Body& fields) {
     if constexpr (OnRows<Body>) {
@@ -229,7 +245,7 @@ class Cpu final : public Device {
 
   // Calls work(i, thread) for every i in [first, end). An exception leaves the parallel region only after its end.
   template <class Work> static void parallel(size_t first, size_t end, int threads, Work work) {
-    if (threads == 1) {                                        // without a region: to begin one takes as long as a short pass
+    if (threads == 1) {  // without a region: to begin one takes as long as a short pass
       for (size_t i = first; i < end; i++) work(i, 0);
       return;
     }
@@ -259,4 +275,6 @@ class Cpu final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_cpu(int threads, Precision precision, GemmLibrary library) { return std::make_unique<Cpu>(threads, precision, library); }
+std::unique_ptr<Device> make_cpu(int threads, Precision precision, GemmLibrary library) {
+  return std::make_unique<Cpu>(threads, precision, library);
+}

@@ -16,7 +16,8 @@ using Matrix = Eigen::Matrix<real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMaj
 using Stride = Eigen::OuterStride<>;
 
 // The stored rows of a and b without gaps, each value through `convert`; `memory` is kept by each thread.
-template <class T, class Convert> const T* packed(const real* from, int rows, int columns, int stride, std::vector<T>& memory, Convert convert) {
+template <class T, class Convert>
+const T* packed(const real* from, int rows, int columns, int stride, std::vector<T>& memory, Convert convert) {
   if (memory.size() < size_t(rows) * columns) memory.resize(size_t(rows) * columns);
   for (int i = 0; i < rows; i++) {
     const real* x = from + size_t(i) * stride;
@@ -51,13 +52,16 @@ void gemm_eigen(const Gemm& p) {
   else c.noalias() += p.alpha * a * b;
 }
 
-std::string eigen_name() { return fmt::format("Eigen {}.{}.{}", EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION); }
+std::string eigen_name() {
+  return fmt::format("Eigen {}.{}.{}", EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION);
+}
 
 #ifdef RELUCENT_ONEDNN
 const bool has_onednn = true;
 
 namespace {
-template <class T> constexpr auto stored_as = std::is_same_v<T, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+template <class T>
+constexpr auto stored_as = std::is_same_v<T, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
 
 const dnnl::engine& cpu() {
   static thread_local const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
@@ -93,7 +97,8 @@ bool in_blocks(const Description& d) {
 }
 #endif
 
-// What oneDNN would make of b[k,n] if it may choose, the same for any number of rows of a. It goes with contiguous rows of c alone.
+// What oneDNN would make of b[k,n] if it may choose, the same for any number of rows of a. It goes with contiguous rows
+// of c alone.
 Description packed_description(int n, int k, dnnl::memory::data_type type) {
   const Description a(Dims{512, k}, type, Dims{k, 1}), b(Dims{k, n}, type, dnnl::memory::format_tag::any);
   const Description c(Dims{512, n}, dnnl::memory::data_type::f32, Dims{n, 1});
@@ -110,11 +115,13 @@ template <class T> void matmul(const Gemm& p, const T* a, const void* b, int lda
   // Made once a thread for each kind of product, since making one costs more than a small product.
   static thread_local std::map<std::array<float, 10>, Product> products;
 
-  const std::array<float, 10> key{float(p.m), float(p.n), float(p.k), float(p.ta), float(p.tb), p.alpha, p.beta, float(lda), float(ldb), float(p.stride_c())};
+  const std::array<float, 10> key{float(p.m), float(p.n), float(p.k), float(p.ta), float(p.tb),
+                                  p.alpha,    p.beta,     float(lda), float(ldb),  float(p.stride_c())};
   auto found = products.find(key);
   if (found == products.end()) {
     const Description a_shape(Dims{p.m, p.k}, stored_as<T>, p.ta ? Dims{1, lda} : Dims{lda, 1});
-    const Description b_shape = ldb ? Description(Dims{p.k, p.n}, stored_as<T>, p.tb ? Dims{1, ldb} : Dims{ldb, 1}) : packed_description(p.n, p.k, stored_as<T>);
+    const Description b_shape = ldb ? Description(Dims{p.k, p.n}, stored_as<T>, p.tb ? Dims{1, ldb} : Dims{ldb, 1})
+                                    : packed_description(p.n, p.k, stored_as<T>);
     const Description c_shape(Dims{p.m, p.n}, memory::data_type::f32, Dims{p.stride_c(), 1});
     primitive_attr attributes;
     post_ops after;
@@ -122,13 +129,17 @@ template <class T> void matmul(const Gemm& p, const T* a, const void* b, int lda
     if (p.beta != 0) after.append_sum(p.beta);
     attributes.set_post_ops(after);
     const dnnl::matmul multiply(chosen(a_shape, b_shape, c_shape, attributes));
-    found = products.emplace(key, Product{memory(a_shape, cpu(), nullptr), memory(b_shape, cpu(), nullptr), memory(c_shape, cpu(), nullptr), multiply}).first;
+    found = products
+                .emplace(key, Product{memory(a_shape, cpu(), nullptr), memory(b_shape, cpu(), nullptr),
+                                      memory(c_shape, cpu(), nullptr), multiply})
+                .first;
   }
   Product& product = found->second;
   product.a.set_data_handle(const_cast<T*>(a));
   product.b.set_data_handle(const_cast<void*>(b));
   product.c.set_data_handle(p.c);
-  product.multiply.execute(stream(), {{DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.c}});
+  product.multiply.execute(stream(),
+                           {{DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.c}});
 }
 
 // A column with gaps between its rows: oneDNN 3.7 writes one of a product in bfloat16 as if there were none.
@@ -153,15 +164,21 @@ template <class T> void pack(void* to, const real* w, int n, int k) {
 }
 }  // namespace
 
-size_t onednn_packed_bytes(int n, int k, bool rounded) { return rounded ? packed_bytes<bf16>(n, k) : packed_bytes<float>(n, k); }
-void onednn_pack(void* to, const real* w, int n, int k, bool rounded) { rounded ? pack<bf16>(to, w, n, k) : pack<float>(to, w, n, k); }
+size_t onednn_packed_bytes(int n, int k, bool rounded) {
+  return rounded ? packed_bytes<bf16>(n, k) : packed_bytes<float>(n, k);
+}
+void onednn_pack(void* to, const real* w, int n, int k, bool rounded) {
+  rounded ? pack<bf16>(to, w, n, k) : pack<float>(to, w, n, k);
+}
 
 bool has_onednn_bf16() { return __builtin_cpu_supports("avx512bf16"); }
 
 void gemm_onednn_bf16(const Gemm& p) {
   static thread_local std::vector<bf16> a, b;
   auto rounded = [](const Operand& x, int rows, int columns, int stride, std::vector<bf16>& memory) {
-    return x.rounded ? std::pair(x.rounded, stride) : std::pair(packed(x.full, rows, columns, stride, memory, [](real v) { return to_bf16(v); }), columns);
+    return x.rounded
+               ? std::pair(x.rounded, stride)
+               : std::pair(packed(x.full, rows, columns, stride, memory, [](real v) { return to_bf16(v); }), columns);
   };
   const auto [a_values, lda] = rounded(p.a, p.ta ? p.k : p.m, p.ta ? p.m : p.k, p.stride_a(), a);
   if (p.b.packed) return matmul(p, a_values, p.b.packed, lda, 0);
@@ -170,11 +187,13 @@ void gemm_onednn_bf16(const Gemm& p) {
 }
 void gemm_onednn(const Gemm& p) {
   if (p.b.packed) return matmul(p, p.a.full, p.b.packed, p.stride_a(), 0);
-  // x Wᵀ: its matmul reads a in place and transposes b faster than its sgemm; small products, where making the call counts, are sgemm's.
+  // x Wᵀ: its matmul reads a in place and transposes b faster than its sgemm; small products, where making the call
+  // counts, are sgemm's.
   if (!p.ta && p.tb && 2.0 * p.m * p.n * p.k > 2e7) return matmul(p, p.a.full, p.b.full, p.stride_a(), p.stride_b());
-  const dnnl_status_t status = dnnl_sgemm(p.ta ? 'T' : 'N', p.tb ? 'T' : 'N', p.m, p.n, p.k, p.alpha, p.a.full, p.stride_a(), p.b.full, p.stride_b(), p.beta,
-                                          p.c, p.stride_c());
-  if (status != dnnl_success) fail(ExitCode::failed, "oneDNN: product of {} x {} x {} failed with status {}", p.m, p.n, p.k, int(status));
+  const dnnl_status_t status = dnnl_sgemm(p.ta ? 'T' : 'N', p.tb ? 'T' : 'N', p.m, p.n, p.k, p.alpha, p.a.full,
+                                          p.stride_a(), p.b.full, p.stride_b(), p.beta, p.c, p.stride_c());
+  if (status != dnnl_success)
+    fail(ExitCode::failed, "oneDNN: product of {} x {} x {} failed with status {}", p.m, p.n, p.k, int(status));
 }
 
 std::string onednn_name() {

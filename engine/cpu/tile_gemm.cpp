@@ -1,4 +1,5 @@
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && !defined(REAL)      // not for the gradient checks in double
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && \
+    !defined(REAL)  // not for the gradient checks in double
 #define TILE_PRODUCTS
 #endif
 #include <algorithm>
@@ -6,8 +7,8 @@
 #include <vector>
 #include "engine/cpu/gemm.h"
 
-// b is put in panels of 64 columns, in which 16 neighbours of a row of k make one register; a is read where it lies, a value at a
-// time, spread over a register. A block of 6 rows of c by one panel stays in registers over up to 512 of k.
+// b is put in panels of 64 columns, in which 16 neighbours of a row of k make one register; a is read where it lies, a
+// value at a time, spread over a register. A block of 6 rows of c by one panel stays in registers over up to 512 of k.
 // In bf16 the unit along k is a pair: two values of one column side by side, as the processor multiplies them.
 #ifdef TILE_PRODUCTS
 #if defined(__GNUC__) && !defined(__clang__)
@@ -28,7 +29,8 @@ template <class T> T* room(std::vector<T>& memory, size_t n) {
 [[gnu::always_inline]] inline void transpose(__m512i r[lanes]) {
   __m512i t[lanes];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; i += 2) t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]), t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  for (int i = 0; i < 16; i += 2)
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]), t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
 #pragma GCC unroll 16
   for (int i = 0; i < 16; i += 4) {
     r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]), r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
@@ -36,28 +38,39 @@ template <class T> T* room(std::vector<T>& memory, size_t n) {
   }
 #pragma GCC unroll 16
   for (int i = 0; i < 16; i++)
-    if (i % 8 < 4) t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88), t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    if (i % 8 < 4)
+      t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88), t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
 #pragma GCC unroll 16
-  for (int i = 0; i < 8; i++) r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88), r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+  for (int i = 0; i < 8; i++)
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88), r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
 }
 
 struct Full {                                                          // f32
   static constexpr int group = 1;
-  static __m512i row(const float* x, int /*stride*/, int n, bool /*pair*/) { return _mm512_castps_si512(_mm512_maskz_loadu_ps(first_of(n), x)); }
+  static __m512i row(const float* x, int /*stride*/, int n, bool /*pair*/) {
+    return _mm512_castps_si512(_mm512_maskz_loadu_ps(first_of(n), x));
+  }
   static __m512i along(const float* x, int n) { return row(x, 0, n, false); }
-  static __m512 add(__m512 sum, __m512i a, __m512i b) { return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sum); }
+  static __m512 add(__m512 sum, __m512i a, __m512i b) {
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sum);
+  }
 };
 #ifdef __AVX512BF16__
 struct Half {                                                          // bfloat16, in pairs along k
   static constexpr int group = 2;
   static __m256i load(const bf16* x, __mmask16 mask) { return _mm256_maskz_loadu_epi16(mask, x); }
-  static __m256i load(const float* x, __mmask16 mask) { return (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x)); }      // as to_bf16, but subnormal values become 0
+  // as to_bf16, but subnormal values become 0
+  static __m256i load(const float* x, __mmask16 mask) {
+    return (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x));
+  }
   template <class T> static __m512i row(const T* x, int stride, int n, bool pair) {
     const __mmask16 mask = first_of(n);
     const __m512i even = _mm512_cvtepu16_epi32(load(x, mask));
     return pair ? _mm512_or_si512(even, _mm512_slli_epi32(_mm512_cvtepu16_epi32(load(x + stride, mask)), 16)) : even;
   }
-  static __m512i along(const bf16* x, int n) { return _mm512_maskz_loadu_epi16(n >= 2 * lanes ? ~__mmask32(0) : (__mmask32(1) << std::max(n, 0)) - 1, x); }
+  static __m512i along(const bf16* x, int n) {
+    return _mm512_maskz_loadu_epi16(n >= 2 * lanes ? ~__mmask32(0) : (__mmask32(1) << std::max(n, 0)) - 1, x);
+  }
   static __m512 add(__m512 sum, __m512i a, __m512i b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
 };
 #endif
@@ -66,15 +79,19 @@ struct Half {                                                          // bfloat
 template <class F, class T> void pack(int* to, size_t step, const T* x, int stride, int k, int n, int width) {
   for (int p = 0; p * F::group < k; p++)
     for (int j = 0; j < width; j += lanes)
-      _mm512_storeu_si512(to + p * step + j, F::row(x + size_t(p) * F::group * stride + j, stride, n - j, p * F::group + 1 < k));
+      _mm512_storeu_si512(to + p * step + j,
+                          F::row(x + size_t(p) * F::group * stride + j, stride, n - j, p * F::group + 1 < k));
 }
 // the same for x[n,k]
-template <class F, class T> void pack_transposed(int* to, size_t step, const T* x, int stride, int k, int n, int width) {
+template <class F, class T>
+void pack_transposed(int* to, size_t step, const T* x, int stride, int k, int n, int width) {
   for (int j = 0; j < width; j += lanes)
     for (int p = 0; p * F::group < k; p += lanes) {
       __m512i r[lanes];
 #pragma GCC unroll 16
-      for (int i = 0; i < lanes; i++) r[i] = j + i < n ? F::along(x + size_t(j + i) * stride + p * F::group, k - p * F::group) : _mm512_setzero_si512();
+      for (int i = 0; i < lanes; i++)
+        r[i] =
+            j + i < n ? F::along(x + size_t(j + i) * stride + p * F::group, k - p * F::group) : _mm512_setzero_si512();
       transpose(r);
       for (int i = 0; i < lanes && (p + i) * F::group < k; i++) _mm512_storeu_si512(to + (p + i) * step + j, r[i]);
     }
@@ -87,7 +104,8 @@ int unit_at(const char* x, bool half) {
   return unit;
 }
 
-struct Left { const char* data; size_t row, unit; bool half; };          // unit p of row i at data + i row + p unit; half: the last is not a pair
+// unit p of row i at data + i row + p unit; half: the last is not a pair
+struct Left { const char* data; size_t row, unit; bool half; };
 
 template <class F, int M, int V> void block(const Gemm& g, float* c, int n, const Left& a, const int* b, int units) {
   __m512 sum[M][V];
@@ -129,7 +147,8 @@ template <int most, class Call> void with_constant(int n, Call f) {
   f.template operator()<most>();
 }
 
-// A and B are what F multiplies; f32 will do for Half where it is packed row by row: a that is transposed, b that is not.
+// A and B are what F multiplies; f32 will do for Half where it is packed row by row: a that is transposed, b that is
+// not.
 template <class F, class A, class B> void multiply(const Gemm& g, const A* a, int lda, const B* b, int ldb) {
   if (g.k > most_depth) {                                                // part by part, each added to those before
     for (int first = 0; first < g.k; first += most_depth) {
@@ -159,7 +178,8 @@ template <class F, class A, class B> void multiply(const Gemm& g, const A* a, in
     with_constant<4>(registers, [&]<int V>() {
       for (int i = 0; i < g.m; i += most_rows)
         with_constant<most_rows>(std::min(most_rows, g.m - i), [&]<int M>() {
-          block<F, M, V>(g, g.c + size_t(i) * g.stride_c() + j, n, {from.data + i * from.row, from.row, from.unit, from.half}, packed, units);
+          block<F, M, V>(g, g.c + size_t(i) * g.stride_c() + j, n,
+                         {from.data + i * from.row, from.row, from.unit, from.half}, packed, units);
         });
     });
   }

@@ -26,7 +26,8 @@ class Cuda final : public Device {
   ~Cuda() override { cudaStreamSynchronize(compute_.get()); }
 
   std::string description() const override {
-    return fmt::format("cuda: {}, products by {}, attention {}", name_, products_.description(), fuses_ ? "fused where it applies, else tiled" : "tiled");
+    return fmt::format("cuda: {}, products by {}, attention {}", name_, products_.description(),
+                       fuses_ ? "fused where it applies, else tiled" : "tiled");
   }
 
   void* allocate(size_t bytes) override { return gpu::allocate(bytes); }
@@ -87,7 +88,8 @@ class Cuda final : public Device {
   // Pinned memory, twice: one half fills while the other is on its way.
   class Uploads {
    public:
-    explicit Uploads(cudaStream_t compute) : compute_(compute), stream_(gpu::make_stream()), started_(gpu::make_event()), arrived_(gpu::make_event()) {
+    explicit Uploads(cudaStream_t compute)
+        : compute_(compute), stream_(gpu::make_stream()), started_(gpu::make_event()), arrived_(gpu::make_event()) {
       for (Half& half : halves_) half = {gpu::make_pinned(half_bytes), gpu::make_event()};
     }
     ~Uploads() { cudaStreamSynchronize(stream_.get()); }
@@ -101,7 +103,8 @@ class Cuda final : public Device {
         const size_t part = std::min(half_bytes, bytes - done);
         CUDA_CALL(cudaEventSynchronize(half.copied.get()));
         std::memcpy(half.memory.get(), static_cast<const char*>(host) + done, part);
-        CUDA_CALL(cudaMemcpyAsync(static_cast<char*>(device) + done, half.memory.get(), part, cudaMemcpyHostToDevice, stream_.get()));
+        CUDA_CALL(cudaMemcpyAsync(static_cast<char*>(device) + done, half.memory.get(), part, cudaMemcpyHostToDevice,
+                                  stream_.get()));
         CUDA_CALL(cudaEventRecord(half.copied.get(), stream_.get()));
       }
       CUDA_CALL(cudaEventRecord(arrived_.get(), stream_.get()));
@@ -161,12 +164,16 @@ class Cuda final : public Device {
   static std::string find_device() {
     int count = 0;
     if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0)
-      fail(ExitCode::failed, "cuda: no GPU can be used: {}; install a GPU and its driver, or use --device cpu", status ? cudaGetErrorString(status) : "none was found");
+      fail(ExitCode::failed, "cuda: no GPU can be used: {}; install a GPU and its driver, or use --device cpu",
+           status ? cudaGetErrorString(status) : "none was found");
     cudaDeviceProp properties{};
     CUDA_CALL(cudaSetDevice(0));
     CUDA_CALL(cudaGetDeviceProperties(&properties, 0));
-    if (properties.major < 8) fail(ExitCode::failed, "cuda: {} is sm_{}{}, expected sm_80 or later; use --device cpu", properties.name, properties.major, properties.minor);
-    return fmt::format("{}, sm_{}{}, {} MiB", properties.name, properties.major, properties.minor, properties.totalGlobalMem >> 20);
+    if (properties.major < 8)
+      fail(ExitCode::failed, "cuda: {} is sm_{}{}, expected sm_80 or later; use --device cpu", properties.name,
+           properties.major, properties.minor);
+    return fmt::format("{}, sm_{}{}, {} MiB", properties.name, properties.major, properties.minor,
+                       properties.totalGlobalMem >> 20);
   }
 
   std::string name_;

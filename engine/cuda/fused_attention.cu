@@ -123,7 +123,8 @@ template <class F, int d> __global__ void __launch_bounds__(threads, 4) forward_
         Scores s;
         product<d>(s, queries, keys[stage], g, l);
 #pragma unroll
-        for (int i = 0; i < 8; i++) s[i / 4][i % 4] = F::value(s[i / 4][i % 4] * scale);   // keys that are none: their v is 0
+        // keys that are none: their v is 0
+        for (int i = 0; i < 8; i++) s[i / 4][i % 4] = F::value(s[i / 4][i % 4] * scale);
         add_product<d>(sums, s, values[stage], g, l);
       });
     } else {

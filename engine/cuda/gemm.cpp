@@ -3,12 +3,15 @@
 
 std::string CudaProducts::description() const {
   const int version = cublas_.version();
-  const char* arithmetic = precision_ == Precision::f32 ? "in f32" : precision_ == Precision::tf32 ? "in TF32" : "in bf16";
+  const char* arithmetic = precision_ == Precision::f32    ? "in f32"
+                           : precision_ == Precision::tf32 ? "in TF32"
+                                                           : "in bf16";
   return fmt::format("cuBLAS {}.{} {}{}", version / 10000, version / 100 % 100, arithmetic,
                      with_epilogues_ ? " with what follows them" : "");
 }
 
-const bf16* CudaProducts::round(gpu::Buffer& to, const real* x, int rows_, int columns, int stride, int batch, size_t step) {
+const bf16* CudaProducts::round(gpu::Buffer& to, const real* x, int rows_, int columns, int stride, int batch,
+                                size_t step) {
   bf16* rounded = static_cast<bf16*>(to.at_least(size_t(batch) * rows_ * columns * sizeof(bf16)));
   rows(size_t(batch) * rows_, RoundRows{.y = rounded,
                                                 .x = x,
@@ -58,8 +61,10 @@ void CudaProducts::operator()(const Gemm& p) {
   const cublasComputeType_t compute = precision_ == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   const cublasOperation_t op_a = p.ta ? CUBLAS_OP_T : CUBLAS_OP_N, op_b = p.tb ? CUBLAS_OP_T : CUBLAS_OP_N;
   if (p.batch == 1)
-    cublas_.gemm(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, a, inputs, lda, &p.beta, p.c, CUDA_R_32F, p.stride_c(), compute, CUBLAS_GEMM_DEFAULT);
+    cublas_.gemm(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, a, inputs, lda, &p.beta, p.c, CUDA_R_32F,
+                 p.stride_c(), compute, CUBLAS_GEMM_DEFAULT);
   else
-    cublas_.gemm_batch(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, (long long)step_b, a, inputs, lda, (long long)step_a, &p.beta, p.c, CUDA_R_32F,
-                       p.stride_c(), (long long)p.step_c, p.batch, compute, CUBLAS_GEMM_DEFAULT);
+    cublas_.gemm_batch(op_b, op_a, p.n, p.m, p.k, &p.alpha, b, inputs, ldb, (long long)step_b, a, inputs, lda,
+                       (long long)step_a, &p.beta, p.c, CUDA_R_32F, p.stride_c(), (long long)p.step_c, p.batch, compute,
+                       CUBLAS_GEMM_DEFAULT);
 }

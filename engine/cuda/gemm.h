@@ -21,7 +21,10 @@ class CudaProducts {
   std::string description() const;
 
  private:
-  template <class Body> void rows(size_t n, const Body& body) { CUDA_CALL(launchers_.at(typeid(Body))(n, &body, stream_)); }
+  template <class Body>
+  void rows(size_t n, const Body& body) {
+    CUDA_CALL(launchers_.at(typeid(Body))(n, &body, stream_));
+  }
   const bf16* round(gpu::Buffer& to, const real* x, int rows, int columns, int stride, int batch, size_t step);
   struct Rounded { const bf16 *a, *b; int lda, ldb; size_t step_a, step_b; };
   Rounded rounded(const Gemm& product);

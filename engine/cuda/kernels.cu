@@ -47,13 +47,20 @@ struct Warp {
     if (lane() == 0) f();
     __syncwarp();
   }
-  // sums[c] = Σ over rows [first, end) of f(row, c), each handed to keep(row, c, value). Of fewer columns than lanes, several lanes
-  // share each: every so many rows one, then the lanes in a tree. Eight rows are read before any is added or kept, so
-  // that memory is waited for once.
-  template <class F, class Keep = KeepNothing> __device__ void columns(size_t first, size_t end, int width, real* sums, F f, Keep keep = {}) const {
+  // sums[c] = Σ over rows [first, end) of f(row, c), each handed to keep(row, c, value). Of fewer columns than lanes,
+  // several lanes share each: every so many rows one, then the lanes in a tree. Eight rows are read before any is added
+  // or kept, so that memory is waited for once.
+  template <class F, class Keep = KeepNothing>
+  __device__ void columns(size_t first, size_t end, int width, real* sums, F f, Keep keep = {}) const {
     constexpr int ahead = 8;
     for (int column = 0; column < width; column += 32) {
-      const int left = width - column, span = left > 16 ? 32 : left > 8 ? 16 : left > 4 ? 8 : left > 2 ? 4 : left, c = column + lane() % span;
+      const int left = width - column,
+                span = left > 16  ? 32
+                       : left > 8 ? 16
+                       : left > 4 ? 8
+                       : left > 2 ? 4
+                                  : left,
+                c = column + lane() % span;
       const int step = 32 / span, rows = c < width ? (int(end - first) - lane() / span + step - 1) / step : 0;
       const auto row = [=](int i) { return first + lane() / span + size_t(i) * step; };
       real s = 0;
@@ -146,13 +153,17 @@ template <class Body> __global__ void __launch_bounds__(threads, least_blocks<Bo
   for (size_t row = size_t(blockIdx.x) * warps + threadIdx.x / 32; row < n; row += stride) body(Warp{}, row);
 }
 
-unsigned blocks(size_t n, int per_block) { return unsigned(std::min<size_t>((n + per_block - 1) / per_block, most_blocks)); }
+unsigned blocks(size_t n, int per_block) {
+  return unsigned(std::min<size_t>((n + per_block - 1) / per_block, most_blocks));
+}
 
 template <class Body> cudaError_t launch_each(size_t n, const void* fields, cudaStream_t stream) {
-  return gpu::launch(each_kernel<Body>, dim3(blocks(n, threads)), dim3(threads), stream, *static_cast<const Body*>(fields), n);
+  return gpu::launch(each_kernel<Body>, dim3(blocks(n, threads)), dim3(threads), stream,
+                     *static_cast<const Body*>(fields), n);
 }
 template <class Body> cudaError_t launch_rows(size_t n, const void* fields, cudaStream_t stream) {
-  return gpu::launch(rows_kernel<Body>, dim3(blocks(n, warps)), dim3(threads), stream, *static_cast<const Body*>(fields), n);
+  return gpu::launch(rows_kernel<Body>, dim3(blocks(n, warps)), dim3(threads), stream,
+                     *static_cast<const Body*>(fields), n);
 }
 
 struct Add {

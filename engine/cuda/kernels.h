@@ -13,7 +13,8 @@ std::unordered_map<std::type_index, Launcher> kernel_launchers();
 
 // What products need on this device beside the kernels of every device.
 
-// y[matrix, row, :] = bf16 of x, whose rows start `stride` and whose matrices `step` apart; rows and matrices of y have no gaps.
+// y[matrix, row, :] = bf16 of x, whose rows start `stride` and whose matrices `step` apart; rows and matrices of y have
+// no gaps.
 struct RoundRows {
   bf16* y; const real* x; int rows, columns, stride; size_t step;
   template <class Team> HD void operator()(Team team, size_t row) const {

@@ -10,7 +10,8 @@ void check(cudaError_t status, std::type_index kernel) {
   if (status != cudaSuccess) check(status, demangled(kernel).c_str());
 }
 void check(cudaError_t status, const char* call) {
-  if (status != cudaSuccess) fail(ExitCode::failed, "cuda: {} failed: {} ({})", call, cudaGetErrorString(status), cudaGetErrorName(status));
+  if (status != cudaSuccess)
+    fail(ExitCode::failed, "cuda: {} failed: {} ({})", call, cudaGetErrorString(status), cudaGetErrorName(status));
 }
 
 Stream make_stream() {
@@ -38,7 +39,9 @@ void* allocate(size_t bytes) {
     cudaGetLastError();                                                    // or the next launch would report it
     size_t free = 0, total = 0;
     CUDA_CALL(cudaMemGetInfo(&free, &total));
-    fail(ExitCode::failed, "cuda: out of memory: {} MiB asked for, {} of {} MiB free; try a smaller --batch or --micro-batch", bytes >> 20, free >> 20, total >> 20);
+    fail(ExitCode::failed,
+         "cuda: out of memory: {} MiB asked for, {} of {} MiB free; try a smaller --batch or --micro-batch",
+         bytes >> 20, free >> 20, total >> 20);
   }
   check(status, "cudaMalloc");
   return memory;
@@ -73,14 +76,17 @@ Cublas::Cublas(cudaStream_t stream) {
   auto find = [&](auto& function, const char* symbol) { library.find(function, symbol); };
   decltype(&cublasCreate_v2) create;
   decltype(&cublasSetStream_v2) set_stream;
-  find(create, "cublasCreate_v2"), find(set_stream, "cublasSetStream_v2"), find(destroy_, "cublasDestroy_v2"), find(get_version_, "cublasGetVersion_v2");
+  find(create, "cublasCreate_v2"), find(set_stream, "cublasSetStream_v2"), find(destroy_, "cublasDestroy_v2"),
+      find(get_version_, "cublasGetVersion_v2");
   decltype(&cublasSetWorkspace_v2) set_workspace;
   find(set_workspace, "cublasSetWorkspace_v2");
-  find(gemm_, "cublasGemmEx"), find(gemm_batch_, "cublasGemmStridedBatchedEx"), find(status_text_, "cublasGetStatusString");
+  find(gemm_, "cublasGemmEx"), find(gemm_batch_, "cublasGemmStridedBatchedEx"),
+      find(status_text_, "cublasGetStatusString");
   check(create(&handle_), "cublasCreate");
   try {
     check(set_stream(handle_, stream), "cublasSetStream");
-    check(set_workspace(handle_, workspace_.at_least(workspace_bytes), workspace_bytes), "cublasSetWorkspace");      // after the stream, which would reset it
+    // after the stream, which would reset it
+    check(set_workspace(handle_, workspace_.at_least(workspace_bytes), workspace_bytes), "cublasSetWorkspace");
   } catch (...) {
     destroy_(handle_);
     throw;

@@ -67,7 +67,10 @@ class Cublas {
   int version() const;
   // With the arguments of cublasGemmEx and cublasGemmStridedBatchedEx behind the handle.
   template <class... A> void gemm(A... arguments) const { check(gemm_(handle_, arguments...), "cublasGemmEx"); }
-  template <class... A> void gemm_batch(A... arguments) const { check(gemm_batch_(handle_, arguments...), "cublasGemmStridedBatchedEx"); }
+  template <class... A>
+  void gemm_batch(A... arguments) const {
+    check(gemm_batch_(handle_, arguments...), "cublasGemmStridedBatchedEx");
+  }
 
  private:
   using Operation = cublasOperation_t;
@@ -76,13 +79,17 @@ class Cublas {
   decltype(&cublasDestroy_v2) destroy_;
   decltype(&cublasGetVersion_v2) get_version_;
   // Written out: the header overloads both names.
-  cublasStatus_t (*gemm_)(cublasHandle_t, Operation, Operation, int m, int n, int k, const void* alpha, const void* a, Type, int lda, const void* b, Type, int ldb,
-                          const void* beta, void* c, Type, int ldc, cublasComputeType_t, cublasGemmAlgo_t);
-  cublasStatus_t (*gemm_batch_)(cublasHandle_t, Operation, Operation, int m, int n, int k, const void* alpha, const void* a, Type, int lda, long long step_a, const void* b,
-                                Type, int ldb, long long step_b, const void* beta, void* c, Type, int ldc, long long step_c, int batch, cublasComputeType_t, cublasGemmAlgo_t);
+  cublasStatus_t (*gemm_)(cublasHandle_t, Operation, Operation, int m, int n, int k, const void* alpha, const void* a,
+                          Type, int lda, const void* b, Type, int ldb, const void* beta, void* c, Type, int ldc,
+                          cublasComputeType_t, cublasGemmAlgo_t);
+  cublasStatus_t (*gemm_batch_)(cublasHandle_t, Operation, Operation, int m, int n, int k, const void* alpha,
+                                const void* a, Type, int lda, long long step_a, const void* b, Type, int ldb,
+                                long long step_b, const void* beta, void* c, Type, int ldc, long long step_c, int batch,
+                                cublasComputeType_t, cublasGemmAlgo_t);
   decltype(&cublasGetStatusString) status_text_;
   cublasHandle_t handle_ = nullptr;
-  // Its own, of the size NVIDIA advises for Hopper: which algorithm is taken, and so the bits, must not hang on what could be allocated.
+  // Its own, of the size NVIDIA advises for Hopper: which algorithm is taken, and so the bits, must not hang on what
+  // could be allocated.
   static constexpr size_t workspace_bytes = size_t(32) << 20;
   Buffer workspace_;
 };

@@ -1,5 +1,5 @@
-// y = x σ(w o), with a learned w for each channel: the gate of ReLA (Zhang, Titov & Sennrich 2021, 2104.07012, section 3.1), which
-// opens by the output o before its normalisation, x being the normalised one.
+// y = x σ(w o), with a learned w for each channel: the gate of ReLA (Zhang, Titov & Sennrich 2021, 2104.07012,
+// section 3.1), which opens by the output o before its normalisation, x being the normalised one.
 // defines: channel_gate
 #pragma once
 #include "engine/error.h"
@@ -37,7 +37,8 @@ struct ChannelGateTerm {                                                        
 inline Tensor channel_gate(Tape& t, Tensor x, Tensor o, Tensor w) {
   const int C = x.shape.last();
   if (o.shape != x.shape || w.shape != Shape{C})
-    fail(ExitCode::failed, "channel gate: {} gated by {} times {}, expected one shape and [{}]", x.shape.text(), o.shape.text(), w.shape.text(), C);
+    fail(ExitCode::failed, "channel gate: {} gated by {} times {}, expected one shape and [{}]", x.shape.text(),
+         o.shape.text(), w.shape.text(), C);
   Tensor y = t.make("channel gate", x.shape, {x, o, w});
   const size_t rows = x.shape.rows();
   t.device.rows(rows, ChannelGateForward{t.value(y), t.value(x), t.value(o), t.value(w), C});
@@ -45,7 +46,8 @@ inline Tensor channel_gate(Tape& t, Tensor x, Tensor o, Tensor w) {
     const real* dy = t.gradient(y);
     add_column_sums(t, w, ChannelGateTerm{dy, t.value(x), t.value(o), t.value(w), C}, rows);
     const Gradient dx = t.add_gradient(x), d_o = t.add_gradient(o);
-    t.device.rows(rows, ChannelGateBackward{dx.data, d_o.data, dy, t.value(x), t.value(o), t.value(w), C, dx.add, d_o.add});
+    t.device.rows(rows,
+                  ChannelGateBackward{dx.data, d_o.data, dy, t.value(x), t.value(o), t.value(w), C, dx.add, d_o.add});
   });
   return y;
 }

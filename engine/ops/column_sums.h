@@ -13,10 +13,14 @@ template <class Term> concept KeepsTerms = requires(const Term& term, size_t row
 template <class Term> struct ColumnSumsOfChunk {
   real* partial; Term term; size_t rows; int chunk_rows, C, slices, width;
   template <class Team> HD void operator()(Team team, size_t i) const {
-    const size_t chunk = i / slices, first = chunk * chunk_rows, end = first + chunk_rows < rows ? first + chunk_rows : rows;
+    const size_t chunk = i / slices, first = chunk * chunk_rows,
+                 end = first + chunk_rows < rows ? first + chunk_rows : rows;
     const int column = int(i % slices) * width, columns = column + width < C ? width : C - column;
-    team.columns(first, end, columns, partial + chunk * C + column, [&](size_t row, int c) { return term(row, column + c); },
-                 [&](size_t row, int c, real x) { if constexpr (KeepsTerms<Term>) term.keep(row, column + c, x); });
+    team.columns(
+        first, end, columns, partial + chunk * C + column, [&](size_t row, int c) { return term(row, column + c); },
+        [&](size_t row, int c, real x) {
+          if constexpr (KeepsTerms<Term>) term.keep(row, column + c, x);
+        });
   }
 };
 // sums[c] += the chunks' sums, `width` columns a team; their total comes into one more row of partial
@@ -63,6 +67,7 @@ template <class Term> void add_column_sums(Tape& t, Tensor shared, Term term, si
   const int chunks = int((rows + teams.rows - 1) / teams.rows), width = std::min(C, teams.columns),
             slices = (C + width - 1) / width;
   const Temporary<real> partial = t.temporary<real>(size_t(chunks + 1) * C);
-  t.device.rows(size_t(chunks) * slices, ColumnSumsOfChunk<Term>{partial.data, term, rows, teams.rows, C, slices, width});
+  t.device.rows(size_t(chunks) * slices,
+                ColumnSumsOfChunk<Term>{partial.data, term, rows, teams.rows, C, slices, width});
   add_sum_of_chunks(t, shared, partial.data, chunks);
 }

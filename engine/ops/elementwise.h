@@ -7,17 +7,20 @@
 #include "engine/math.h"
 #include "engine/tensor.h"
 
-// Every backward body adds to its gradient where `add`, else writes it and does not read. (int: a bool field keeps g++ from making SIMD code.)
+// Every backward body adds to its gradient where `add`, else writes it and does not read. (int: a bool field keeps g++
+// from making SIMD code.)
 HD inline real previous(int add, const real& gradient) { return add ? gradient : real(0); }
 
-// n / divisor for n < 2^31 by one multiplication and a shift (Granlund & Montgomery 1994, fig. 4.1): a GPU divides in some 50
-// instructions, and one that is done for every element keeps memory waiting.
+// n / divisor for n < 2^31 by one multiplication and a shift (Granlund & Montgomery 1994, fig. 4.1): a GPU divides in
+// some 50 instructions, and one that is done for every element keeps memory waiting.
 struct Divisor {
   uint32_t divisor, factor;
   int shift;
   // for numbers up to `most`
   Divisor(int divisor, size_t most) : divisor(uint32_t(divisor)), shift(31 + std::bit_width(uint32_t(divisor) - 1)) {
-    if (divisor < 1 || most >= size_t(1) << 31) fail(ExitCode::failed, "{} rows of {}: expected fewer than 2^31 rows, and at least 1; try a smaller --batch", most, divisor);
+    if (divisor < 1 || most >= size_t(1) << 31)
+      fail(ExitCode::failed, "{} rows of {}: expected fewer than 2^31 rows, and at least 1; try a smaller --batch",
+           most, divisor);
     factor = uint32_t(((uint64_t(1) << shift) + divisor - 1) / divisor);
   }
   HD size_t divide(size_t n) const { return size_t(uint64_t(uint32_t(n)) * factor >> shift); }
@@ -46,7 +49,8 @@ struct Fill {
   HD void operator()(size_t i) const { y[i] = value; }
 };
 
-// Numbers in [-1, 1) that differ in every bit, for measurements: constant values draw less power and run faster than real ones.
+// Numbers in [-1, 1) that differ in every bit, for measurements: constant values draw less power and run faster than
+// real ones.
 struct Noise {
   real* y;
   HD void operator()(size_t i) const {                           // the finaliser of MurmurHash3

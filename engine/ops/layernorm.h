@@ -67,7 +67,10 @@ struct NormalisedRows { Tensor x; int offset, per; size_t stride; int width; siz
 template <class X>
 Tensor normalise_as(Tape& t, std::string_view op, const NormalisedRows& in, Shape shape, Tensor w, Tensor b,
                     Kept kept) {
-  auto at = [=](auto* data) { return RowsOf<std::remove_pointer_t<decltype(data)>>{data + in.offset, Divisor(in.per, in.rows), in.stride, in.width}; };
+  auto at = [=](auto* data) {
+    return RowsOf<std::remove_pointer_t<decltype(data)>>{data + in.offset, Divisor(in.per, in.rows), in.stride,
+                                                         in.width};
+  };
   auto input = [=, &t] {
     if constexpr (std::is_same_v<X, bf16>) return at(t.operand(in.x).rounded);
     else return at(static_cast<const real*>(t.value(in.x)));
@@ -110,13 +113,17 @@ inline Tensor normalise(Tape& t, std::string_view op, const NormalisedRows& in, 
 inline Tensor layernorm(Tape& t, Tensor x, Tensor w, Tensor b, Kept kept = Kept::full) {
   const int C = x.shape.last();
   if (w.shape != Shape{C} || b.shape != Shape{C})
-    fail(ExitCode::failed, "layernorm: scale is {} and bias {}, expected [{}] for an input of {}", w.shape.text(), b.shape.text(), C, x.shape.text());
+    fail(ExitCode::failed, "layernorm: scale is {} and bias {}, expected [{}] for an input of {}", w.shape.text(),
+         b.shape.text(), C, x.shape.text());
   return normalise(t, "layernorm", {x, 0, 1, size_t(C), C, x.shape.rows()}, x.shape, w, b, kept);
 }
 
 // The H heads of d = |w| channels at column `offset` of x[B,L,W], each normalised by itself -> [B,L,H d]
 inline Tensor headnorm(Tape& t, Tensor x, int offset, int heads, Tensor w, Kept kept = Kept::full) {
   const int d = int(w.shape.size()), W = x.shape.last();
-  if (offset + heads * d > W) fail(ExitCode::failed, "headnorm: {} heads of {} at column {} do not fit an input of {}", heads, d, offset, x.shape.text());
-  return normalise(t, "headnorm", {x, offset, heads, size_t(W), d, x.shape.rows() * heads}, x.shape.with_last(heads * d), w, {}, kept);
+  if (offset + heads * d > W)
+    fail(ExitCode::failed, "headnorm: {} heads of {} at column {} do not fit an input of {}", heads, d, offset,
+         x.shape.text());
+  return normalise(t, "headnorm", {x, offset, heads, size_t(W), d, x.shape.rows() * heads},
+                   x.shape.with_last(heads * d), w, {}, kept);
 }

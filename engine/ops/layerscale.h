@@ -25,7 +25,8 @@ inline Tensor layerscale(Tape& t, Tensor x, Tensor y, Tensor lambda) {
   const int C = x.shape.last();
   const size_t rows = x.shape.rows();
   if (y.shape != x.shape || lambda.shape != Shape{C})
-    fail(ExitCode::failed, "layerscale: branch is {} and factor {}, expected {} and [{}]", y.shape.text(), lambda.shape.text(), x.shape.text(), C);
+    fail(ExitCode::failed, "layerscale: branch is {} and factor {}, expected {} and [{}]", y.shape.text(),
+         lambda.shape.text(), x.shape.text(), C);
   Tensor z = t.make("layerscale", x.shape, {x, y, lambda});
   t.device.rows(rows, LayerScaleForward{t.value(z), t.value(x), t.value(y), t.value(lambda), C});
   t.on_backward(z, [=, &t] {

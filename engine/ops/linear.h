@@ -109,7 +109,8 @@ inline void add_input_gradient(Tape& t, Tensor x, const LinearShape& shape, Oper
 }
 
 inline Tensor linear(Tape& t, Tensor x, Tensor w, Tensor b = {}, Tensor residual = {}, Kept kept = Kept::full) {
-  if (residual && kept != Kept::full) fail(ExitCode::failed, "linear: a sum with a residual cannot be kept for products alone");
+  if (residual && kept != Kept::full)
+    fail(ExitCode::failed, "linear: a sum with a residual cannot be kept for products alone");
   const LinearShape shape(x.shape, w, b);
   Tensor y = t.make("linear", shape.y, {x, w, b, residual}, kept);
   linear_forward(t, shape, t.operand(x), w, b, residual, t.output(y));

@@ -24,7 +24,8 @@ struct SoftmaxCrossEntropyBackward {
     const real *z = logits + b * C, *y = labels + b * C;
     real* dz = dlogits + b * C;
     const real mass = team.sum(C, [&](int c) { return y[c]; });
-    team.each(C, [&](int c) { dz[c] = previous(add, dz[c]) + dlosses[b] * (mass * exponential(z[c] - log_sum[b]) - y[c]); });
+    team.each(
+        C, [&](int c) { dz[c] = previous(add, dz[c]) + dlosses[b] * (mass * exponential(z[c] - log_sum[b]) - y[c]); });
   }
 };
 
@@ -34,7 +35,8 @@ struct SigmoidCrossEntropy {
   real *losses, *log_sum; const real *logits, *labels; int C;
   template <class Team> HD void operator()(Team team, size_t b) const {
     const real *z = logits + b * C, *y = labels + b * C;
-    const real all = team.sum(C, [&](int c) { return softplus(z[c]); });         // apart: thousands of tiny terms beside few large ones
+    // apart: thousands of tiny terms beside few large ones
+    const real all = team.sum(C, [&](int c) { return softplus(z[c]); });
     const real labelled = team.sum(C, [&](int c) { return y[c] * z[c]; });
     team.once([&] { losses[b] = all - labelled; });
   }
@@ -51,7 +53,8 @@ struct SigmoidCrossEntropyBackward {
 
 template <class Forward, class Backward> Tensor cross_entropy(Tape& t, Tensor logits, Tensor labels) {
   const int B = logits.shape[0], C = logits.shape[1];
-  if (labels.shape != logits.shape) fail(ExitCode::failed, "{}: labels are {}, expected {}", Forward::name, labels.shape.text(), logits.shape.text());
+  if (labels.shape != logits.shape)
+    fail(ExitCode::failed, "{}: labels are {}, expected {}", Forward::name, labels.shape.text(), logits.shape.text());
   Tensor losses = t.make(Forward::name, {B}, {logits});
   const Saved<real> log_sum = t.saved<real>(B);
   t.device.rows(B, Forward{t.value(losses), log_sum->data, t.value(logits), t.value(labels), C});

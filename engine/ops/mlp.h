@@ -73,7 +73,8 @@ template <class H, class X> Tensor mlp_as(Tape& t, Tensor x, const MlpParameters
   const int M = fc1.out;
   const Saved<X> h = t.recording() ? t.saved<X>(hidden) : nullptr, a = t.saved<X>(hidden);
   const Gemm product = fc1.forward(t.operand(x), t.weight(p.w1));
-  if (h) run_product(t, product, output_to(h->data), HiddenForward<H, X>{h->data, output_to(a->data), t.value(p.b1), M});
+  if (h)
+    run_product(t, product, output_to(h->data), HiddenForward<H, X>{h->data, output_to(a->data), t.value(p.b1), M});
   else run_product(t, product, output_to(a->data), HiddenOfInference<H, X>{output_to(a->data), t.value(p.b1), M});
   t.drop_rounded(p.w1);
   Tensor y = t.make("mlp", fc2.y, {x, p.w1, p.b1, p.w2, p.b2, residual});

@@ -10,14 +10,16 @@ struct PatchGrid {
   int height, width, P;
   HD int rows() const { return height / P; }
   HD int columns() const { return width / P; }
-  // calls f(position in the row's patches, position in images) for every value of a row of patches: one line of the image after the other
+  // calls f(position in the row's patches, position in images) for every value of a row of patches: one line of the
+  // image after the other
   template <class Team, class F> HD void walk(Team team, size_t row, F f) const {
     const size_t image = row / rows(), top = row % rows() * P;
     for (int y = 0; y < P; y++)
       for (int column = 0; column < columns(); column++) {
         const size_t from = ((image * height + top + y) * width + column * P) * 3;
         const int red = (column * 3 * P + y) * P, green = red + P * P, blue = green + P * P;
-        team.each(P, [=](int x) { f(red + x, from + 3 * x), f(green + x, from + 3 * x + 1), f(blue + x, from + 3 * x + 2); });
+        team.each(
+            P, [=](int x) { f(red + x, from + 3 * x), f(green + x, from + 3 * x + 1), f(blue + x, from + 3 * x + 2); });
       }
   }
   HD size_t size() const { return size_t(columns()) * 3 * P * P; }          // of a row of patches
@@ -39,7 +41,8 @@ struct PatchesBackward {
 
 inline Tensor patches(Tape& t, Tensor images, int P, Kept kept = Kept::full) {
   if (images.shape.rank() != 4 || images.shape[3] != 3 || images.shape[1] < P || images.shape[2] < P)
-    fail(ExitCode::failed, "patches: images are {}, expected [B, H, W, 3] with H, W of at least one {} x {} patch", images.shape.text(), P, P);
+    fail(ExitCode::failed, "patches: images are {}, expected [B, H, W, 3] with H, W of at least one {} x {} patch",
+         images.shape.text(), P, P);
   const PatchGrid grid{images.shape[1], images.shape[2], P};
   const size_t n = size_t(images.shape[0]) * grid.rows();
   Tensor y = t.make("patches", {images.shape[0], grid.rows() * grid.columns(), 3 * P * P}, {images}, kept);

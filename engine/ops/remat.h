@@ -20,7 +20,7 @@ inline Tensor rematerialised(Tape& t, Tensor x, const std::function<Tensor(Tape&
     Tensor result = f(again, again.leaf("x", x.shape, t.value(x), dx.data, dx.add));
     if (!again.wants_gradient(result)) return;
     t.device.each(y.shape.size(), Accumulate{again.add_gradient(result).data, t.gradient(y), 0});
-    again.backward(result, {});                                  // frees as the outer pass does, and by the same ops: the same bits
+    again.backward(result, {});  // frees as the outer pass does, and by the same ops: the same bits
   });
   return y;
 }

@@ -1,4 +1,5 @@
-// y = factor x / √(mean(x²) + ε) w over each head of d channels (Zhang & Sennrich 2019, 1910.07467); with one head, over all.
+// y = factor x / √(mean(x²) + ε) w over each head of d channels (Zhang & Sennrich 2019, 1910.07467); with one head,
+// over all.
 // defines: rmsnorm
 #pragma once
 #include "engine/error.h"
@@ -21,7 +22,9 @@ struct RmsNormBackward {
     const real *xr = x[row], *dyr = dy + row * C, r = rrms[row];
     real* dxr = dx[row];
     const real mean_gx = factor * team.sum(C, [&](int i) { return dyr[i] * (w ? w[i] : 1) * xr[i]; }) / C;
-    team.each(C, [&](int i) { dxr[i] = previous(add, dxr[i]) + r * (factor * dyr[i] * (w ? w[i] : 1) - r * r * xr[i] * mean_gx); });
+    team.each(C, [&](int i) {
+      dxr[i] = previous(add, dxr[i]) + r * (factor * dyr[i] * (w ? w[i] : 1) - r * r * xr[i] * mean_gx);
+    });
   }
 };
 struct RmsNormScaleTerm {                                                         // dw = Σ_rows factor dy r x
@@ -29,14 +32,18 @@ struct RmsNormScaleTerm {                                                       
   HD real operator()(size_t row, int c) const { return factor * dy[row * C + c] * rrms[row] * x[row][c]; }
 };
 
-// The H heads of d channels at column `offset` of x[B,L,W], each normalised by itself -> [B,L,H d]. w[d], shared by the heads,
-// or none.
-inline Tensor rmsnorm(Tape& t, Tensor x, int offset, int heads, int d, Tensor w, double epsilon = 1e-6, double factor = 1) {
+// The H heads of d channels at column `offset` of x[B,L,W], each normalised by itself -> [B,L,H d]. w[d], shared by the
+// heads, or none.
+inline Tensor rmsnorm(Tape& t, Tensor x, int offset, int heads, int d, Tensor w, double epsilon = 1e-6,
+                      double factor = 1) {
   const int W = x.shape.last();
   if (offset + heads * d > W || (w && w.shape != Shape{d}))
-    fail(ExitCode::failed, "rmsnorm: {} heads of {} at column {} and a scale of {} do not fit an input of {}", heads, d, offset, w.shape.text(), x.shape.text());
+    fail(ExitCode::failed, "rmsnorm: {} heads of {} at column {} and a scale of {} do not fit an input of {}", heads, d,
+         offset, w.shape.text(), x.shape.text());
   const size_t rows = x.shape.rows() * heads;
-  auto at = [=](auto* data) { return RowsOf<std::remove_pointer_t<decltype(data)>>{data + offset, Divisor(heads, rows), size_t(W), d}; };
+  auto at = [=](auto* data) {
+    return RowsOf<std::remove_pointer_t<decltype(data)>>{data + offset, Divisor(heads, rows), size_t(W), d};
+  };
   auto input = [=, &t] { const real* data = t.value(x); return at(data); };
   auto scale = [=, &t] { return w ? t.value(w) : nullptr; };
   Tensor y = t.make("rmsnorm", x.shape.with_last(heads * d), {x, w});

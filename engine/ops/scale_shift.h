@@ -1,4 +1,5 @@
-// y = w x + b, channel by channel: what makes queries and keys of one projection in a gated attention unit (2202.10447, eq. 5).
+// y = w x + b, channel by channel: what makes queries and keys of one projection in a gated attention unit (2202.10447,
+// eq. 5).
 // defines: scale_shift
 #pragma once
 #include "engine/error.h"
@@ -25,7 +26,8 @@ struct Product {                                                                
 inline Tensor scale_shift(Tape& t, Tensor x, Tensor w, Tensor b) {
   const int C = x.shape.last();
   if (w.shape != Shape{C} || b.shape != Shape{C})
-    fail(ExitCode::failed, "scale and shift: scale is {} and shift {}, expected [{}] for an input of {}", w.shape.text(), b.shape.text(), C, x.shape.text());
+    fail(ExitCode::failed, "scale and shift: scale is {} and shift {}, expected [{}] for an input of {}",
+         w.shape.text(), b.shape.text(), C, x.shape.text());
   Tensor y = t.make("scale and shift", x.shape, {x, w, b});
   const size_t rows = x.shape.rows();
   t.device.rows(rows, ScaleShift{t.value(y), t.value(x), t.value(w), t.value(b), C});

@@ -17,7 +17,8 @@ struct Tanh {
   template <class T> HD static T slope(T x) { const T t = hyperbolic_tangent(x); return 1 - t * t; }
 };
 
-// gelu(x) = x/2 (1 + tanh u) = x σ(2 u), u = √(2/π) (x + 0.044715 x³): the form of jax.nn.gelu. σ needs no second branch near 0.
+// gelu(x) = x/2 (1 + tanh u) = x σ(2 u), u = √(2/π) (x + 0.044715 x³): the form of jax.nn.gelu. σ needs no second
+// branch near 0.
 struct GeluTanh {
   static constexpr std::string_view name = "tanh", source = "BigVision";
   template <class T> HD static T value(T x) { return x * logistic(twice_u(x)); }

@@ -14,7 +14,8 @@ struct AddPosition {
 };
 inline Tensor add_position(Tape& t, Tensor x, Tensor position) {
   const int B = x.shape[0], N = x.shape[1], D = x.shape[2];
-  if (position.shape != Shape{1, N, D}) fail(ExitCode::failed, "add_position: position embedding is {}, expected [1, {}, {}]", position.shape.text(), N, D);
+  if (position.shape != Shape{1, N, D})
+    fail(ExitCode::failed, "add_position: position embedding is {}, expected [1, {}, {}]", position.shape.text(), N, D);
   Tensor y = t.make("add_position", x.shape, {x, position});
   t.device.rows(size_t(B) * N, AddPosition{t.value(y), t.value(x), t.value(position), N, D});
   t.on_backward(y, [=, &t] {
@@ -42,7 +43,8 @@ struct PrependTokenBackward {
 };
 inline Tensor prepend_token(Tape& t, Tensor token, Tensor x) {
   const int B = x.shape[0], N = x.shape[1], D = x.shape[2];
-  if (token.shape != Shape{1, 1, D}) fail(ExitCode::failed, "prepend_token: token is {}, expected [1, 1, {}]", token.shape.text(), D);
+  if (token.shape != Shape{1, 1, D})
+    fail(ExitCode::failed, "prepend_token: token is {}, expected [1, 1, {}]", token.shape.text(), D);
   Tensor y = t.make("prepend_token", {B, N + 1, D}, {token, x});
   t.device.rows(size_t(B) * (N + 1), PrependToken{t.value(y), t.value(token), t.value(x), N, D});
   t.on_backward(y, [=, &t] {
@@ -109,6 +111,7 @@ inline Tensor first_token(Tape& t, Tensor x) {
   const int B = x.shape[0], L = x.shape[1], D = x.shape[2];
   Tensor y = t.make("first_token", {B, D}, {x});
   t.device.each(y.shape.size(), FirstToken{t.value(y), t.value(x), L, D});
-  t.on_backward(y, [=, &t] { t.device.each(y.shape.size(), FirstTokenBackward{t.add_into_gradient(x), t.gradient(y), L, D}); });
+  t.on_backward(
+      y, [=, &t] { t.device.each(y.shape.size(), FirstTokenBackward{t.add_into_gradient(x), t.gradient(y), L, D}); });
   return y;
 }

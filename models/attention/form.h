@@ -1,5 +1,5 @@
-// What is done with the L x L weights of a block's heads: --attention-form. A form is a file in this folder and its name
-// in forms.cpp; layer, costs, checks, help and inspection ask it and know no form.
+// What is done with the L x L weights of a block's heads: --attention-form. A form is a file in this folder and its
+// name in forms.cpp; layer, costs, checks, help and inspection ask it and know no form.
 // defines: AttentionForm, attention_forms, attention_form_names, attention_forms_help, form_of
 #pragma once
 #include <functional>
@@ -29,8 +29,8 @@ class AttentionForm {
   virtual std::string_view note() const { return {}; }
 
   virtual double multiply_adds(const ViTConfig&) const { return 0; }      // of an image and layer, beside q kᵀ and A v
-  virtual int saved() const { return 0; }                                 // values a channel of o, kept for the backward
-  virtual bool is_plain() const { return false; }                         // o = A v: may be regrouped, and heads may learn
+  virtual int saved() const { return 0; }  // values a channel of o, kept for the backward
+  virtual bool is_plain() const { return false; }  // o = A v: may be regrouped, and heads may learn
   virtual bool reads_full_values() const { return false; }                // more than products read v
   virtual bool normalises_output() const { return false; }                // a factor of the weights has no effect
 };

@@ -25,7 +25,8 @@ std::vector<std::string> attention_form_names() {
 std::string attention_forms_help() {
   std::vector<std::string> texts;
   for (const AttentionForm* form : attention_forms())
-    texts.push_back(form->help().empty() ? std::string(form->name()) : fmt::format("{} ({})", form->name(), form->help()));
+    texts.push_back(form->help().empty() ? std::string(form->name())
+                                         : fmt::format("{} ({})", form->name(), form->help()));
   return fmt::format("{}", fmt::join(texts, "; "));
 }
 

@@ -20,7 +20,9 @@
 Tensor Pass::linear(Tensor x, const std::string& name, Tensor residual, Kept kept) const {
   return ::linear(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), residual, kept);
 }
-Tensor Pass::layernorm(Tensor x, const std::string& name, Kept kept) const { return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), kept); }
+Tensor Pass::layernorm(Tensor x, const std::string& name, Kept kept) const {
+  return ::layernorm(t, x, (*this)(name + ".weight"), (*this)(name + ".bias"), kept);
+}
 Tensor Pass::branch(Tensor x, const std::string& name, Tensor residual, const std::string& scale) const {
   const Tensor lambda = if_learned(scale);
   return lambda ? layerscale(t, residual, linear(x, name), lambda) : linear(x, name, residual);

@@ -1,5 +1,5 @@
-// The attention of a block: from its normalised tokens to what the block adds to x, for every function, family and form, with its parameters,
-// costs and what makes no sense.
+// The attention of a block: from its normalised tokens to what the block adds to x, for every function, family and
+// form, with its parameters, costs and what makes no sense.
 // defines: Pass, AttentionConstants, attention_layer, ParameterAdder, attention_parameters, attention_options,
 //          check_attention, attention_multiply_adds, attention_kept, only_here
 #pragma once
@@ -33,9 +33,10 @@ class AttentionConstants {
   real* values_ = nullptr;                                    // layer after layer
 };
 
-// x + what attention makes of n = norm1(x), both [B,L,D]; parameters "blocks.<layer>.attn...". Drops n. Where the head reads the class token
-// alone, the last layer gives that token alone, [B,D].
-Tensor attention_layer(const Pass& pass, const ViTConfig& config, int layer, Tensor x, Tensor n, const AttentionConstants& constants, AttentionProbe* probe);
+// x + what attention makes of n = norm1(x), both [B,L,D]; parameters "blocks.<layer>.attn...". Drops n. Where the head
+// reads the class token alone, the last layer gives that token alone, [B,D].
+Tensor attention_layer(const Pass& pass, const ViTConfig& config, int layer, Tensor x, Tensor n,
+                       const AttentionConstants& constants, AttentionProbe* probe);
 
 // Appends parameters to a list; kernels, which are weights of more than one axis, are decayed.
 struct ParameterAdder {
@@ -50,9 +51,11 @@ struct ParameterAdder {
 // adds the parameters in the order of the computation
 void attention_parameters(const ViTConfig& config, const std::string& prefix, const ParameterAdder& add);
 
-std::string attention_options(const ViTConfig& config);     // what there is beside the function: ", qk-norm, gate sigmoid, learned gamma"
+// what there is beside the function: ", qk-norm, gate sigmoid, learned gamma"
+std::string attention_options(const ViTConfig& config);
 
 void check_attention(const ViTConfig& config);               // usage errors with the reason
 double attention_multiply_adds(const ViTConfig& config, int layer);      // of one image
-double attention_kept(const ViTConfig& config, bool rounded);              // values a token and block between forward and backward; about
+// values a token and block between forward and backward; about
+double attention_kept(const ViTConfig& config, bool rounded);
 std::string only_here(const ViTConfig& config);              // the first option that BigVision has not; or empty

@@ -9,7 +9,8 @@
 std::vector<AttentionFunctionInfo> attention_infos();
 std::vector<std::string> attention_names();
 std::string attention_page(size_t width);         // name, formula and source of each, for --help-attention
-// What --attention takes, NAME or NAME:ALPHA, with the name as it is known here (see same_name); usage error if it is not.
+// What --attention takes, NAME or NAME:ALPHA, with the name as it is known here (see same_name); usage error if it is
+// not.
 std::string known_attention(const std::string& text);
 std::string unknown_attention(const std::string& name);    // what is said of it
 bool has_alpha(std::string_view name);            // true of a name that is unknown

@@ -16,7 +16,8 @@ class TalkingHeads final : public AttentionForm {
       add(prefix + name, {c.heads, c.heads}, initial::identity(c.heads));
   }
   std::string_view note() const override {
-    return "S and A are what enters and leaves the function: scores that are mixed over the heads, weights that are not "
+    return "S and A are what enters and leaves the function: scores that are mixed over the heads, weights that are "
+           "not "
            "mixed yet.";
   }
   double multiply_adds(const ViTConfig& c) const override {

@@ -11,5 +11,6 @@ struct AttentionBench {
   int batch = 8, heads = 6, width = 64, rounds = 5;      // width of a head
 };
 
-// Prints a line for each length and function: milliseconds (best of `rounds`), TFLOP/s (7 products), MB beyond inputs and outputs.
+// Prints a line for each length and function: milliseconds (best of `rounds`), TFLOP/s (7 products), MB beyond inputs
+// and outputs.
 void bench_attention(Device& device, const AttentionBench& options);

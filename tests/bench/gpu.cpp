@@ -40,15 +40,20 @@ void products(Device& device, const char* name, int images) {
   constexpr int D = 384;
   const Memory x(device, size_t(rows) * 4 * D), y(device, size_t(rows) * 4 * D), w(device, size_t(4) * D * D);
   for (const auto& [out, in] : {std::pair{3 * D, D}, {D, D}, {4 * D, D}, {D, 4 * D}}) {
-    const double t = seconds(device, [&] { device.gemm({.c = y, .a = +x, .b = +w, .m = rows, .n = out, .k = in, .tb = true}); }), flops = 2.0 * rows * out * in;
-    print_result("  product {} x {} x {}: {:8.3f} ms {:8.1f} TFLOP/s {:4.0f} % of peak\n", rows, out, in, 1e3 * t, flops / t / 1e12, 100 * flops / t / peak);
+    const double t = seconds(
+                     device,
+                     [&] { device.gemm({.c = y, .a = +x, .b = +w, .m = rows, .n = out, .k = in, .tb = true}); }),
+                 flops = 2.0 * rows * out * in;
+    print_result("  product {} x {} x {}: {:8.3f} ms {:8.1f} TFLOP/s {:4.0f} % of peak\n", rows, out, in, 1e3 * t,
+                 flops / t / 1e12, 100 * flops / t / peak);
   }
 }
 
 void passes(Device& device, int images) {
   constexpr size_t D = 384;
   const size_t rows = size_t(images) * 196, n = rows * D;
-  const Memory x(device, n), y(device, n), dx(device, n), w(device, D), b(device, D), mean(device, rows), rstd(device, rows), norm(device, 1);
+  const Memory x(device, n), y(device, n), dx(device, n), w(device, D), b(device, D), mean(device, rows),
+      rstd(device, rows), norm(device, 1);
   const Memory moments(device, n), squares(device, n);
   device.each(n, Fill{squares, 0.01f});
   const double copy = 8.0 * n / seconds(device, [&] { device.each(n, Accumulate{y, x, 0}); });
@@ -60,7 +65,8 @@ void passes(Device& device, int images) {
   const RowsOf<const real> in{x, Divisor(1, rows), D, int(D)};
   line("GELU", 8.0 * n, [&] { device.each(n, MapForward<GeluTanh>{{y}, x}); });
   line("GELU backward", 12.0 * n, [&] { device.each(n, MapBackward<GeluTanh>{dx, y, x, 0}); });
-  line("bias + GELU", 12.0 * n, [&] { device.rows(rows, AfterProduct<HiddenForward<GeluTanh, real>>{{x, {y}, b, int(D)}, x, int(D), int(D)}); });
+  line("bias + GELU", 12.0 * n,
+       [&] { device.rows(rows, AfterProduct<HiddenForward<GeluTanh, real>>{{x, {y}, b, int(D)}, x, int(D), int(D)}); });
   line("LayerNorm", 8.0 * n, [&] { device.rows(rows, LayerNormForward<real>{{y}, mean, rstd, in, w, b, int(D)}); });
   const int chunk = device.column_teams(rows, int(D)).whole_rows, chunks = int((rows + chunk - 1) / chunk);
   const Memory sums(device, size_t(2) * chunks * D);
@@ -79,7 +85,8 @@ void passes(Device& device, int images) {
 
 void attention_speed(Device& fused, Device& tiled, const GpuBench& o) {
   const int batch = std::max(1, o.images / 8);
-  print_result("attention, bf16, batch {}, 6 heads of 64, forward + backward: fused, tiled over cuBLAS, ratio\n", batch);
+  print_result("attention, bf16, batch {}, 6 heads of 64, forward + backward: fused, tiled over cuBLAS, ratio\n",
+               batch);
   for (const int L : o.lengths)
     for (const char* function : {"softmax", "relu"}) {
       double ms[2];
@@ -105,7 +112,8 @@ void bench_gpu(const GpuBench& o) {
   const std::pair<const char*, Precision> precisions[] = {
       {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}};
   for (const auto& [name, precision] : precisions) products(*make_cuda({.precision = precision}), name, o.images);
-  auto fused = make_cuda({.precision = Precision::bf16}), tiled = make_cuda({.precision = Precision::bf16, .fused_attention = false});
+  auto fused = make_cuda({.precision = Precision::bf16}),
+       tiled = make_cuda({.precision = Precision::bf16, .fused_attention = false});
   passes(*fused, o.images);
   attention_speed(*fused, *tiled, o);
 }

@@ -1,5 +1,5 @@
-// Speed of the CUDA device: products against its measured peak, memory-bound passes against a copy, fused attention against
-// tiled. One line each on stdout.
+// Speed of the CUDA device: products against its measured peak, memory-bound passes against a copy, fused attention
+// against tiled. One line each on stdout.
 // defines: GpuBench, bench_gpu
 #pragma once
 #include <vector>

@@ -11,6 +11,7 @@ struct GrowthBench {
   int depth = 2, rounds = 5;
 };
 
-// Three tables, each of a ViT of `depth` blocks and heads of 64 channels at 224 pixels in which one number changes: milliseconds a
-// training step (best of `rounds`), the exponent of its growth from the row before, and that of the FLOPs. The tokens are those of patches of 32, 16, 8, 4 pixels.
+// Three tables, each of a ViT of `depth` blocks and heads of 64 channels at 224 pixels in which one number changes:
+// milliseconds a training step (best of `rounds`), the exponent of its growth from the row before, and that of the
+// FLOPs. The tokens are those of patches of 32, 16, 8, 4 pixels.
 void bench_growth(Device& device, const GrowthBench& options);

@@ -55,16 +55,25 @@ void line(const std::string& name, int batch, const std::string& function, const
       tape.download(vit.forward(tape, images_leaf(tape, {batch, config.image_size, config.image_size, 3}, images)));
     }));
   const double flops = 3 * forward_flops(config) * batch / train;
-  print_result("{:<6}{:>6} {:<10}{:<6}{:>9.1f}{:>9.1f}{:>9.3f}{:>6.0f} %{:>8.0f}  {}\n", name, batch, function, precision, batch / train, batch / infer, flops / 1e12, 100 * flops / peak,
-             memory, parts);
+  print_result("{:<6}{:>6} {:<10}{:<6}{:>9.1f}{:>9.1f}{:>9.3f}{:>6.0f} %{:>8.0f}  {}\n", name, batch, function,
+               precision, batch / train, batch / infer, flops / 1e12, 100 * flops / peak, memory, parts);
 }
 
 }  // namespace
 
 ViTConfig bench_model(const std::string& name, const std::string& attention) {
   ViTConfig config{.pool = "cls", .attention = attention};
-  const std::pair<const char*, const char*> variants[] = {{"ti16", "Ti/16"}, {"s16", "S/16"}, {"s32", "S/32"}, {"b16", "B/16"}, {"s8", "S/8"}};
-  if (name == "cifar") return {.image_size = 32, .patch = 4, .width = 192, .depth = 6, .heads = 3, .mlp_width = 768, .classes = 10, .attention = attention};
+  const std::pair<const char*, const char*> variants[] = {
+      {"ti16", "Ti/16"}, {"s16", "S/16"}, {"s32", "S/32"}, {"b16", "B/16"}, {"s8", "S/8"}};
+  if (name == "cifar")
+    return {.image_size = 32,
+            .patch = 4,
+            .width = 192,
+            .depth = 6,
+            .heads = 3,
+            .mlp_width = 768,
+            .classes = 10,
+            .attention = attention};
   if (name == "tiny")
     return {.image_size = 16, .patch = 4, .width = 64, .depth = 2, .heads = 1, .mlp_width = 256, .classes = 10,
             .attention = attention};
@@ -78,13 +87,15 @@ ViTConfig bench_model(const std::string& name, const std::string& attention) {
 }
 
 void bench_table(const TableBench& o) {
-  print_result("{:<6}{:>6} {:<10}{:<6}{:>9}{:>9}{:>9}{:>8}{:>8}  {}\n", "model", "batch", "attention", "", "train/s", "infer/s", "TFLOP/s", "of peak", "MB", "a training step");
+  print_result("{:<6}{:>6} {:<10}{:<6}{:>9}{:>9}{:>9}{:>8}{:>8}  {}\n", "model", "batch", "attention", "", "train/s",
+               "infer/s", "TFLOP/s", "of peak", "MB", "a training step");
   for (const std::string& model : o.models)
     for (const std::string& precision : o.precisions)
       for (const std::string& function : o.functions) {
         const size_t colon = model.find(':');
         int batch = 0;
-        if (colon == model.npos || !CLI::detail::lexical_cast(model.substr(colon + 1), batch) || batch < 1) fail(ExitCode::usage, "--models: '{}', expected NAME:BATCH", model);
+        if (colon == model.npos || !CLI::detail::lexical_cast(model.substr(colon + 1), batch) || batch < 1)
+          fail(ExitCode::usage, "--models: '{}', expected NAME:BATCH", model);
         const pid_t child = fork();                          // memory counts from zero
         if (child == 0) {
           try {

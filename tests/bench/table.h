@@ -12,8 +12,8 @@ struct TableBench {
   int rounds = 3;
 };
 
-ViTConfig bench_model(const std::string& name, const std::string& attention);    // tiny, cifar, ti16, s16, s32, b16 or s8
+ViTConfig bench_model(const std::string& name, const std::string& attention);  // tiny, cifar, ti16, s16, s32, b16 or s8
 
-// Images/s (best round of a step or more), TFLOP/s and its share of the peak that large products reach, what parts of a training
-// step take, and the largest resident memory.
+// Images/s (best round of a step or more), TFLOP/s and its share of the peak that large products reach, what parts of a
+// training step take, and the largest resident memory.
 void bench_table(const TableBench& options);

@@ -16,7 +16,9 @@ Problem problem(int B, int H, int Lq, int L, int d = 64) {
 }
 
 struct Errors { double o, dq, dkv; };
-Errors errors(const Result<float>& got, const Result<double>& exact) { return {norm_error(got.o, exact.o), norm_error(got.dq, exact.dq), norm_error(got.dkv, exact.dkv)}; }
+Errors errors(const Result<float>& got, const Result<double>& exact) {
+  return {norm_error(got.o, exact.o), norm_error(got.dq, exact.dq), norm_error(got.dkv, exact.dkv)};
+}
 
 std::unique_ptr<Device> fused() { return make_cuda({.precision = Precision::bf16}); }
 std::unique_ptr<Device> tiled() { return make_cuda({.precision = Precision::bf16, .fused_attention = false}); }
@@ -92,7 +94,8 @@ TEST_CASE("the tiled path in bf16 agrees; only the fused one leaves the scores u
   auto device = tiled();
   for (const auto& f : PaperFunctions::all()) check(*device, problem(2, 2, 50, 50), f.name);
   const Problem p = problem(2, 2, 50, 50);
-  for (const char* f : {"softmax", "relu"}) CHECK(!(run(*fused(), p, f) == run(*device, p, f)));      // so it was switched off
+  // so it was switched off
+  for (const char* f : {"softmax", "relu"}) CHECK(!(run(*fused(), p, f) == run(*device, p, f)));
 }
 
 TEST_CASE("where it does not apply the tiled path takes over") {
@@ -107,7 +110,7 @@ TEST_CASE("where it does not apply the tiled path takes over") {
     int rows = 0;
   } counter;
   run(*device, problem(1, 2, 50, 50), "relu", 1, &counter);
-  CHECK(counter.rows == 2 * 2 * 50);                                                                  // forward and backward
+  CHECK(counter.rows == 2 * 2 * 50);  // forward and backward
 }
 
 TEST_CASE("gradients are added to what is there, the same bits every time") {
@@ -116,9 +119,11 @@ TEST_CASE("gradients are added to what is there, the same bits every time") {
   for (const char* f : {"softmax", "gelu"}) {
     const Result<float> once = run(*device, p, f);
     CHECK(once == run(*device, p, f));
-    const DeviceValues q_values(*device, p.q), kv_values(*device, p.kv), dq(*device, std::vector<float>(p.q.size(), 1)), dkv(*device, std::vector<float>(p.kv.size(), 2));
+    const DeviceValues q_values(*device, p.q), kv_values(*device, p.kv), dq(*device, std::vector<float>(p.q.size(), 1)),
+        dkv(*device, std::vector<float>(p.kv.size(), 2));
     Tape tape(*device);
-    Tensor q = tape.leaf("q", {1, 70, p.D}, q_values.data(), dq.data(), true), kv = tape.leaf("kv", {1, 70, 2 * p.D}, kv_values.data(), dkv.data(), true);
+    Tensor q = tape.leaf("q", {1, 70, p.D}, q_values.data(), dq.data(), true),
+           kv = tape.leaf("kv", {1, 70, 2 * p.D}, kv_values.data(), dkv.data(), true);
     Tensor o = attention(tape, {q}, {kv}, {kv, p.D}, p.H, p.d, f, 1);
     device->upload(tape.add_gradient(o).data, p.d_o.data(), p.d_o.size() * sizeof(float));
     tape.backward(o);
@@ -147,10 +152,12 @@ TEST_CASE("scores far below 0: a key that is none, whose score would be 0, adds 
   for (int L : {50, 64}) {
     Problem p = problem(1, 1, L, L);
     for (int i = 0; i < L; i++)
-      for (int c = 0; c < 64; c++) p.q[p.at(0, i, 0) + c] = from_bf16(to_bf16(4 + 0.25f * p.q[p.at(0, i, 0) + c])), p.kv[p.at_key(0, i, 0) + c] = from_bf16(to_bf16(-4 + 0.25f * p.kv[p.at_key(0, i, 0) + c]));
+      for (int c = 0; c < 64; c++)
+        p.q[p.at(0, i, 0) + c] = from_bf16(to_bf16(4 + 0.25f * p.q[p.at(0, i, 0) + c])),
+                            p.kv[p.at_key(0, i, 0) + c] = from_bf16(to_bf16(-4 + 0.25f * p.kv[p.at_key(0, i, 0) + c]));
     const Errors e = errors(run(*device, p, "softmax"), reference(p, "softmax", 1));   // scores about -128
     CHECK(e.o <= 4e-3);
-    CHECK(e.dq <= 3e-2);                                                               // what all keys have in common cancels
+    CHECK(e.dq <= 3e-2);  // what all keys have in common cancels
     CHECK(e.dkv <= 4e-3);
   }
 }

@@ -20,7 +20,8 @@ std::vector<std::vector<float>> run(Device& device, const OpCase& c, bool add) {
   Tape tape(device);
   std::vector<Tensor> leaves;
   for (const Input& in : c.inputs) {
-    values.push_back(draw(in.shape.size(), [&] { return in.draw ? in.draw(random) : in.centre + in.scale * random.normal(); }));
+    values.push_back(
+        draw(in.shape.size(), [&] { return in.draw ? in.draw(random) : in.centre + in.scale * random.normal(); }));
     gradients.push_back(draw(in.shape.size(), [&] {
       const double before = random.normal();
       return add || !in.differentiate ? before : NAN;
@@ -60,6 +61,8 @@ TEST_CASE("every op") { compare(op_cases()); }
 TEST_CASE("every activation and gate") { compare(activation_cases()); }
 TEST_CASE("every attention function, qk-norm and gate on and off") { compare(attention_cases()); }
 TEST_CASE("every linear family and every other form") { compare(family_cases()); }
-TEST_CASE("every linear family and every other form, in a workspace of few rows and images") { compare(family_cases(), {.workspace = 4 * 150 * sizeof(float)}); }
+TEST_CASE("every linear family and every other form, in a workspace of few rows and images") {
+  compare(family_cases(), {.workspace = 4 * 150 * sizeof(float)});
+}
 
 TEST_SUITE_END();

@@ -8,7 +8,12 @@ TEST_SUITE_BEGIN("programs on cuda");
 namespace {
 
 Flags flags(const std::filesystem::path& out, const std::string& device) {
-  return train_flags(out, {{"--val", drawn_set() / "val-*.tar"}, {"--device", device}, {"--steps", "60"}, {"--attention", "relu"}, {"--qk-norm", ""}, {"--save-every", "2"}});
+  return train_flags(out, {{"--val", drawn_set() / "val-*.tar"},
+                           {"--device", device},
+                           {"--steps", "60"},
+                           {"--attention", "relu"},
+                           {"--qk-norm", ""},
+                           {"--save-every", "2"}});
 }
 
 // The largest difference between the weights of two runs.
@@ -27,7 +32,10 @@ double difference(const std::filesystem::path& a, const std::filesystem::path& b
 TEST_CASE("train and eval; a run started on one device goes on on the other") {
   TempDir dir;
   std::map<std::string, std::filesystem::path> runs;
-  for (const auto& [name, first, second] : {std::tuple{"cpu", "cpu", "cpu"}, {"cuda", "cuda", "cuda"}, {"mixed", "cuda", "cpu"}, {"other", "cpu", "cuda"}}) {
+  for (const auto& [name, first, second] : {std::tuple{"cpu", "cpu", "cpu"},
+                                            {"cuda", "cuda", "cuda"},
+                                            {"mixed", "cuda", "cpu"},
+                                            {"other", "cpu", "cuda"}}) {
     const std::filesystem::path out = runs[name] = dir.path() / name;
     Child child("train", arguments_of(flags(out, first)));
     child.wait_until([&] { return std::filesystem::exists(out / "last.state"); });
@@ -42,8 +50,13 @@ TEST_CASE("train and eval; a run started on one device goes on on the other") {
   CHECK(difference(runs["cpu"], runs["cuda"]) <= 2e-4);
   CHECK(difference(runs["cpu"], runs["mixed"]) <= 2e-4);
   CHECK(difference(runs["cpu"], runs["other"]) <= 2e-4);
-  const Ended on_cpu = eval("accuracy", {{"--checkpoint", runs["cuda"] / "last.safetensors"}, {"--data", drawn_set() / "val-*.tar"}, {"--json", ""}});
-  const Ended on_cuda = eval("accuracy", {{"--checkpoint", runs["cuda"] / "last.safetensors"}, {"--data", drawn_set() / "val-*.tar"}, {"--json", ""}, {"--device", "cuda"}});
+  const Ended on_cpu = eval(
+      "accuracy",
+      {{"--checkpoint", runs["cuda"] / "last.safetensors"}, {"--data", drawn_set() / "val-*.tar"}, {"--json", ""}});
+  const Ended on_cuda = eval("accuracy", {{"--checkpoint", runs["cuda"] / "last.safetensors"},
+                                          {"--data", drawn_set() / "val-*.tar"},
+                                          {"--json", ""},
+                                          {"--device", "cuda"}});
   CHECK(on_cuda.code == 0);
   CHECK(on_cuda.out.substr(0, 40) == on_cpu.out.substr(0, 40));
 }

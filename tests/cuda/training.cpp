@@ -19,7 +19,7 @@ struct Run {
 Run train(std::unique_ptr<Device> device, const ViTConfig& config, int steps, const std::string& loss = "sigmoid") {
   ViT vit(*device, config);
   vit.initialise(1);
-  for (const Parameter& p : vit.parameters().list()) {                                                 // what starts at 0 would have nothing to be relative to
+  for (const Parameter& p : vit.parameters().list()) {  // what starts at 0 would have nothing to be relative to
     if (!p.name.ends_with(".bias") && p.name != "head.weight" && p.name != "cls_token") continue;
     std::vector<float> values = random_values(p.shape.size(), p.offset);
     for (float& x : values) x *= 0.05f;
@@ -42,7 +42,8 @@ Run train(std::unique_ptr<Device> device, const ViTConfig& config, int steps, co
 ViTConfig two_blocks(const std::string& attention, int L, bool options) {
   ViTConfig config = small_vit(attention);
   config.image_size = L == 50 ? 28 : 56;
-  config.qk_norm = options || attention == "softmax";        // without it the gradient of the keys' bias is 0 but for rounding
+  // without it the gradient of the keys' bias is 0 but for rounding
+  config.qk_norm = options || attention == "softmax";
   config.gate = options;
   REQUIRE(config.tokens() == L);
   return config;
@@ -70,11 +71,15 @@ TEST_CASE("five steps of two blocks as on the CPU") {
 
 TEST_CASE("two steps of each family and form as on the CPU") {
   std::vector<ViTConfig> configs;
-  auto add = [&](const char* attention, auto change) { change(configs.emplace_back(two_blocks(attention, 50, false))); };
+  auto add = [&](const char* attention, auto change) {
+    change(configs.emplace_back(two_blocks(attention, 50, false)));
+  };
   for (const char* family : {"linear-elu1", "cosformer", "sima", "hydra", "performer"}) add(family, [](ViTConfig&) {});
-  for (const char* form : {"differential", "laser", "talking-heads"}) add("softmax", [&](ViTConfig& c) { c.form = form, c.heads = 4; });
+  for (const char* form : {"differential", "laser", "talking-heads"})
+    add("softmax", [&](ViTConfig& c) { c.form = form, c.heads = 4; });
   for (const char* norm : {"rms", "rela"}) add("relu", [&](ViTConfig& c) { c.output_norm = norm; });
-  for (const char* block : {"hybrid-norm", "gau"}) add("sigmoid", [&](ViTConfig& c) { c.block = block, c.pool = block == std::string("gau") ? "gap" : c.pool; });
+  for (const char* block : {"hybrid-norm", "gau"})
+    add("sigmoid", [&](ViTConfig& c) { c.block = block, c.pool = block == std::string("gau") ? "gap" : c.pool; });
   add("softmax", [](ViTConfig& c) { c.gate = true, c.gate_function = "sigmoid"; });
   for (ViTConfig& config : configs) {
     config.qk_norm = true;
@@ -102,7 +107,8 @@ TEST_CASE("bf16 with fused attention as bf16 on the CPU") {
   for (const char* attention : {"softmax", "relu"}) {
     ViTConfig config = two_blocks(attention, 50, false);
     config.width = 64, config.heads = 1;
-    const Run cuda = train(make_cuda({.precision = Precision::bf16}), config, 2), cpu = train(make_cpu(1, Precision::bf16), config, 2);
+    const Run cuda = train(make_cuda({.precision = Precision::bf16}), config, 2),
+              cpu = train(make_cpu(1, Precision::bf16), config, 2);
     for (size_t t = 0; t < 2; t++) CHECK(cuda.losses[t] == doctest::Approx(cpu.losses[t]).epsilon(4e-3));
     for (const auto& [name, values] : cpu.values) {
       const double e = norm_error(cuda.values.at(name), values);

@@ -105,8 +105,12 @@ inline std::vector<std::string> check_gradients(Device& device, const OpCase& c)
         worst = NAN;
         where = fmt::format("input {} element {}: {} as a parameter's, {} as a leaf's", i, j, p, analytic);
       }
-      const double error = std::abs(analytic - numeric[i][j]) / std::max({std::abs(numeric[i][j]), 1e-2 * largest, 1e-12});
-      if (!std::isnan(worst) && !(error <= worst)) { worst = error; where = fmt::format("input {} element {}: {} recorded, {} by differences", i, j, analytic, numeric[i][j]); }
+      const double error =
+          std::abs(analytic - numeric[i][j]) / std::max({std::abs(numeric[i][j]), 1e-2 * largest, 1e-12});
+      if (!std::isnan(worst) && !(error <= worst)) {
+        worst = error;
+        where = fmt::format("input {} element {}: {} recorded, {} by differences", i, j, analytic, numeric[i][j]);
+      }
     }
   INFO(name, ": ", where);
   CHECK(worst <= 1e-6);

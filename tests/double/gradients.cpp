@@ -18,10 +18,20 @@ TEST_CASE("every op") {
 
   std::vector<ViTConfig> configs;
   auto add = [&](auto change) {
-    ViTConfig config{.image_size = 8, .patch = 4, .width = 8, .depth = 1, .heads = 2, .mlp_width = 8, .classes = 3, .head_hidden = true, .qk_norm = true, .gate = true};
+    ViTConfig config{.image_size = 8,
+                     .patch = 4,
+                     .width = 8,
+                     .depth = 1,
+                     .heads = 2,
+                     .mlp_width = 8,
+                     .classes = 3,
+                     .head_hidden = true,
+                     .qk_norm = true,
+                     .gate = true};
     change(configs.emplace_back(config));
   };
-  for (const char* pool : {"gap", "cls", "map"}) add([&](ViTConfig& c) { c.pool = pool, c.attention = "relu", c.learn = "alpha,bias,temperature,layerscale"; });
+  for (const char* pool : {"gap", "cls", "map"})
+    add([&](ViTConfig& c) { c.pool = pool, c.attention = "relu", c.learn = "alpha,bias,temperature,layerscale"; });
   for (const auto& family : LinearFamilies::all()) add([&](ViTConfig& c) { c.attention = family.name; });
   for (const char* form : {"differential", "laser", "talking-heads"}) add([&](ViTConfig& c) { c.form = form; });
   for (const char* norm : {"rms", "rela"}) add([&](ViTConfig& c) { c.output_norm = norm; });
@@ -35,7 +45,8 @@ TEST_CASE("every op") {
     std::set<std::string> leaves{"images", "constants"};
     for (const Parameter& p : vit.parameters().list()) leaves.insert(p.name);
     for (size_t i = 0; i < tape.size(); i++)
-      if (std::string op(tape.op(i)); !leaves.count(op)) CHECK_MESSAGE(checked.count(op), op << " of the ViT has no gradient check");
+      if (std::string op(tape.op(i)); !leaves.count(op))
+        CHECK_MESSAGE(checked.count(op), op << " of the ViT has no gradient check");
   }
 }
 

@@ -32,14 +32,20 @@ TEST_CASE("rows and gradients of a NumPy program") {
     REQUIRE_MESSAGE(fields, line);
 
     Tape tape(*device);                      // one query 1 of one channel: its scores are the keys, and dA the values
-    Tensor q = tape.leaf("q", {1, 1, 1}, &one, &q_gradient), k = tape.leaf("k", {1, L, 1}, s.data(), zeros_k.data()), v = tape.leaf("v", {1, L, 1}, da.data(), zeros_v.data());
-    auto number = [&](const char* which) { return learned == which ? tape.leaf("number", {1}, &x, &got_dx) : Tensor{}; };
+    Tensor q = tape.leaf("q", {1, 1, 1}, &one, &q_gradient), k = tape.leaf("k", {1, L, 1}, s.data(), zeros_k.data()),
+           v = tape.leaf("v", {1, L, 1}, da.data(), zeros_v.data());
+    auto number = [&](const char* which) {
+      return learned == which ? tape.leaf("number", {1}, &x, &got_dx) : Tensor{};
+    };
     Row row;
     const double alpha = learned == "log_gamma" || learned == "bias" ? 1 : 0;
-    attention(tape, {q}, {k}, {v}, 1, 1, name, alpha, &row, {number("alpha"), number("log_gamma"), number("bias"), number("log_temperature"), number("number")});
+    attention(tape, {q}, {k}, {v}, 1, 1, name, alpha, &row,
+              {number("alpha"), number("log_gamma"), number("bias"), number("log_temperature"), number("number")});
     tape.backward(tape.tensor(tape.size() - 1));
     INFO(line);
-    auto close = [](real got, real expected) { return std::abs(got - expected) <= 1e-6 * std::max(real(1e-2), std::abs(expected)); };
+    auto close = [](real got, real expected) {
+      return std::abs(got - expected) <= 1e-6 * std::max(real(1e-2), std::abs(expected));
+    };
     for (int j = 0; j < L; j++) {
       CHECK(close(row.a[j], a[j]));
       CHECK(close(row.ds[j], ds[j]));

@@ -1,5 +1,5 @@
-// The scheduler: every CUDA thread of a block is a fiber; barriers and warp functions are where they meet. Compiled without
-// TSan, whose hooks (and ASan's) it calls where they are linked in.
+// The scheduler: every CUDA thread of a block is a fiber; barriers and warp functions are where they meet. Compiled
+// without TSan, whose hooks (and ASan's) it calls where they are linked in.
 #include "tests/emulator/scheduler.h"
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -74,8 +74,8 @@ const std::function<void()>* kernel;
 struct Array { const void* key; void* memory; };
 std::vector<Array> shared_arrays;
 size_t shared_bytes, arena_used;
-// TSan: what a barrier or a meeting of a warp orders goes through one of two alternating tags, or an early arrival at the
-// next one would order what this one does not.
+// TSan: what a barrier or a meeting of a warp orders goes through one of two alternating tags, or an early arrival at
+// the next one would order what this one does not.
 char start_tag, end_tag, *tags;
 int barriers_passed;
 
@@ -84,7 +84,8 @@ Fiber& self() { return *static_cast<Fiber*>(current); }
 void give_way(State state) {
   Fiber& f = self();
   f.state = state;
-  if (__sanitizer_start_switch_fiber) __sanitizer_start_switch_fiber(state == State::done ? nullptr : &f.fake_stack, main_stack_bottom, main_stack_size);
+  if (__sanitizer_start_switch_fiber)
+    __sanitizer_start_switch_fiber(state == State::done ? nullptr : &f.fake_stack, main_stack_bottom, main_stack_size);
   if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(main_tsan, 1);
   emulator_switch(&f.stack_pointer, main_stack_pointer);
   if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(f.fake_stack, nullptr, nullptr);
@@ -108,13 +109,15 @@ void fiber_main() {
 
 Stack make_stack() {
   static int made = 0;
-  char* base = static_cast<char*>(mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* base =
+      static_cast<char*>(mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   mprotect(base, 4096, PROT_NONE);                                              // a guard page
-  return {base, base + stack_bytes - 64 - made++ % 61 * 256, __tsan_create_fiber ? __tsan_create_fiber(0) : nullptr};      // tops in different cache sets
+  // tops in different cache sets
+  return {base, base + stack_bytes - 64 - made++ % 61 * 256, __tsan_create_fiber ? __tsan_create_fiber(0) : nullptr};
 }
 
-// The stack used last is the first to be used again, so a kernel without barriers needs one. TSan would take that for races:
-// there each thread number keeps its own, with another identity in every other block.
+// The stack used last is the first to be used again, so a kernel without barriers needs one. TSan would take that for
+// races: there each thread number keeps its own, with another identity in every other block.
 Stack take_stack(const Fiber& f) {
   if (__tsan_create_fiber) {
     static std::map<std::pair<int, unsigned>, Stack> own;
@@ -146,7 +149,8 @@ void resume(Fiber& f) {
 
 // Memory at an address no block of this launch has had, or TSan would see two blocks meet; mapped without TSan knowing.
 char* fresh_memory(size_t bytes) {
-  static char* arena = reinterpret_cast<char*>(syscall(SYS_mmap, nullptr, size_t(1) << 34, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  static char* arena = reinterpret_cast<char*>(syscall(SYS_mmap, nullptr, size_t(1) << 34, PROT_READ | PROT_WRITE,
+                                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   return arena + std::exchange(arena_used, arena_used + (bytes + 127) / 128 * 128);
 }
 
@@ -176,7 +180,8 @@ void open_barrier(size_t done) {
   if (done) misuse("%zu threads had returned when the other %zu came to the barrier in line %d", done, waiting, line);
 }
 
-void run_block(dim3 grid, dim3 block, unsigned number, std::vector<size_t>& order, const std::function<void(std::vector<size_t>&)>& permute) {
+void run_block(dim3 grid, dim3 block, unsigned number, std::vector<size_t>& order,
+               const std::function<void(std::vector<size_t>&)>& permute) {
   const size_t threads = order.size();
   tags = fresh_memory(2 + threads / 16 + 2);
   barriers_passed = 0;
@@ -272,8 +277,10 @@ void multiply_add(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
   const auto high = [](uint32_t pair) { return __builtin_bit_cast(float, pair & 0xFFFF0000u); };
   Warp& w = warps[self().number / 32];
   const int row = lane() / 4, column = lane() % 4 * 2;
-  for (int i = 0; i < 4; i++) w.a[row + i % 2 * 8][column + i / 2 * 8] = low(a[i]), w.a[row + i % 2 * 8][column + 1 + i / 2 * 8] = high(a[i]);
-  w.b[column][row] = low(b0), w.b[column + 1][row] = high(b0), w.b[column + 8][row] = low(b1), w.b[column + 9][row] = high(b1);
+  for (int i = 0; i < 4; i++)
+    w.a[row + i % 2 * 8][column + i / 2 * 8] = low(a[i]), w.a[row + i % 2 * 8][column + 1 + i / 2 * 8] = high(a[i]);
+  w.b[column][row] = low(b0), w.b[column + 1][row] = high(b0), w.b[column + 8][row] = low(b1),
+  w.b[column + 9][row] = high(b1);
   meet(~0u, 0);
   for (int i = 0; i < 4; i++) {
     float s = 0;
@@ -308,9 +315,11 @@ void* shared(const void* key, size_t bytes) {
   for (const Array& a : shared_arrays) if (a.key == key) return a.memory;
   const size_t rounded = (bytes + 127) / 128 * 128;
   void* memory = __tsan_acquire ? fresh_memory(bytes) : std::aligned_alloc(128, rounded);
-  for (size_t i = 0; i < rounded / 8; i++) static_cast<volatile uint64_t*>(memory)[i] = ~uint64_t(0);      // NaN as float; TSan would see memset
+  // NaN as float; TSan would see memset
+  for (size_t i = 0; i < rounded / 8; i++) static_cast<volatile uint64_t*>(memory)[i] = ~uint64_t(0);
   if (__asan_poison_memory_region) __asan_poison_memory_region(static_cast<char*>(memory) + bytes, rounded - bytes);
-  if ((shared_bytes += bytes) > 48 << 10) misuse("%zu bytes of shared memory in a block, at most 49152 without asking for more", shared_bytes);
+  if ((shared_bytes += bytes) > 48 << 10)
+    misuse("%zu bytes of shared memory in a block, at most 49152 without asking for more", shared_bytes);
   shared_arrays.push_back({key, memory});
   return memory;
 }
@@ -325,10 +334,12 @@ void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
   static const int order_setting = setting("EMULATOR_ORDER");
   static std::mt19937 random((unsigned(order_setting)));
   if (order_setting == 1) std::reverse(blocks.begin(), blocks.end()), std::reverse(order.begin(), order.end());
-  const std::function<void(std::vector<size_t>&)> permute = [](std::vector<size_t>& v) { if (order_setting > 1) std::shuffle(v.begin(), v.end(), random); };
+  const std::function<void(std::vector<size_t>&)> permute = [](std::vector<size_t>& v) {
+    if (order_setting > 1) std::shuffle(v.begin(), v.end(), random);
+  };
   permute(blocks);
   if (__tsan_get_current_fiber) main_tsan = __tsan_get_current_fiber();
-  fibers.reserve(order.size());                                  // before the release, or TSan sees operator new meet the kernel
+  fibers.reserve(order.size());  // before the release, or TSan sees operator new meet the kernel
   warps.reserve((order.size() + 31) / 32);
   if (__tsan_release) __tsan_release(&start_tag);
   for (size_t number : blocks) run_block(grid, block, unsigned(number), order, permute);

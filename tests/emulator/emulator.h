@@ -1,7 +1,8 @@
-// CUDA on the CPU, for tests: the kernel side. The sources of engine/cuda compile with g++ against this header, and every
-// CUDA thread runs as a fiber. What it watches for: barriers that not all threads reach, warp functions with other masks,
-// shared memory read before it is written (it is NaN) or out of bounds (under ASan), pointers among the arguments that are no
-// device memory, and, under TSan, every race. Host code includes the genuine CUDA headers; runtime.cpp and cublas.cpp stand for the libraries.
+// CUDA on the CPU, for tests: the kernel side. The sources of engine/cuda compile with g++ against this header, and
+// every CUDA thread runs as a fiber. What it watches for: barriers that not all threads reach, warp functions with
+// other masks, shared memory read before it is written (it is NaN) or out of bounds (under ASan), pointers among the
+// arguments that are no device memory, and, under TSan, every race. Host code includes the genuine CUDA headers;
+// runtime.cpp and cublas.cpp stand for the libraries.
 //   EMULATOR_ORDER=0|1|n  threads and blocks in ascending, descending, or random order with seed n
 //   EMULATOR_LAZY=0|1|2   work starts at once; or not before somebody waits for it; or then with other streams first
 //   EMULATOR_LAUNCHES=f   programs with counting/ linked in write to this file what each launch moved (see traffic.h)
@@ -42,7 +43,9 @@ bool next_copy(int left,
 cudaError_t start(Kernel kernel, dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> body);
 void check_pointer(const void* pointer, int argument);
 
-inline int thread_number() { return int(current->thread.x + block_size.x * (current->thread.y + block_size.y * current->thread.z)); }
+inline int thread_number() {
+  return int(current->thread.x + block_size.x * (current->thread.y + block_size.y * current->thread.z));
+}
 inline int lane() { return thread_number() % 32; }
 
 template <class T> T shuffle(unsigned mask, T value, int source) {
@@ -76,11 +79,13 @@ template <class T> void check_argument(const T& x, int argument) {
   name##_array& name = *static_cast<name##_array*>(emulator::shared(&name##_key, sizeof(name##_array)))
 
 namespace gpu {
-template <class... P, class... A> cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream, A&&... arguments) {
+template <class... P, class... A>
+cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream, A&&... arguments) {
   std::tuple<P...> fields(std::forward<A>(arguments)...);
   int number = 0;
   std::apply([&](const auto&... x) { (emulator::check_argument(x, number++), ...); }, fields);
-  const emulator::Kernel which{reinterpret_cast<const void*>(kernel), &typeid(std::tuple_element_t<0, std::tuple<P...>>)};
+  const emulator::Kernel which{reinterpret_cast<const void*>(kernel),
+                               &typeid(std::tuple_element_t<0, std::tuple<P...>>)};
   return emulator::start(which, grid, block, stream, [kernel, fields] { std::apply(kernel, fields); });
 }
 }  // namespace gpu

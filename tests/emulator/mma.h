@@ -16,7 +16,8 @@ inline Fragment load_fragment(const __nv_bfloat16* row) {
   emulator::rows_of_lanes(row, rows);
   const int l = emulator::lane(), column = l % 4 * 2;
   Fragment f;
-  for (int m = 0; m < 4; m++) f.r[m] = emulator::element(rows[m * 8 + l / 4], column) | emulator::element(rows[m * 8 + l / 4], column + 1) << 16;
+  for (int m = 0; m < 4; m++)
+    f.r[m] = emulator::element(rows[m * 8 + l / 4], column) | emulator::element(rows[m * 8 + l / 4], column + 1) << 16;
   __syncwarp();
   return f;
 }
@@ -26,11 +27,14 @@ inline Fragment load_fragment_transposed(const __nv_bfloat16* row) {
   emulator::rows_of_lanes(row, rows);
   const int l = emulator::lane(), first = l % 4 * 2;
   Fragment f;
-  for (int m = 0; m < 4; m++) f.r[m] = emulator::element(rows[m * 8 + first], l / 4) | emulator::element(rows[m * 8 + first + 1], l / 4) << 16;
+  for (int m = 0; m < 4; m++)
+    f.r[m] = emulator::element(rows[m * 8 + first], l / 4) | emulator::element(rows[m * 8 + first + 1], l / 4) << 16;
   __syncwarp();
   return f;
 }
 
-inline void multiply_add(float (&c)[4], const Fragment& a, uint32_t b0, uint32_t b1) { emulator::multiply_add(c, a.r, b0, b1); }
+inline void multiply_add(float (&c)[4], const Fragment& a, uint32_t b0, uint32_t b1) {
+  emulator::multiply_add(c, a.r, b0, b1);
+}
 
 inline float power_of_2(float x) { return x < -126 ? 0 : std::exp2(x); }

@@ -1,5 +1,5 @@
-// The CUDA runtime: memory, streams and events. Device memory is host memory that starts as NaN and that host code may not
-// touch: under ASan it is poisoned whenever no kernel runs.
+// The CUDA runtime: memory, streams and events. Device memory is host memory that starts as NaN and that host code may
+// not touch: under ASan it is poisoned whenever no kernel runs.
 #include <algorithm>
 #include <cstdlib>
 #include <deque>
@@ -31,7 +31,8 @@ const int lazy = setting("EMULATOR_LAZY");
 
 void guard(bool on) {
   if (!__asan_poison_memory_region) return;
-  for (auto [memory, bytes] : device_memory) on ? __asan_poison_memory_region(memory, bytes) : __asan_unpoison_memory_region(memory, bytes);
+  for (auto [memory, bytes] : device_memory)
+    on ? __asan_poison_memory_region(memory, bytes) : __asan_unpoison_memory_region(memory, bytes);
 }
 
 // Runs the first operation of the queue, and before it what it waits for.
@@ -78,7 +79,9 @@ cudaError_t append(cudaStream_t stream, CUstream_st::Operation operation) {
 
 }  // namespace
 
-__attribute__((weak)) void run_kernel(const Kernel&, dim3 grid, dim3 block, const std::function<void()>& body) { run_grid(grid, block, body); }
+__attribute__((weak)) void run_kernel(const Kernel&, dim3 grid, dim3 block, const std::function<void()>& body) {
+  run_grid(grid, block, body);
+}
 __attribute__((weak)) void count_product(uint64_t, uint64_t) {}
 __attribute__((weak)) std::vector<Launch> take_launches() { return {}; }
 
@@ -93,11 +96,14 @@ void check_pointer(const void* pointer, int argument) {
   last_error = cudaErrorInvalidValue;
 }
 
-cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) { return append(stream, {.work = std::move(work)}); }
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
+  return append(stream, {.work = std::move(work)});
+}
 
 cudaError_t start(Kernel kernel, dim3 grid, dim3 block, cudaStream_t stream, std::function<void()> body) {
   const size_t threads = size_t(block.x) * block.y * block.z;
-  if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.x > 0x7FFFFFFFu || grid.y == 0 || grid.y > 65535 || grid.z == 0 || grid.z > 65535)
+  if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.x > 0x7FFFFFFFu || grid.y == 0 ||
+      grid.y > 65535 || grid.z == 0 || grid.z > 65535)
     return cudaErrorInvalidConfiguration;
   return enqueue(stream, [=, body = std::move(body)] { run_kernel(kernel, grid, block, body); });
 }
@@ -113,7 +119,8 @@ cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {};
   std::strcpy(properties->name, "emulated on the CPU");
-  properties->major = 9, properties->minor = 0, properties->totalGlobalMem = size_t(4) << 30, properties->multiProcessorCount = 1;
+  properties->major = 9, properties->minor = 0, properties->totalGlobalMem = size_t(4) << 30,
+  properties->multiProcessorCount = 1;
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
@@ -123,7 +130,10 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 }
 const char* cudaGetErrorString(cudaError_t e) { return e ? "an error of the emulator" : "no error"; }
 const char* cudaGetErrorName(cudaError_t e) {
-  return e == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration" : e == cudaErrorInvalidValue ? "cudaErrorInvalidValue" : e ? "cudaError" : "cudaSuccess";
+  return e == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration"
+         : e == cudaErrorInvalidValue       ? "cudaErrorInvalidValue"
+         : e                                ? "cudaError"
+                                            : "cudaSuccess";
 }
 cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
 
@@ -159,8 +169,10 @@ cudaError_t cudaFreeHost(void* pointer) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  if ((kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice) && !is_device(to)) misuse("a copy to the device goes to what is not device memory");
-  if ((kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice) && !is_device(from)) misuse("a copy from the device comes from what is not device memory");
+  if ((kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice) && !is_device(to))
+    misuse("a copy to the device goes to what is not device memory");
+  if ((kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice) && !is_device(from))
+    misuse("a copy from the device comes from what is not device memory");
   return enqueue(stream, [=] { std::memcpy(to, from, bytes); });
 }
 

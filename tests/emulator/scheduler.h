@@ -15,10 +15,11 @@ EMULATOR_HOOK void __tsan_acquire(void* tag);
 EMULATOR_HOOK void __tsan_release(void* tag);
 
 namespace emulator {
-int setting(const char* name);                                                       // of the environment; 0 if it is not there
+int setting(const char* name);  // of the environment; 0 if it is not there
 void run_grid(dim3 grid, dim3 block, const std::function<void()>& body);             // to its end
-bool is_device(const void* pointer);                                                 // whether it points into device memory
-cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);                // a copy or a library call, in the order of the stream
+bool is_device(const void* pointer);  // whether it points into device memory
+// a copy or a library call, in the order of the stream
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
 
 // Through these go all launches and products. They run the kernel and do nothing, unless counting/ is linked in.
 void run_kernel(const Kernel& kernel, dim3 grid, dim3 block, const std::function<void()>& body);

@@ -1,4 +1,5 @@
-// Kernels and calls with planted bugs, to see that the emulator's detectors detect: planted N runs bug N, 0 the correct code.
+// Kernels and calls with planted bugs, to see that the emulator's detectors detect: planted N runs bug N, 0 the correct
+// code.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -10,7 +11,8 @@ namespace {
 constexpr int n = 100, width = 70;
 
 __global__ void double_values(float* y, const float* x, int size, int bug) {
-  for (int i = int(blockIdx.x * blockDim.x + threadIdx.x); i < size + (bug == 1); i += int(gridDim.x * blockDim.x)) y[i] = i < size ? 2 * x[i] : 0;
+  for (int i = int(blockIdx.x * blockDim.x + threadIdx.x); i < size + (bug == 1); i += int(gridDim.x * blockDim.x))
+    y[i] = i < size ? 2 * x[i] : 0;
 }
 
 // y[row] = Σ x[row, :] by 64 threads, then its share of the largest is broadcast
@@ -112,7 +114,9 @@ void run(int bug) {
   const float one = 1, beta = bug == 14 ? 1.f : 0.f;
   const std::vector<float> ones(16, 1);
   CUDA_CALL(cudaMemcpyAsync(x.data, ones.data(), 16 * sizeof(float), cudaMemcpyHostToDevice, stream.get()));
-  cublas.gemm(CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 4, &one, x.data, CUDA_R_32F, bug == 11 ? 3 : 4, bug == 15 ? ones.data() : x.data, CUDA_R_32F, 4, &beta, c.data, CUDA_R_32F, 4, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+  cublas.gemm(CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 4, &one, x.data, CUDA_R_32F, bug == 11 ? 3 : 4,
+              bug == 15 ? ones.data() : x.data, CUDA_R_32F, 4, &beta, c.data, CUDA_R_32F, 4, CUBLAS_COMPUTE_32F,
+              CUBLAS_GEMM_DEFAULT);
   expect(download(c.data, 16)[15], 4, "product");
 }
 

@@ -99,7 +99,8 @@ TEST_CASE("sums of columns, which round on the way") {
   const size_t rows = 300, C = 100, chunks = 3, slices = 4;
   float *x = on.reals(rows * C), *partial = on.reals((chunks + 1) * C), *sums = on.reals(C);
   const RoundingValues term{on.rounded(rows * C), x, C};
-  on.device->rows(chunks * slices, ColumnSumsOfChunk<RoundingValues>{partial, term, rows, 128, int(C), int(slices), 32});
+  on.device->rows(chunks * slices,
+                  ColumnSumsOfChunk<RoundingValues>{partial, term, rows, 128, int(C), int(slices), 32});
   on.device->rows(C / 4, SumOfChunks{sums, partial, int(chunks), int(C), 4, 1});
   check_launches({moved("ColumnSumsOfChunk<RoundingValues>", rows * C * f32, rows * C * b16 + chunks * C * f32),
                   moved("SumOfChunks", (chunks + 2) * C * f32, 2 * C * f32)});
