@@ -35,7 +35,6 @@ struct DifferentialForward {
   int keys() const { return 2 * maps.n.L; }                   // of both maps
   void operator()(Tile& tile, int h, int b, int images) const {
     const AttentionShape& n = maps.n;
-    const HeadOperands& v = maps.v;
     AttentionProbe* const probe = maps.probe;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
@@ -46,9 +45,7 @@ struct DifferentialForward {
       for (int i : {0, 1}) maps.weights(tile, S + i * map, A + i * map, 2 * h + i, b, images, first, rows);
       real* W = probe ? tile.scratch(2, map) : A;
       tile.rows(size_t(images) * rows, Difference{.W = W, .A1 = A, .A2 = A + map, .lambda = lambda, .L = n.L});
-      tile.gemm({.c = maps.o.at(b, first, h, n.dv), .a = W, .b = v.at(b, 0, h, n.dv), .m = rows, .n = n.dv, .k = n.L,
-                 .ldb = v.width, .ldc = maps.o.width, .batch = images, .step_a = scores, .step_b = v.step(),
-                 .step_c = maps.o.step()});
+      maps.weigh_values(tile, W, h, b, images, first, rows);
       if (probe)
         for (int i : {0, 1})
           tile.show(*probe, images,
@@ -66,45 +63,17 @@ struct DifferentialBackward {
   int keys() const { return 2 * maps.keys(); }
   void operator()(Tile& tile, int h, int b, int images) const {
     const AttentionShape& n = maps.forward.n;
-    const HeadOperands& v = maps.forward.v;
     AttentionProbe* const probe = maps.forward.probe;
-    const HeadOperands& d_o = maps.d_o;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
       const size_t scores = size_t(rows) * n.L, map = images * scores, all_rows = size_t(images) * rows;
       real *S = tile.scratch(0, 2 * map), *A = tile.scratch(1, 2 * map), *dA = tile.scratch(2, 2 * map), *W = dA;
       real* dS = probe ? tile.scratch(3, 2 * map) : dA;
-      const Operand dout = d_o.at(b, first, h, n.dv);
       for (int i : {0, 1}) maps.forward.weights(tile, S + i * map, A + i * map, 2 * h + i, b, images, first, rows);
       tile.rows(all_rows, Difference{.W = W, .A1 = A, .A2 = A + map, .lambda = lambda, .L = n.L});
-      tile.gemm({.c = maps.dv.at(b, 0, h, n.dv),
-                 .a = W,
-                 .b = dout,
-                 .m = n.L,
-                 .n = n.dv,
-                 .k = rows,
-                 .ta = true,
-                 .beta = 1,
-                 .ldb = d_o.width,
-                 .ldc = maps.dv.width,
-                 .batch = images,
-                 .step_a = scores,
-                 .step_b = d_o.step(),
-                 .step_c = maps.dv.step()});
-      tile.gemm({.c = dA,
-                 .a = dout,
-                 .b = v.at(b, 0, h, n.dv),
-                 .m = rows,
-                 .n = n.L,
-                 .k = n.dv,
-                 .tb = true,
-                 .lda = d_o.width,
-                 .ldb = v.width,
-                 .batch = images,
-                 .step_a = d_o.step(),
-                 .step_b = v.step(),
-                 .step_c = scores});
+      maps.add_value_gradients(tile, W, h, b, images, first, rows);
+      maps.weight_gradients(tile, dA, h, b, images, first, rows);
       const size_t heads_rows = size_t(heads()) * n.Lq;
       tile.rows(all_rows, DifferenceBackward{.dA2 = dA + map,
                                              .dlambda = dlambda + b * heads_rows + size_t(h) * n.Lq + first,

@@ -29,8 +29,6 @@ struct TalkingForward {
   }
   void operator()(Tile& tile, int, int b, int images) const {
     const AttentionShape& n = heads_.n;
-    const HeadOutputs& o = heads_.o;
-    const HeadOperands& v = heads_.v;
     AttentionProbe* const probe = heads_.probe;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
@@ -41,18 +39,7 @@ struct TalkingForward {
       weights(tile, S, mixed, A, b, images, first, rows);
       mix(tile, used, post, A, part, false);
       for (int h = 0; h < n.H; h++) {
-        tile.gemm({.c = o.at(b, first, h, n.d),
-                   .a = used + h * part,
-                   .b = v.at(b, 0, h, n.d),
-                   .m = rows,
-                   .n = n.d,
-                   .k = n.L,
-                   .ldb = v.width,
-                   .ldc = o.width,
-                   .batch = images,
-                   .step_a = scores,
-                   .step_b = v.step(),
-                   .step_c = o.step()});
+        heads_.weigh_values(tile, used + h * part, h, b, images, first, rows);
         if (probe)
           tile.show(*probe, images,
                     {.image = b, .head = h, .first_row = first, .rows = rows, .L = n.L, .S = mixed + h * part,
@@ -70,10 +57,7 @@ struct TalkingBackward {
   int keys() const { return forward.keys(); }
   void operator()(Tile& tile, int, int b, int images) const {
     const AttentionShape& n = heads_.forward.n;
-    const HeadOperands& v = heads_.forward.v;
     AttentionProbe* const probe = heads_.forward.probe;
-    const HeadOperands& d_o = heads_.d_o;
-    const HeadOutputs& dv = heads_.dv;
     const int most = tile.query_rows(n.Lq, keys());
     for (int first = 0; first < n.Lq; first += most) {
       const int rows = std::min(most, n.Lq - first);
@@ -83,34 +67,8 @@ struct TalkingBackward {
       forward.weights(tile, S, mixed, A, b, images, first, rows);
       forward.mix(tile, used, forward.post, A, part, false);
       for (int h = 0; h < n.H; h++) {
-        const Operand dout = d_o.at(b, first, h, n.d);
-        tile.gemm({.c = dv.at(b, 0, h, n.d),
-                   .a = used + h * part,
-                   .b = dout,
-                   .m = n.L,
-                   .n = n.d,
-                   .k = rows,
-                   .ta = true,
-                   .beta = 1,
-                   .ldb = d_o.width,
-                   .ldc = dv.width,
-                   .batch = images,
-                   .step_a = scores,
-                   .step_b = d_o.step(),
-                   .step_c = dv.step()});
-        tile.gemm({.c = d_used + h * part,
-                   .a = dout,
-                   .b = v.at(b, 0, h, n.d),
-                   .m = rows,
-                   .n = n.L,
-                   .k = n.d,
-                   .tb = true,
-                   .lda = d_o.width,
-                   .ldb = v.width,
-                   .batch = images,
-                   .step_a = d_o.step(),
-                   .step_b = v.step(),
-                   .step_c = scores});
+        heads_.add_value_gradients(tile, used + h * part, h, b, images, first, rows);
+        heads_.weight_gradients(tile, d_used + h * part, h, b, images, first, rows);
       }
       // dmatrix[H,H] of each image += y xᵀ
       auto add_outer = [&](real* dmatrix, const real* y, const real* x) {
