@@ -61,8 +61,8 @@ using Kernels = Joined<
                DivideByLastBackward, ScaleByImage>,
     KernelList<LambdaForward, LambdaBackward, Difference, DifferenceBackward, LaserLargest, LaserExponentials,
                LaserExponentialsBackward, LaserLogarithm, LaserLogarithmBackward>,
-    AttentionFunctions::Kernels<WeightsForward, KernelList>,
-    AttentionFunctions::Kernels<WeightsBackward, KernelList>>::List;
+    AttentionFunctions::Named::Each<WeightsForward, KernelList>,
+    AttentionFunctions::Named::Each<WeightsBackward, KernelList>>::List;
 
 // calls f.template operator()<Body>() for each
 template <class F, class... Body>

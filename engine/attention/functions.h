@@ -13,12 +13,14 @@
 #include "engine/attention/functions/threshold.h"
 #include "engine/attention/info.h"
 #include "engine/error.h"
+#include "engine/named_list.h"
 #include "engine/text.h"
 
 template <class... F> struct AttentionFunctionList {
+  using Named = NamedList<F...>;
   // calls f(function) with the one called `name`, made for α and L; false if there is none
   template <class Call> static bool visit(std::string_view name, double alpha, int L, Call call) {
-    return ((name == F::name && (call(F(alpha, L)), true)) || ...);
+    return Named::visit(name, [&]<class G>() { call(G(alpha, L)); });
   }
   // the same, but a usage error if there is none
   template <class Call> static void visit_known(std::string_view name, double alpha, int L, Call call) {
@@ -40,7 +42,7 @@ template <class... F> struct AttentionFunctionList {
   static std::vector<AttentionFunctionInfo> all() { return {info<F>()...}; }
   static std::optional<AttentionFunctionInfo> find(std::string_view name) {
     std::optional<AttentionFunctionInfo> found;
-    ((name == F::name ? void(found = info<F>()) : void()), ...);
+    Named::visit(name, [&]<class G>() { found = info<G>(); });
     return found;
   }
   static std::string names() {
@@ -48,7 +50,6 @@ template <class... F> struct AttentionFunctionList {
     ((list += (list.empty() ? "" : ", ") + std::string(F::name)), ...);
     return list;
   }
-  template <template <class> class Kernel, template <class...> class List> using Kernels = List<Kernel<F>...>;
   template <class... More> using And = AttentionFunctionList<F..., More...>;
 };
 
